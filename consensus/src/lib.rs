@@ -1,0 +1,1 @@
+//! Replicated catalog, commit order and jobs on Raft

@@ -1,0 +1,21 @@
+//! Three-party replicated secret sharing and vectorised protocols (contract; bodies to come).
+
+pub mod cost;
+pub mod disclosure;
+pub mod error;
+pub mod input;
+pub mod net;
+pub mod protocol;
+pub mod session;
+pub mod shares;
+pub mod sort;
+
+pub use cost::Cost;
+pub use disclosure::Disclosure;
+pub use error::MpcError;
+pub use net::Net;
+pub use session::{AttemptKeys, Circuit, Profile, Session};
+pub use shares::{Arith, Planes, Ring};
+
+/// Result of a protocol.
+pub type Result<T> = std::result::Result<T, MpcError>;

@@ -1,0 +1,1 @@
+//! SQL to oblivious plans to shares

@@ -1,0 +1,1 @@
+//! sqllogictest runner, corpora and the cluster test harness
