@@ -1,1 +1,4 @@
-//! SQL to oblivious plans to shares
+//! SQL to oblivious plans to shares.
+
+pub mod plan;
+pub mod types;
