@@ -106,3 +106,17 @@ pub(crate) fn write_error(file: &str) -> impl FnOnce(ParquetError) -> StorageErr
 pub(crate) fn corrupt(file: &str, what: impl Into<String>) -> StorageError {
     StorageError::Corrupt { file: file.into(), what: what.into() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_told_apart_even_through_the_parquet_writer() {
+        let full = || io::Error::from(io::ErrorKind::StorageFull);
+        assert!(matches!(io_error("f", "write")(full()), StorageError::Full { .. }));
+        assert!(matches!(write_error("f")(full().into()), StorageError::Full { .. }));
+        let other = write_error("f")(ParquetError::General("x".into()));
+        assert!(matches!(other, StorageError::Io { .. }));
+    }
+}
