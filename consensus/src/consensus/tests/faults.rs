@@ -58,7 +58,8 @@ fn a_restart_of_all_keeps_everything() {
         // The state still knows the command: the same answer, not a second table.
         assert_eq!(harness.propose(Party::ALL[2], create).await, created);
         let index = harness.create(Party::ALL[1], "b").await;
-        assert_eq!(names(&harness.agreed(index).await), ["a", "b"]);
+        let state = harness.agreed(index).await;
+        assert_eq!(names(&state), ["a", "b"]);
     });
 }
 
