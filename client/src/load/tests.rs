@@ -169,7 +169,7 @@ fn a_schema_is_proposed_and_says_what_it_tells() {
             100 + i,
             i,
             i + 1,
-            if i == 3 { String::new() } else { format!("-{i}000000000000") }
+            if i == 3 { String::new() } else { format!("-{}000000000000", i + 1) }
         ));
     }
     let file = folder.file("s.csv", &text);
