@@ -173,7 +173,7 @@ fn a_schema_is_proposed_and_says_what_it_tells() {
         ));
     }
     let file = folder.file("s.csv", &text);
-    let proposal = propose("sales", &[file.clone()], "").unwrap();
+    let proposal = propose("sales", std::slice::from_ref(&file), "").unwrap();
     assert_eq!(
         proposal.sql(),
         "CREATE TABLE sales (
