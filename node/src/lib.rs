@@ -1,1 +1,7 @@
-//! The daemon of one party: trined
+//! The server of one party.
+
+pub mod clock;
+pub mod config;
+pub mod error;
+mod limits;
+mod mesh;
