@@ -229,8 +229,9 @@ impl Config {
         let mut file: File = toml::from_str(text).map_err(|e| invalid(e.message().to_owned()))?;
         file.overrides(variable)?;
         let File { party, cluster, limits, log } = file;
-        let index = Party::new(party.index)
-            .ok_or_else(|| invalid("[party] index is 0, 1 or 2: the place among [[cluster.nodes]]"))?;
+        let index = Party::new(party.index).ok_or_else(|| {
+            invalid("[party] index is 0, 1 or 2: the place among [[cluster.nodes]]")
+        })?;
         let key_file = folder.join(&party.key_file);
         let secret =
             std::fs::read_to_string(&key_file).map_err(NodeError::file("read", &key_file))?;

@@ -136,8 +136,8 @@ impl AttemptNet {
     /// # Errors
     /// `PeerLost` on loss, abort or time-out; `Cancelled`.
     pub(crate) fn exchange_hello(&self, mine: &Hello, timeout: Duration) -> Result<[Hello; 2]> {
-        let encoded = postcard::to_stdvec(mine)
-            .map_err(|_| MpcError::Shape("a hello does not encode"))?;
+        let encoded =
+            postcard::to_stdvec(mine).map_err(|_| MpcError::Shape("a hello does not encode"))?;
         for peer in &self.peers {
             let header = self.header(FrameKind::Hello, 0);
             peer.outbox

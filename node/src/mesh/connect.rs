@@ -71,7 +71,8 @@ impl Connector {
         stream.flush().await.map_err(|e| plain(&e))?;
         let code = stream.read_u8().await.map_err(|e| plain(&e))?;
         if code != 0 {
-            let why = Refusal::from_code(code).map_or("it refused the connection".into(), |r| r.to_string());
+            let why = Refusal::from_code(code)
+                .map_or("it refused the connection".into(), |r| r.to_string());
             return Err(why);
         }
         let theirs = read_greeting(&mut stream).await?.map_err(|r| r.to_string())?;
@@ -119,9 +120,7 @@ impl Connector {
     }
 
     fn judge(&self, theirs: Greeting, key: Option<[u8; 32]>) -> Result<Greeting, Refusal> {
-        if theirs.party == self.party
-            || key != Some(self.cluster.nodes[theirs.party.index()].key)
-        {
+        if theirs.party == self.party || key != Some(self.cluster.nodes[theirs.party.index()].key) {
             return Err(Refusal::Key);
         }
         if theirs.cluster != self.digest {

@@ -118,7 +118,8 @@ impl Mesh {
             current: Arc::default(),
         };
         runtime.spawn(accepting.run(listener));
-        let data = keep_data(Arc::clone(&connector), Arc::clone(&plane), Arc::clone(&peers), party.next());
+        let data =
+            keep_data(Arc::clone(&connector), Arc::clone(&plane), Arc::clone(&peers), party.next());
         runtime.spawn(data);
         let mut calls = [None, None, None];
         for peer in [party.next(), party.previous()] {
@@ -234,12 +235,7 @@ impl Peers {
 }
 
 /// Keeps the data connection that this node dials.
-async fn keep_data(
-    connector: Arc<Connector>,
-    plane: Arc<Plane>,
-    peers: Arc<Peers>,
-    peer: Party,
-) {
+async fn keep_data(connector: Arc<Connector>, plane: Arc<Plane>, peers: Arc<Peers>, peer: Party) {
     let mut failures = 0;
     loop {
         let why = match connector.dial(peer, Kind::Data).await {
@@ -282,7 +278,9 @@ impl Accepting {
             tokio::spawn(async move {
                 match accepting.connector.accept(tcp).await {
                     Ok(connection) => accepting.take(connection),
-                    Err(why) => tracing::info!(%from, why, "a call to the mesh port came to nothing"),
+                    Err(why) => {
+                        tracing::info!(%from, why, "a call to the mesh port came to nothing")
+                    }
                 }
                 drop(permit);
             });

@@ -122,8 +122,7 @@ mod tests {
         let mut got = Vec::new();
         let mut at = 0;
         while at < out.len() {
-            let length =
-                u32::from_le_bytes(out[at + 28..at + 32].try_into().unwrap()) as usize;
+            let length = u32::from_le_bytes(out[at + 28..at + 32].try_into().unwrap()) as usize;
             got.extend_from_slice(&out[at + HEADER_BYTES..at + HEADER_BYTES + length]);
             at += HEADER_BYTES + length;
         }

@@ -156,7 +156,8 @@ impl Plane {
         for (id, attempt) in attempts {
             attempt.fail(MpcError::PeerLost { party: peer.index() }, None);
             if let Some(outbox) = &other {
-                let header = FrameHeader { kind: FrameKind::Abort, attempt: id, ..FrameHeader::BEAT };
+                let header =
+                    FrameHeader { kind: FrameKind::Abort, attempt: id, ..FrameHeader::BEAT };
                 let _ = outbox.send_now(header, abort.clone());
             }
         }

@@ -174,7 +174,10 @@ async fn take_answers(
                 let before = waiting.len();
                 waiting.retain(|_, answer| !answer.is_closed());
                 if before > 0 {
-                    return Err(io::Error::new(io::ErrorKind::TimedOut, "the peer does not answer"));
+                    return Err(io::Error::new(
+                        io::ErrorKind::TimedOut,
+                        "the peer does not answer",
+                    ));
                 }
                 continue;
             }

@@ -47,11 +47,7 @@ fn world() -> World {
     start(identities, listeners, addresses)
 }
 
-fn start(
-    identities: [Identity; 3],
-    listeners: [TcpListener; 3],
-    addresses: [String; 3],
-) -> World {
+fn start(identities: [Identity; 3], listeners: [TcpListener; 3], addresses: [String; 3]) -> World {
     let cluster = Arc::new(cluster(&identities, addresses));
     let mut listeners = listeners.into_iter();
     let meshes = Party::ALL.map(|p| {

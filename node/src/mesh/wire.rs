@@ -252,9 +252,7 @@ impl FrameHeader {
             FrameKind::Message => {
                 length <= FRAME_BYTES_MAX && length <= total && total <= MESSAGE_BYTES_MAX
             }
-            FrameKind::Hello | FrameKind::Abort => {
-                length <= CONTROL_BYTES_MAX && length == total
-            }
+            FrameKind::Hello | FrameKind::Abort => length <= CONTROL_BYTES_MAX && length == total,
             FrameKind::Beat => length == 0,
         };
         let attempt = AttemptId { kind: attempt_kind, job, attempt: word(4) };
@@ -293,12 +291,8 @@ mod tests {
 
     #[test]
     fn greetings_survive_and_strangers_are_refused() {
-        let greeting = Greeting {
-            kind: Kind::Data,
-            party: Party::ALL[2],
-            cluster: [4; 32],
-            random: [5; 32],
-        };
+        let greeting =
+            Greeting { kind: Kind::Data, party: Party::ALL[2], cluster: [4; 32], random: [5; 32] };
         let back = Greeting::decode(&greeting.encode()).unwrap();
         assert_eq!((back.kind, back.party), (Kind::Data, Party::ALL[2]));
         assert_eq!((back.cluster, back.random), ([4; 32], [5; 32]));
