@@ -1,6 +1,12 @@
 //! Bytes and rounds, predicted and counted in the same unit.
+//!
+//! Every protocol has a `cost_*` here: a dry session charges it, a test holds it equal to what a
+//! real session counts. Bytes are payload: planes in whole 64-bit words, ring elements as they
+//! are. A protocol over no rows (or no bits) sends nothing and has no round.
 
-use std::ops::AddAssign;
+use std::ops::{Add, AddAssign};
+
+use crate::bits::words;
 
 /// Payload bytes sent by each party, and rounds. Planes count in whole 64-bit words.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -18,4 +24,349 @@ impl AddAssign for Cost {
             *a += b;
         }
     }
+}
+
+impl Add for Cost {
+    type Output = Self;
+    fn add(mut self, other: Self) -> Self {
+        self += other;
+        self
+    }
+}
+
+impl Cost {
+    /// Every party sends `bytes` in all over `rounds`; nothing at all if there are no bytes.
+    #[must_use]
+    pub fn each(rounds: u64, bytes: u64) -> Self {
+        if bytes == 0 {
+            return Self::default();
+        }
+        Self { rounds, bytes: [bytes; 3] }
+    }
+    /// `count` times in sequence.
+    #[must_use]
+    pub fn times(self, count: u64) -> Self {
+        Self { rounds: self.rounds * count, bytes: self.bytes.map(|b| b * count) }
+    }
+    /// The party that sends most.
+    #[must_use]
+    pub fn bytes_max(self) -> u64 {
+        self.bytes.into_iter().fold(0, u64::max)
+    }
+}
+
+/// Circuit form: deep and cheap, or shallow and dear.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Circuit {
+    /// k rounds, fewest bits.
+    Ripple,
+    /// ceil(log2 k) rounds, more bits.
+    Tree,
+}
+
+/// What chooses circuit forms: replicated, never measured by one node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Profile {
+    /// Round trip of the worst pair in microseconds.
+    pub round_trip_us: u32,
+    /// Bandwidth of the worst pair in megabits a second.
+    pub megabits_per_s: u32,
+}
+
+impl Profile {
+    /// Three machines in one rack.
+    pub const LOCAL: Self = Self { round_trip_us: 128, megabits_per_s: 8192 };
+    /// Three organisations in different cities.
+    pub const WIDE: Self = Self { round_trip_us: 65_536, megabits_per_s: 128 };
+
+    /// Predicted time in nanoseconds: every round waits one round trip, every byte passes the
+    /// wire once and costs the work of making masks and encrypting.
+    #[must_use]
+    pub fn time_ns(self, cost: Cost) -> u64 {
+        let wire = cost.bytes_max() * 8000 / u64::from(self.megabits_per_s.max(1));
+        let work = cost.bytes_max() * WORK_PS_PER_BYTE / 1000;
+        cost.rounds * u64::from(self.round_trip_us) * 1000 + wire + work
+    }
+
+    /// The faster of the two; ripple where they are equal. Pure: equal at all parties.
+    #[must_use]
+    pub fn choose(self, ripple: Cost, tree: Cost) -> Circuit {
+        if self.time_ns(tree) < self.time_ns(ripple) { Circuit::Tree } else { Circuit::Ripple }
+    }
+}
+
+/// Processor time of one payload byte: masks, gates, transport encryption at both ends.
+const WORK_PS_PER_BYTE: u64 = 900;
+
+/// ceil(log2 n); 0 for n <= 1.
+#[must_use]
+pub const fn ceil_log2(n: usize) -> usize {
+    if n <= 1 { 0 } else { (usize::BITS - (n - 1).leading_zeros()) as usize }
+}
+
+/// floor(log2 n); 0 for n <= 1.
+#[must_use]
+pub const fn floor_log2(n: usize) -> usize {
+    if n <= 1 { 0 } else { (usize::BITS - 1 - n.leading_zeros()) as usize }
+}
+
+/// `gates` ANDs of one plane of n rows in `rounds` rounds.
+fn gates(n: usize, gates: usize, rounds: usize) -> Cost {
+    Cost::each(rounds as u64, (words(n) * gates * 8) as u64)
+}
+
+/// The cheaper form of a circuit, and what it costs.
+pub(crate) fn chosen(profile: Profile, of: impl Fn(Circuit) -> Cost) -> (Circuit, Cost) {
+    let (ripple, tree) = (of(Circuit::Ripple), of(Circuit::Tree));
+    match profile.choose(ripple, tree) {
+        Circuit::Ripple => (Circuit::Ripple, ripple),
+        Circuit::Tree => (Circuit::Tree, tree),
+    }
+}
+
+/// AND, OR or select of n rows, k planes: 3k bits a row, 1 round.
+#[must_use]
+pub fn cost_and(n: usize, k: usize) -> Cost {
+    gates(n, k, 1)
+}
+
+/// Several ANDs of (rows, planes) in one round.
+#[must_use]
+pub fn cost_and_many(shapes: &[(usize, usize)]) -> Cost {
+    Cost::each(1, shapes.iter().map(|&(n, k)| (words(n) * k * 8) as u64).sum())
+}
+
+/// Product of n rows in a ring of l bits: 3l bits a row, 1 round. Also n inner products of any
+/// length.
+#[must_use]
+pub fn cost_multiply(n: usize, l: usize) -> Cost {
+    Cost::each(1, (n * l / 8) as u64)
+}
+
+/// Opening planes to all nodes: 3k bits a row, 1 round.
+#[must_use]
+pub fn cost_open_planes(n: usize, k: usize) -> Cost {
+    gates(n, k, 1)
+}
+
+/// Opening ring elements of l bits to all nodes: 3l bits a row, 1 round.
+#[must_use]
+pub fn cost_open_arith(n: usize, l: usize) -> Cost {
+    cost_multiply(n, l)
+}
+
+/// AND over all k planes, or equality of k bits: 3(k-1) bits a row, ceil(log2 k) rounds.
+#[must_use]
+pub fn cost_equal(n: usize, k: usize) -> Cost {
+    gates(n, k.saturating_sub(1), ceil_log2(k))
+}
+
+/// OR over n rows of one plane: halving, ceil(log2 n) rounds.
+#[must_use]
+pub fn cost_or_all_rows(n: usize) -> Cost {
+    let mut total = Cost::default();
+    let mut rows = n;
+    while rows > 1 {
+        let half = halved(rows);
+        total += cost_and(half, 1);
+        rows = half;
+    }
+    total
+}
+
+/// Rows left after one halving: whole words while there is more than one.
+pub(crate) const fn halved(rows: usize) -> usize {
+    if rows > 64 { words(rows).div_ceil(2) * 64 } else { rows.div_ceil(2) }
+}
+
+/// x < y, unsigned, k bits, one form.
+#[must_use]
+pub fn cost_less_than_as(circuit: Circuit, n: usize, k: usize) -> Cost {
+    match circuit {
+        _ if k == 0 => Cost::default(),
+        Circuit::Ripple => gates(n, k, k),
+        Circuit::Tree => gates(n, 2 * k - 1 - floor_log2(k), 1 + ceil_log2(k)),
+    }
+}
+
+/// x < y where the lowest bit needs no AND (keys distinct, or y public), one form.
+#[must_use]
+pub fn cost_less_than_short_as(circuit: Circuit, n: usize, k: usize) -> Cost {
+    match circuit {
+        _ if k == 0 => Cost::default(),
+        Circuit::Ripple => gates(n, k - 1, k - 1),
+        Circuit::Tree => gates(n, 2 * k - 2 - floor_log2(k), ceil_log2(k)),
+    }
+}
+
+/// x < y, unsigned, k bits, in the form that the profile chooses.
+#[must_use]
+pub fn cost_less_than(profile: Profile, n: usize, k: usize) -> Cost {
+    chosen(profile, |form| cost_less_than_as(form, n, k)).1
+}
+
+/// x < constant, unsigned, k bits.
+#[must_use]
+pub fn cost_less_than_constant(profile: Profile, n: usize, k: usize) -> Cost {
+    chosen(profile, |form| cost_less_than_short_as(form, n, k)).1
+}
+
+/// ANDs of a Sklansky tree over m positions, (those that carry a value, those of propagation).
+fn prefix_gates(m: usize) -> (usize, usize) {
+    let (mut values, mut propagations) = (0, 0);
+    for level in 0..ceil_log2(m) {
+        for j in (0..m).filter(|j| j >> level & 1 == 1) {
+            values += 1;
+            propagations += usize::from(j >> (level + 1) != 0);
+        }
+    }
+    (values, propagations)
+}
+
+/// The carries out of the low m bits of a sum, one form.
+#[must_use]
+pub fn cost_carries_as(circuit: Circuit, n: usize, m: usize) -> Cost {
+    match circuit {
+        Circuit::Ripple => gates(n, m, m),
+        Circuit::Tree => {
+            let (values, propagations) = prefix_gates(m);
+            gates(n, m + values + propagations, 1 + ceil_log2(m))
+        }
+    }
+}
+
+/// The carries out of the low m bits of a sum.
+pub(crate) fn cost_carries(profile: Profile, n: usize, m: usize) -> (Circuit, Cost) {
+    chosen(profile, |form| cost_carries_as(form, n, m))
+}
+
+/// x + y or x - y modulo 2^k: ripple 3(k-1) bits a row and k-1 rounds, or a prefix tree.
+#[must_use]
+pub fn cost_add(profile: Profile, n: usize, k: usize) -> Cost {
+    cost_carries(profile, n, k.saturating_sub(1)).1
+}
+
+/// AND over every prefix of m planes, one form.
+#[must_use]
+pub fn cost_prefix_and_as(circuit: Circuit, n: usize, m: usize) -> Cost {
+    match circuit {
+        Circuit::Ripple => gates(n, m.saturating_sub(1), m.saturating_sub(1)),
+        Circuit::Tree => gates(n, prefix_gates(m).0, ceil_log2(m)),
+    }
+}
+
+/// AND over every prefix of m planes.
+pub(crate) fn cost_prefix_and(profile: Profile, n: usize, m: usize) -> (Circuit, Cost) {
+    chosen(profile, |form| cost_prefix_and_as(form, n, m))
+}
+
+/// bit ? -x : x, or |x|, of k bits.
+#[must_use]
+pub fn cost_negate_if(profile: Profile, n: usize, k: usize) -> Cost {
+    cost_prefix_and(profile, n, k).1
+}
+
+/// k planes to k arithmetic vectors in a ring of l bits: 3l bits a plane and row, 2 rounds.
+#[must_use]
+pub fn cost_bits_to_arith(n: usize, k: usize, l: usize) -> Cost {
+    Cost::each(2, (n * k * l / 8) as u64)
+}
+
+/// The number in k planes as one arithmetic vector in a ring of l bits: l(k + 2) bits a row, 2
+/// rounds. Planes from 2^l on do not count.
+#[must_use]
+pub fn cost_planes_to_arith(n: usize, k: usize, l: usize) -> Cost {
+    let element = (n * l / 8) as u64;
+    match k.min(l) as u64 {
+        0 => Cost::default(),
+        _ if n == 0 => Cost::default(),
+        k => Cost { rounds: 2, bytes: [k * element, element, element] },
+    }
+}
+
+/// The low k bits of ring elements as planes: k bits by party 0 in 1 round, then an adder.
+#[must_use]
+pub fn cost_arith_to_planes(profile: Profile, n: usize, k: usize) -> Cost {
+    let bytes = (words(n) * k * 8) as u64;
+    let input = Cost { rounds: u64::from(bytes > 0), bytes: [bytes, 0, 0] };
+    input + cost_add(profile, n, k)
+}
+
+/// Widths of one step of a restoring division.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct DivideStep {
+    /// Planes of the partial remainder that are compared with the low planes of the denominator.
+    pub(crate) compared: usize,
+    /// Whether the higher planes of the denominator join as one more plane, "not zero".
+    pub(crate) saturated: bool,
+    /// Whether the remainder has one plane more than the denominator.
+    pub(crate) overflow: bool,
+    /// Whether a remainder is needed afterwards.
+    pub(crate) keeps: bool,
+}
+
+impl DivideStep {
+    /// Planes of carries.
+    pub(crate) fn carries(self) -> usize {
+        self.compared + usize::from(self.saturated)
+    }
+}
+
+/// The steps of a division, highest quotient bit first.
+pub(crate) fn divide_steps(
+    quotient: usize,
+    denominator: usize,
+) -> impl Iterator<Item = DivideStep> {
+    (1..=quotient).map(move |bits| DivideStep {
+        compared: bits.min(denominator),
+        saturated: bits < denominator,
+        overflow: bits > denominator,
+        keeps: bits < quotient,
+    })
+}
+
+/// floor(numerator 2^f / denominator), widths in bits.
+#[must_use]
+pub fn cost_divide(
+    profile: Profile,
+    n: usize,
+    numerator: usize,
+    denominator: usize,
+    fraction_bits: usize,
+) -> Cost {
+    let quotient = numerator + fraction_bits;
+    if quotient == 0 || denominator == 0 {
+        return Cost::default();
+    }
+    let mut total = cost_prefix_and(profile, n, denominator).1;
+    for step in divide_steps(quotient, denominator) {
+        total += cost_carries(profile, n, step.carries()).1;
+        if step.keeps {
+            total += cost_and(n, step.compared);
+        }
+    }
+    total + cost_and(n, quotient)
+}
+
+/// Moving columns of n rows by a secret permutation: `planes` boolean planes and `ring_words`
+/// 64-bit words a row of arithmetic. 4 elements an element, 3 rounds. No rounds for n <= 1.
+#[must_use]
+pub fn cost_shuffle(n: usize, planes: usize, ring_words: usize) -> Cost {
+    let bytes = ((words(n) * planes + n * ring_words) * 8) as u64;
+    if n <= 1 || bytes == 0 {
+        return Cost::default();
+    }
+    Cost { rounds: 3, bytes: [2 * bytes, bytes, bytes] }
+}
+
+/// Stable partition of n rows by one bit: bit to arithmetic, one product, a shuffle of the
+/// destinations and their opening, all in the ring of 32 bits. 7 rounds.
+#[must_use]
+pub fn cost_partition(n: usize) -> Cost {
+    if n <= 1 {
+        return Cost::default();
+    }
+    let moved = (n.div_ceil(2) * 8) as u64;
+    let shuffle = Cost { rounds: 3, bytes: [2 * moved, moved, moved] };
+    cost_bits_to_arith(n, 1, 32) + cost_multiply(n, 32) + shuffle + cost_open_arith(n, 32)
 }

@@ -18,4 +18,11 @@ pub trait Net: Send + Sync {
     /// # Errors
     /// [`crate::MpcError::PeerLost`], [`crate::MpcError::WrongLength`], [`crate::MpcError::Cancelled`].
     fn receive(&self, party: usize, lane: u32, length: usize) -> Result<Vec<u8>>;
+    /// Whether to go on: asked between operators, where no message is waited for.
+    ///
+    /// # Errors
+    /// [`crate::MpcError::PeerLost`], [`crate::MpcError::Cancelled`].
+    fn check(&self) -> Result<()> {
+        Ok(())
+    }
 }

@@ -23,7 +23,7 @@ mod tables;
 
 pub use parse::Explain;
 pub(crate) use position::Positions;
-pub(crate) use tables::{LABELS, TrineTable, decode_labels};
+pub(crate) use tables::TrineTable;
 
 use context::Context;
 use datafusion_expr::LogicalPlan;

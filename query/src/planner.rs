@@ -25,7 +25,6 @@ use crate::plan::{Operator, Plan};
 use crate::policy;
 use datafusion_common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion_expr::{Expr as Logical, LogicalPlan};
-use scalar::defect;
 use trine_proto::catalog::NetProfile;
 use trine_proto::status::{SqlError, sqlstate};
 

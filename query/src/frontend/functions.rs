@@ -3,7 +3,8 @@
 
 use datafusion_expr::{AggregateUDF, ScalarUDF};
 use datafusion_functions::core::planner::CoreFunctionPlanner;
-use datafusion_functions::planner::UserDefinedFunctionPlanner;
+use datafusion_functions::datetime::planner::DatetimeFunctionPlanner;
+use datafusion_functions::unicode::planner::UnicodeFunctionPlanner;
 use datafusion_functions_aggregate::planner::AggregateFunctionPlanner;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, LazyLock};
@@ -64,7 +65,8 @@ impl Functions {
             aggregate,
             planners: vec![
                 Arc::new(CoreFunctionPlanner::default()),
-                Arc::new(UserDefinedFunctionPlanner),
+                Arc::new(DatetimeFunctionPlanner),
+                Arc::new(UnicodeFunctionPlanner),
                 Arc::new(AggregateFunctionPlanner),
             ],
             window_only: WINDOW_ONLY.into_iter().collect(),

@@ -599,7 +599,5 @@ pub(crate) fn filled(expr: Expr) -> Built {
         Type::Text { .. } => text(b""),
         Type::Number { kind, low, .. } => number(*low, kind.clone())?,
     };
-    let mut filled = case(vec![(not(is_null(expr.clone())), expr)], default)?;
-    filled.nullable = false;
-    Ok(filled)
+    case(vec![(not(is_null(expr.clone())), expr)], default)
 }

@@ -367,28 +367,11 @@ fn cross(left: Plan, one: Plan, mut conditions: Vec<Expr>) -> Plan {
     if exactly_one(&one) {
         return filtered(beside(left, one), build::and(conditions));
     }
-    let types: Vec<bool> = one.fields.iter().map(|f| f.nullable).collect();
-    let left_width = left.fields.len();
     let joined = beside(left, with_marker(one));
     if let Some(marker) = joined.fields.last() {
         conditions.push(build::not(build::is_null(build::column(width, marker))));
     }
-    let mut kept = narrowed(filtered(joined, build::and(conditions)), width);
-    // Rows without the other row are gone, so that its columns are as nullable as they were.
-    for (field, nullable) in kept.fields.iter_mut().skip(left_width).zip(types) {
-        field.nullable = field.nullable && nullable;
-    }
-    narrow_nullability(kept)
-}
-
-/// A projection's expressions must say the same as its fields.
-fn narrow_nullability(mut plan: Plan) -> Plan {
-    if let Operator::Project { exprs, .. } = &plan.op {
-        for (field, expr) in plan.fields.iter_mut().zip(exprs) {
-            field.nullable = expr.nullable;
-        }
-    }
-    plan
+    narrowed(filtered(joined, build::and(conditions)), width)
 }
 
 /// LEFT JOIN with a relation of at most one row: its columns where the conditions hold, else NULL.

@@ -1,6 +1,8 @@
 //! Kinds and bounds of numbers. Every bound is derived from public facts and holds for every row,
 //! so that no ring can wrap; what leaves [`BOUND_MAX`] is refused.
 
+pub(crate) use crate::output::sql_type as sql_name;
+
 use crate::plan::Field;
 use crate::types::{DOUBLE_FRACTION_BITS, NumberKind, Type};
 use arrow::datatypes::DataType;
@@ -169,23 +171,6 @@ pub(crate) fn agrees(field: &Field, arrow: &DataType) -> bool {
             (kind, ty) => is_integer(kind) && ty.is_integer(),
         },
         _ => false,
-    }
-}
-
-/// Name of a type as SQL writes it.
-pub(crate) fn sql_name(ty: &Type) -> String {
-    match ty {
-        Type::Boolean => "BOOLEAN".into(),
-        Type::Text { bytes } => format!("VARCHAR({bytes})"),
-        Type::Number { kind, .. } => match kind {
-            NumberKind::SmallInt => "SMALLINT".into(),
-            NumberKind::Int => "INT".into(),
-            NumberKind::BigInt => "BIGINT".into(),
-            NumberKind::Decimal { precision, scale } => format!("DECIMAL({precision},{scale})"),
-            NumberKind::Date => "DATE".into(),
-            NumberKind::Enum { labels } => ColumnType::Enum { labels: labels.clone() }.sql_name(),
-            NumberKind::Double { .. } => "DOUBLE PRECISION".into(),
-        },
     }
 }
 

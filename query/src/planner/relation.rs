@@ -189,7 +189,12 @@ impl Planner<'_> {
         if plan.rows == 1 {
             return Ok(plan);
         }
-        if plan.rows == 0 || super::unique::at_most_one(&plan) {
+        if plan.rows == 0 {
+            let row = vec![Literal::Null; plan.fields.len()];
+            let fields = plan.fields.into_iter().map(|f| Field { nullable: true, ..f }).collect();
+            return Ok(Plan { op: Operator::Values(vec![row]), fields, rows: 1 });
+        }
+        if super::unique::at_most_one(&plan) {
             return Ok(limited(plan, 0, Some(1)));
         }
         Err(SqlError::unsupported(

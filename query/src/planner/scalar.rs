@@ -351,10 +351,7 @@ impl Planner<'_> {
                     .iter()
                     .map(|v| build::not(build::is_null(v.clone())))
                     .collect();
-                let not_null = values.iter().any(|v| !v.nullable);
-                let mut chosen = choose(conditions, values)?;
-                chosen.nullable &= !not_null;
-                Ok(chosen)
+                choose(conditions, values)
             }
             ("nullif", [x, y]) => {
                 let equal = self.compare(Compare::Eq, x, y, scope)?;
@@ -388,11 +385,9 @@ impl Planner<'_> {
             return Err(defect("no argument".into()));
         };
         for value in values {
-            let not_null = !best.nullable || !value.nullable;
             let better = dictionary::compare(op, best.clone(), value.clone())?;
             let keep = build::or(vec![better, build::is_null(value.clone())]);
             best = choose(vec![keep], vec![best, value])?;
-            best.nullable &= !not_null;
         }
         Ok(best)
     }
@@ -404,7 +399,6 @@ impl Planner<'_> {
                 .map(build::null)
                 .ok_or_else(|| self.cast_refusal(expr, &value, to));
         }
-        let nullable = value.nullable;
         let done = match (&value.ty, to) {
             (Type::Boolean, DataType::Boolean) => Some(Ok(value.clone())),
             (Type::Text { .. }, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View) => {
@@ -413,13 +407,14 @@ impl Planner<'_> {
             (Type::Boolean, ty) if ty.is_integer() => {
                 let one = build::number(1, NumberKind::Int)?;
                 let zero = build::number(0, NumberKind::Int)?;
-                let null = build::null(one.ty.clone());
-                let mut number = build::case(
-                    vec![(value.clone(), one), (build::not(value.clone()), zero)],
-                    null,
-                )?;
-                number.nullable = nullable;
-                Some(Ok(number))
+                let branches = vec![(value.clone(), one.clone())];
+                if value.nullable {
+                    let branches =
+                        branches.into_iter().chain([(build::not(value.clone()), zero)]).collect();
+                    Some(build::case(branches, build::null(one.ty)))
+                } else {
+                    Some(build::case(branches, zero))
+                }
             }
             (Type::Number { kind: NumberKind::Enum { .. }, .. }, DataType::Utf8) => {
                 Some(Ok(value.clone()))

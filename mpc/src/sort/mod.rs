@@ -1,0 +1,24 @@
+//! Shuffle, sort, stable partition.
+//!
+//! A [`SortOrder`] says how rows move: a secret shuffle, then a public permutation. Sorted columns
+//! are made lazily, for just the columns that are needed.
+//!
+//! What may be opened on the way (and nothing else is): once rows have been shuffled by a *fresh*
+//! secret permutation, the relative order of *distinct* keys, or destinations that form a full
+//! permutation. The types keep to it: what is opened is made inside this module from a shuffled key
+//! that is consumed by its opening, and the shuffle then lives on only inside a [`SortOrder`], which
+//! moves columns and can justify no further opening.
+
+mod expected;
+mod movement;
+mod order;
+mod partition;
+mod quicksort;
+mod shuffle;
+
+pub use expected::{cost_sort, cost_sort_opened_expected};
+pub use movement::Column;
+pub use order::SortOrder;
+pub use partition::partition;
+pub use quicksort::sort;
+pub use shuffle::Shuffle;

@@ -1,0 +1,267 @@
+//! Shuffle, sort and partition: right, stable, and costing what is predicted and recomputed.
+
+use trine_mpc::sort::{Column, Shuffle, SortOrder, cost_sort_opened_expected, partition, sort};
+use trine_mpc::testing::{
+    Noise, reconstruct_arith, reconstruct_values, run, run_as, share_arith, share_values,
+};
+use trine_mpc::{Arith, Cost, MpcError, Planes, Profile, Session};
+
+const ROWS: [usize; 9] = [0, 1, 2, 3, 6, 63, 64, 65, 1000];
+const TREES: Profile = Profile { round_trip_us: 1_000_000, megabits_per_s: 100_000 };
+
+/// The three kinds of columns with their shares.
+struct Table {
+    rows: usize,
+    narrow: Vec<u128>,
+    wide: Vec<u128>,
+    numbers: Vec<u64>,
+    sums: Vec<u128>,
+    shares: Vec<[Column; 3]>,
+}
+
+impl Table {
+    fn new(seed: u64, rows: usize) -> Self {
+        let mut noise = Noise::new(seed);
+        let narrow: Vec<u128> = (0..rows).map(|_| noise.value(1)).collect();
+        let wide: Vec<u128> = (0..rows).map(|_| noise.value(77)).collect();
+        let numbers: Vec<u64> = (0..rows).map(|_| noise.word()).collect();
+        let sums: Vec<u128> = (0..rows).map(|_| noise.value(128)).collect();
+        let shares = vec![
+            share_values(1, 1, &narrow).map(Column::Planes),
+            share_values(2, 77, &wide).map(Column::Planes),
+            share_arith(3, &numbers).map(Column::Arith64),
+            share_arith(4, &sums).map(Column::Arith128),
+        ];
+        Self { rows, narrow, wide, numbers, sums, shares }
+    }
+
+    fn columns(&self, party: usize) -> Vec<Column> {
+        self.shares.iter().map(|column| column[party].clone()).collect()
+    }
+
+    fn ghosts(&self) -> Vec<Column> {
+        vec![
+            Column::Planes(Planes::ghost(self.rows, 1)),
+            Column::Planes(Planes::ghost(self.rows, 77)),
+            Column::Arith64(Arith::ghost(self.rows)),
+            Column::Arith128(Arith::ghost(self.rows)),
+        ]
+    }
+
+    /// Every row as one tuple.
+    fn tuples(&self) -> Vec<(u128, u128, u64, u128)> {
+        (0..self.rows)
+            .map(|i| (self.narrow[i], self.wide[i], self.numbers[i], self.sums[i]))
+            .collect()
+    }
+}
+
+/// The rows of three parties' moved columns.
+fn tuples(parties: &[Vec<Column>; 3]) -> Vec<(u128, u128, u64, u128)> {
+    let planes = |j: usize| {
+        let column = |party: usize| match &parties[party][j] {
+            Column::Planes(x) => x.clone(),
+            _ => panic!("planes stay planes"),
+        };
+        reconstruct_values(&[column(0), column(1), column(2)])
+    };
+    let numbers = [0, 1, 2].map(|party: usize| match &parties[party][2] {
+        Column::Arith64(x) => x.clone(),
+        _ => panic!("the ring stays"),
+    });
+    let sums = [0, 1, 2].map(|party: usize| match &parties[party][3] {
+        Column::Arith128(x) => x.clone(),
+        _ => panic!("the ring stays"),
+    });
+    let (narrow, wide) = (planes(0), planes(1));
+    let (numbers, sums) = (reconstruct_arith(&numbers), reconstruct_arith(&sums));
+    (0..narrow.len()).map(|i| (narrow[i], wide[i], numbers[i], sums[i])).collect()
+}
+
+/// Counted at each party == predicted - expectation for sorts + recomputed for sorts.
+fn hold_costs(reports: &[(Cost, Cost, Cost); 3], dry: &Session) {
+    let predicted = dry.cost();
+    for (party, (counted, expected, recomputed)) in reports.iter().enumerate() {
+        assert_eq!(*expected, dry.sorts_predicted());
+        assert_eq!(
+            counted.rounds,
+            predicted.rounds - expected.rounds + recomputed.rounds,
+            "rounds of party {party}"
+        );
+        assert_eq!(
+            counted.bytes[party],
+            predicted.bytes[party] - expected.bytes[party] + recomputed.bytes[party],
+            "bytes of party {party}"
+        );
+    }
+}
+
+fn report(s: &Session) -> (Cost, Cost, Cost) {
+    (s.cost(), s.sorts_predicted(), s.sorts_recomputed())
+}
+
+#[test]
+fn a_shuffle_permutes_whole_rows() {
+    for n in ROWS {
+        let table = Table::new(n as u64, n);
+        let results = run(n as u64, |s| {
+            let shuffle = Shuffle::draw(s, n);
+            let moved = shuffle.apply(s, table.columns(s.party())).unwrap();
+            (moved, report(s))
+        });
+        let mut dry = Session::dry(Profile::LOCAL);
+        let ghosts = Shuffle::draw(&mut dry, n).apply(&mut dry, table.ghosts()).unwrap();
+        assert_eq!(ghosts.len(), 4);
+        hold_costs(&[results[0].1, results[1].1, results[2].1], &dry);
+        let mut moved = tuples(&results.map(|(columns, _)| columns));
+        if n > 60 {
+            assert_ne!(moved, table.tuples(), "rows move");
+        }
+        let mut before = table.tuples();
+        moved.sort_unstable();
+        before.sort_unstable();
+        assert_eq!(moved, before);
+    }
+}
+
+/// Makes an order, applies it to a table and takes it back; returns the sorted rows.
+fn through_order(
+    profile: Profile,
+    seed: u64,
+    table: &Table,
+    order: impl Fn(&mut Session) -> Result<SortOrder, MpcError> + Sync,
+    dry_order: impl FnOnce(&mut Session) -> Result<SortOrder, MpcError>,
+) -> Vec<(u128, u128, u64, u128)> {
+    let results = run_as(profile, seed, |s| {
+        let order = order(s).unwrap();
+        assert_eq!(order.len(), table.rows);
+        let sorted = order.apply(s, table.columns(s.party())).unwrap();
+        let back = order.unapply(s, sorted.clone()).unwrap();
+        let again = order.apply(s, table.columns(s.party())).unwrap();
+        (sorted, back, again, report(s))
+    });
+    let mut dry = Session::dry(profile);
+    let ghost = dry_order(&mut dry).unwrap();
+    assert_eq!(ghost.len(), table.rows);
+    for _ in 0..2 {
+        let _ = ghost.apply(&mut dry, table.ghosts()).unwrap();
+    }
+    let _ = ghost.unapply(&mut dry, table.ghosts()).unwrap();
+    hold_costs(&[results[0].3, results[1].3, results[2].3], &dry);
+    let pick =
+        |f: fn(&(Vec<Column>, Vec<Column>, Vec<Column>, (Cost, Cost, Cost))) -> &Vec<Column>| {
+            tuples(&[f(&results[0]).clone(), f(&results[1]).clone(), f(&results[2]).clone()])
+        };
+    assert_eq!(pick(|r| &r.1), table.tuples(), "unapply brings every row back");
+    let sorted = pick(|r| &r.0);
+    assert_eq!(pick(|r| &r.2), sorted, "an order is the same for later columns");
+    sorted
+}
+
+#[test]
+fn sort_is_stable_and_costs_what_its_segments_say() {
+    for profile in [Profile::LOCAL, TREES] {
+        for n in ROWS {
+            for width in [0, 1, 3, 40, 100] {
+                let mut noise = Noise::new((n * 1000 + width) as u64);
+                let keys: Vec<u128> = (0..n).map(|_| noise.value(width)).collect();
+                let shares = share_values(9, width, &keys);
+                let table = Table::new(5, n);
+                let sorted = through_order(
+                    profile,
+                    noise.word(),
+                    &table,
+                    |s| sort(s, &shares[s.party()]),
+                    |s| sort(s, &Planes::ghost(n, width)),
+                );
+                let mut expected: Vec<_> = keys.into_iter().zip(table.tuples()).collect();
+                expected.sort_by_key(|(key, _)| *key);
+                let expected: Vec<_> = expected.into_iter().map(|(_, row)| row).collect();
+                assert_eq!(sorted, expected, "n={n} width={width}");
+            }
+        }
+    }
+}
+
+#[test]
+fn sort_takes_every_arrangement_of_few_rows() {
+    // All arrangements of up to five keys with ties, through the all-pairs end.
+    for n in 2..=5_u32 {
+        for code in 0..3_u128.pow(n) {
+            let keys: Vec<u128> = (0..n).map(|i| code / 3_u128.pow(i) % 3).collect();
+            let shares = share_values(1, 2, &keys);
+            let results = run(u64::try_from(code).unwrap(), |s| {
+                let key = shares[s.party()].clone();
+                let order = sort(s, &key).unwrap();
+                match order.apply(s, vec![Column::Planes(key)]).unwrap().remove(0) {
+                    Column::Planes(x) => x,
+                    _ => panic!("planes stay planes"),
+                }
+            });
+            let mut expected = keys;
+            expected.sort_unstable();
+            assert_eq!(reconstruct_values(&results), expected);
+        }
+    }
+}
+
+#[test]
+fn partition_is_stable_and_puts_ones_first() {
+    for n in ROWS {
+        for kind in 0..4 {
+            let mut noise = Noise::new(n as u64 + 7 * kind);
+            let bits: Vec<u128> = (0..n)
+                .map(|i| match kind {
+                    0 => 0,
+                    1 => 1,
+                    2 => u128::from(i % 3 == 0),
+                    _ => noise.value(1),
+                })
+                .collect();
+            let shares = share_values(9, 1, &bits);
+            let table = Table::new(6, n);
+            let sorted = through_order(
+                Profile::LOCAL,
+                noise.word(),
+                &table,
+                |s| partition(s, &shares[s.party()]),
+                |s| partition(s, &Planes::ghost(n, 1)),
+            );
+            let rows = table.tuples();
+            let of = |wanted: u128| {
+                bits.iter().zip(&rows).filter(move |(b, _)| **b == wanted).map(|(_, row)| *row)
+            };
+            assert_eq!(sorted, of(1).chain(of(0)).collect::<Vec<_>>(), "n={n}");
+        }
+    }
+}
+
+#[test]
+fn the_expectation_is_near_what_sorts_cost() {
+    for (n, width) in [(300, 20), (5000, 12), (40_000, 10)] {
+        let keys: Vec<u128> = (0..n as u128).map(|i| i * 37 % 1000).collect();
+        let shares = share_values(2, width, &keys);
+        let mut total = Cost::default();
+        let runs = 4;
+        for seed in 0..runs {
+            let results = run(seed, |s| {
+                sort(s, &shares[s.party()]).unwrap();
+                s.sorts_recomputed()
+            });
+            total += results[0];
+        }
+        let expected = cost_sort_opened_expected(Profile::LOCAL, n, width).times(runs);
+        let near = |a: u64, b: u64| a.abs_diff(b) * 100 <= b * 15;
+        assert!(near(total.bytes[0], expected.bytes[0]), "{n}: {total:?} {expected:?}");
+        assert!(near(total.rounds, expected.rounds), "{n}: {total:?} {expected:?}");
+    }
+}
+
+#[test]
+fn columns_that_do_not_fit_are_refused() {
+    let mut s = Session::dry(Profile::LOCAL);
+    let order = sort(&mut s, &Planes::ghost(10, 4)).unwrap();
+    let result = order.apply(&mut s, vec![Column::Arith64(Arith::ghost(9))]);
+    assert!(matches!(result, Err(MpcError::Shape(_))));
+    assert!(matches!(partition(&mut s, &Planes::ghost(10, 2)), Err(MpcError::Shape(_))));
+}
