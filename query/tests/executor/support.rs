@@ -1,0 +1,606 @@
+//! Tables as cut shares, plans by hand, runs by three parties.
+
+use std::sync::Arc;
+use trine_mpc::testing::{Noise, run_as};
+use trine_mpc::{Profile, Session, input};
+use trine_proto::ids::{Party, SegmentId, TableId};
+use trine_proto::schema::{Column, ColumnType, Form, Secrecy, TableSchema};
+use trine_proto::wire::{OutputColumn, ShareForm};
+use trine_query::plan::{
+    Aggregate, Compare, Expr, ExprKind, Field, Function, Literal, Operator, Plan, ResultSize,
+};
+use trine_query::types::{NumberKind, Type};
+use trine_query::{Executed, Observer, dry_run};
+use trine_storage::{ComponentHeader, ComponentSource, Memory, SegmentHeader, Store};
+
+pub(crate) type Row = Vec<Literal>;
+
+/// Rows by segment.
+#[derive(Clone, Debug)]
+pub(crate) struct Table {
+    pub(crate) id: TableId,
+    pub(crate) schema: TableSchema,
+    pub(crate) segments: Vec<(SegmentId, Vec<Row>)>,
+}
+
+pub(crate) fn column(name: &str, ty: ColumnType, nullable: bool) -> Column {
+    Column { name: name.into(), ty, nullable, secrecy: Secrecy::Secret, range: None }
+}
+
+pub(crate) fn ranged(name: &str, ty: ColumnType, nullable: bool, range: (i64, i64)) -> Column {
+    Column { range: Some(range), ..column(name, ty, nullable) }
+}
+
+/// A value of a column: extremes, small numbers and repetitions are frequent.
+pub(crate) fn random_value(column: &Column, noise: &mut Noise) -> Literal {
+    if column.nullable && noise.word().is_multiple_of(4) {
+        return Literal::Null;
+    }
+    if let ColumnType::Varchar { bytes_max } = &column.ty {
+        let length = noise.word() % (u64::from(*bytes_max) + 1);
+        return Literal::Text((0..length).map(|_| b"abz~"[(noise.word() % 4) as usize]).collect());
+    }
+    let (low, high) = column.limits().unwrap();
+    let (low, high) = (i128::from(low), i128::from(high));
+    let pick = match noise.word() % 8 {
+        0 => low,
+        1 => high,
+        2..=5 => i128::from(noise.word() % 5) - 2,
+        _ => low + (noise.value(64) % ((high - low) as u128 + 1)) as i128,
+    };
+    let pick = pick.clamp(low, high);
+    if column.ty == ColumnType::Boolean {
+        Literal::Boolean(pick == 1)
+    } else {
+        Literal::Number(pick)
+    }
+}
+
+/// A table of random rows, cut into segments of these sizes.
+pub(crate) fn random_table(id: u64, columns: Vec<Column>, sizes: &[usize], seed: u64) -> Table {
+    let mut noise = Noise::new(seed);
+    let schema = TableSchema { name: format!("t{id}"), columns, primary_key: Vec::new() };
+    let mut segments = Vec::new();
+    for (index, &size) in sizes.iter().enumerate() {
+        let row = |noise: &mut Noise| {
+            schema.columns.iter().map(|c| random_value(c, noise)).collect::<Row>()
+        };
+        let rows = (0..size).map(|_| row(&mut noise)).collect();
+        let mut segment = [id as u8; 16];
+        segment[0] = index as u8;
+        segments.push((SegmentId(segment), rows));
+    }
+    Table { id: TableId(id), schema, segments }
+}
+
+/// The boolean encoding of one value with its null bit, as row bytes.
+fn boolean_row(column: &Column, row_bytes: usize, value: &Literal) -> Vec<u8> {
+    let mut bytes = vec![0_u8; row_bytes.max(17)];
+    match value {
+        Literal::Null => {
+            let bit = column.bits() as usize;
+            if bit / 8 >= bytes.len() {
+                bytes.resize(bit / 8 + 1, 0);
+            }
+            bytes[bit / 8] |= 1 << (bit % 8);
+        }
+        Literal::Boolean(b) => bytes[0] = u8::from(*b),
+        Literal::Number(v) => {
+            let low = i128::from(column.limits().unwrap().0);
+            bytes[..16].copy_from_slice(&(v - low).to_le_bytes());
+        }
+        Literal::Text(text) => {
+            let whole = column.bits() as usize / 8;
+            for (k, byte) in text.iter().enumerate() {
+                bytes[whole - 1 - k] = *byte;
+            }
+        }
+    }
+    bytes.truncate(row_bytes);
+    bytes
+}
+
+fn plain_bytes(schema: &TableSchema, stored: usize, rows: &[Row]) -> Vec<u8> {
+    let layout = &schema.stored_columns()[stored];
+    let column = &schema.columns[layout.column];
+    let encode = |row: &Row| match (layout.form, &row[layout.column]) {
+        (Form::Boolean, value) => boolean_row(column, layout.row_bytes, value),
+        (Form::Arithmetic, Literal::Number(v)) => (*v as i64).to_le_bytes().to_vec(),
+        (Form::Arithmetic, _) => vec![0; 8],
+    };
+    rows.iter().flat_map(encode).collect()
+}
+
+/// Stores of the three parties with all tables in them: components 0 and 1 from seeds, 2 explicit.
+pub(crate) fn stores(tables: &[&Table]) -> [Store; 3] {
+    let stores = [0, 1, 2].map(|_| Store::open(Arc::new(Memory::new())).unwrap());
+    for table in tables {
+        let layout = table.schema.stored_columns();
+        for (segment, rows) in &table.segments {
+            let seed = |k: u8| *blake3::hash(&[&segment.0[..], &[k]].concat()).as_bytes();
+            let (seed0, seed1) = (seed(0), seed(1));
+            let mut explicit = Vec::new();
+            let mut public = Vec::new();
+            for (index, stored) in layout.iter().enumerate() {
+                let mut bytes = plain_bytes(&table.schema, index, rows);
+                match (stored.secrecy, stored.form) {
+                    (Secrecy::Public, _) => {
+                        public.push(bytes);
+                        continue;
+                    }
+                    (_, Form::Boolean) => {
+                        input::cut_boolean(&mut bytes, &seed0, &seed1, index as u32, 0);
+                    }
+                    (_, Form::Arithmetic) => {
+                        input::cut_arithmetic(&mut bytes, &seed0, &seed1, index as u32, 0);
+                    }
+                }
+                explicit.push(bytes);
+            }
+            let sources = [
+                ComponentSource::Seed(seed0),
+                ComponentSource::Seed(seed1),
+                ComponentSource::Explicit,
+            ];
+            for (party, store) in stores.iter().enumerate() {
+                let components = [0, 1].map(|slot| ComponentHeader {
+                    salt: [(party + slot) as u8; 16],
+                    source: sources[(party + slot) % 3].clone(),
+                });
+                let header = SegmentHeader {
+                    party: Party::new(party).unwrap(),
+                    table: table.id,
+                    segment: *segment,
+                    schema_digest: table.schema.digest(),
+                    rows: rows.len() as u64,
+                    layout: layout.clone(),
+                    components,
+                };
+                let mut writer = store.stage(header).unwrap();
+                if !rows.is_empty() {
+                    let own = if party == 0 { &[] } else { explicit.as_slice() };
+                    writer.append(rows.len(), own, &public).unwrap();
+                }
+                writer.finish().unwrap();
+            }
+        }
+    }
+    stores
+}
+
+impl Table {
+    pub(crate) fn rows(&self) -> Vec<Row> {
+        self.segments.iter().flat_map(|(_, rows)| rows.clone()).collect()
+    }
+    /// All columns of all segments.
+    pub(crate) fn scan(&self) -> Plan {
+        let fields = self
+            .schema
+            .columns
+            .iter()
+            .map(|c| Field {
+                name: c.name.clone(),
+                ty: Type::of_column(c),
+                nullable: c.nullable,
+            })
+            .collect();
+        let segments: Vec<_> =
+            self.segments.iter().map(|(id, rows)| (*id, rows.len() as u64)).collect();
+        Plan {
+            rows: segments.iter().map(|(_, rows)| rows).sum(),
+            fields,
+            op: Operator::Scan {
+                table: self.id,
+                schema: self.schema.clone(),
+                segments,
+                columns: (0..self.schema.columns.len()).collect(),
+            },
+        }
+    }
+}
+
+struct Silent;
+impl Observer for Silent {
+    fn operator(&mut self, _name: &str, done: u32, total: u32) {
+        assert!(done < total);
+    }
+}
+
+/// Runs a plan and puts the result together; checks costs and that holders agree.
+pub(crate) fn run_plan(plan: &Plan, tables: &[&Table], profile: Profile) -> Vec<Row> {
+    let stores = stores(tables);
+    let parts: [Executed; 3] = run_as(profile, 7, |s: &mut Session| {
+        let party = s.party();
+        trine_query::run(plan, s, &stores[party], &mut Silent).unwrap()
+    });
+    check_costs(plan, &parts, profile);
+    open(&parts)
+}
+
+pub(crate) fn check_costs(plan: &Plan, parts: &[Executed; 3], profile: Profile) {
+    let dry = dry_run(plan, profile).unwrap();
+    for (party, part) in parts.iter().enumerate() {
+        assert_eq!(part.counted.len(), dry.len());
+        for (index, (counted, dry)) in part.counted.iter().zip(&dry).enumerate() {
+            let bytes = |c: trine_mpc::Cost| c.bytes[party];
+            let what = format!("operator {index} of party {party}");
+            assert_eq!(counted.sorts_predicted, dry.sorts_predicted, "{what}");
+            assert_eq!(
+                bytes(counted.cost) + bytes(dry.sorts_predicted),
+                bytes(dry.cost) + bytes(counted.sorts_recomputed),
+                "bytes of {what}"
+            );
+            assert_eq!(
+                counted.cost.rounds + dry.sorts_predicted.rounds,
+                dry.cost.rounds + counted.sorts_recomputed.rounds,
+                "rounds of {what}"
+            );
+        }
+    }
+}
+
+/// What a client makes of three parts: rows that exist, in order.
+pub(crate) fn open(parts: &[Executed; 3]) -> Vec<Row> {
+    for (party, part) in parts.iter().enumerate() {
+        let after = &parts[(party + 1) % 3];
+        assert_eq!(part.columns, after.columns);
+        assert_eq!(part.rows, after.rows);
+        for (vector, other) in part.vectors.iter().zip(&after.vectors) {
+            assert_eq!(vector.next, other.own, "two holders of a component differ");
+        }
+    }
+    let rows = parts[0].rows as usize;
+    let mut index = 0;
+    let mut columns = Vec::new();
+    for column in &parts[0].columns {
+        let values = opened(parts, index, column.form());
+        let mut values = decode(column, rows, &values);
+        index += 1;
+        if column.nullable {
+            let nulls = opened(parts, index, ShareForm::Boolean);
+            index += 1;
+            for (row, value) in values.iter_mut().enumerate() {
+                if bit(&nulls, rows, 0, row) {
+                    assert_blank(column, value);
+                    *value = Literal::Null;
+                }
+            }
+        }
+        columns.push(values);
+    }
+    let valid = opened(parts, index, ShareForm::Boolean);
+    assert_eq!(parts[0].vectors.len(), index + 1);
+    let mut out = Vec::new();
+    for row in 0..rows {
+        let values: Row = columns.iter().map(|c| c[row].clone()).collect();
+        if bit(&valid, rows, 0, row) {
+            out.push(values);
+        } else {
+            for (column, value) in parts[0].columns.iter().zip(&values) {
+                assert_blank(column, value);
+            }
+        }
+    }
+    out
+}
+
+/// What does not exist must not be shown.
+fn assert_blank(column: &OutputColumn, value: &Literal) {
+    let blank = match value {
+        Literal::Null => true,
+        Literal::Boolean(b) => !b,
+        Literal::Number(v) if column.form() == ShareForm::Boolean => *v == low(column),
+        Literal::Number(v) => *v == 0,
+        Literal::Text(text) => text.is_empty(),
+    };
+    assert!(blank, "{} shows {value:?} where nothing is", column.name);
+}
+
+fn low(column: &OutputColumn) -> i128 {
+    i128::from_le_bytes(column.low.as_slice().try_into().unwrap())
+}
+
+fn opened(parts: &[Executed; 3], index: usize, form: ShareForm) -> Vec<u8> {
+    let shares = [0, 1, 2].map(|party| &parts[party].vectors[index].own);
+    match form {
+        ShareForm::Boolean => {
+            (0..shares[0].len()).map(|k| shares[0][k] ^ shares[1][k] ^ shares[2][k]).collect()
+        }
+        _ => shares.iter().flat_map(|s| s.iter().copied()).collect(),
+    }
+}
+
+fn bit(planes: &[u8], rows: usize, plane: usize, row: usize) -> bool {
+    let start = plane * rows.div_ceil(64) * 8;
+    planes[start + row / 8] >> (row % 8) & 1 == 1
+}
+
+fn decode(column: &OutputColumn, rows: usize, bytes: &[u8]) -> Vec<Literal> {
+    use trine_proto::wire::OutputKind as K;
+    let width = column.bits as usize;
+    if column.form() == ShareForm::Arithmetic {
+        let element = width / 8;
+        let part = bytes.len() / 3;
+        let read = |component: usize, row: usize| {
+            let start = component * part + row * element;
+            let mut wide = [0_u8; 16];
+            wide[..element].copy_from_slice(&bytes[start..start + element]);
+            u128::from_le_bytes(wide)
+        };
+        return (0..rows)
+            .map(|row| {
+                let sum =
+                    read(0, row).wrapping_add(read(1, row)).wrapping_add(read(2, row));
+                let shift = 128 - width;
+                Literal::Number((sum << shift) as i128 >> shift)
+            })
+            .collect();
+    }
+    let value = |row: usize| {
+        if column.kind() == K::Text {
+            let byte = |k: usize| (0..8).map(move |j| u8::from(bit(bytes, rows, 8 * k + j, row)) << j);
+            let mut text: Vec<u8> = (0..width / 8).rev().map(|k| byte(k).sum()).collect();
+            while text.last() == Some(&0) {
+                text.pop();
+            }
+            return Literal::Text(text);
+        }
+        let unsigned: u128 = (0..width).map(|j| u128::from(bit(bytes, rows, j, row)) << j).sum();
+        if column.kind() == K::Boolean {
+            Literal::Boolean(unsigned == 1)
+        } else {
+            Literal::Number(low(column).wrapping_add(unsigned as i128))
+        }
+    };
+    // Bits beyond the last row would reach the client.
+    for plane in 0..width {
+        for row in rows..rows.div_ceil(64) * 64 {
+            assert!(!bit(bytes, rows, plane, row), "a bit beyond the last row");
+        }
+    }
+    (0..rows).map(value).collect()
+}
+
+// ------------------------------------------------------------------ plans by hand
+
+pub(crate) fn number(low: i128, high: i128) -> Type {
+    Type::Number { kind: NumberKind::BigInt, low, high }
+}
+
+fn expr(kind: ExprKind, ty: Type, nullable: bool) -> Expr {
+    Expr { kind, ty, nullable }
+}
+
+pub(crate) fn col(plan: &Plan, index: usize) -> Expr {
+    let field = &plan.fields[index];
+    expr(ExprKind::Column(index), field.ty.clone(), field.nullable)
+}
+
+pub(crate) fn num(v: i128) -> Expr {
+    expr(ExprKind::Literal(Literal::Number(v)), number(v, v), false)
+}
+
+pub(crate) fn text(v: &[u8]) -> Expr {
+    let bytes = u32::try_from(v.len().max(1)).unwrap();
+    expr(ExprKind::Literal(Literal::Text(v.to_vec())), Type::Text { bytes }, false)
+}
+
+pub(crate) fn null_of(ty: Type) -> Expr {
+    expr(ExprKind::Literal(Literal::Null), ty, true)
+}
+
+pub(crate) fn compare(op: Compare, left: Expr, right: Expr) -> Expr {
+    let nullable = left.nullable || right.nullable;
+    let (left, right) = (Box::new(left), Box::new(right));
+    expr(ExprKind::Compare { op, left, right }, Type::Boolean, nullable)
+}
+
+pub(crate) fn and(all: Vec<Expr>) -> Expr {
+    let nullable = all.iter().any(|e| e.nullable);
+    expr(ExprKind::And(all), Type::Boolean, nullable)
+}
+
+pub(crate) fn or(all: Vec<Expr>) -> Expr {
+    let nullable = all.iter().any(|e| e.nullable);
+    expr(ExprKind::Or(all), Type::Boolean, nullable)
+}
+
+pub(crate) fn not(x: Expr) -> Expr {
+    let nullable = x.nullable;
+    expr(ExprKind::Not(Box::new(x)), Type::Boolean, nullable)
+}
+
+pub(crate) fn is_null(x: Expr) -> Expr {
+    expr(ExprKind::IsNull(Box::new(x)), Type::Boolean, false)
+}
+
+pub(crate) fn limits(ty: &Type) -> (i128, i128) {
+    match ty {
+        Type::Number { low, high, .. } => (*low, *high),
+        _ => panic!("no number"),
+    }
+}
+
+pub(crate) fn add(x: Expr, y: Expr) -> Expr {
+    let ((a, b), (c, d)) = (limits(&x.ty), limits(&y.ty));
+    let nullable = x.nullable || y.nullable;
+    expr(ExprKind::Add(Box::new(x), Box::new(y)), number(a + c, b + d), nullable)
+}
+
+pub(crate) fn subtract(x: Expr, y: Expr) -> Expr {
+    let ((a, b), (c, d)) = (limits(&x.ty), limits(&y.ty));
+    let nullable = x.nullable || y.nullable;
+    expr(ExprKind::Subtract(Box::new(x), Box::new(y)), number(a - d, b - c), nullable)
+}
+
+pub(crate) fn multiply(x: Expr, y: Expr) -> Expr {
+    let ((a, b), (c, d)) = (limits(&x.ty), limits(&y.ty));
+    let corners = [a * c, a * d, b * c, b * d];
+    let ty = number(*corners.iter().min().unwrap(), *corners.iter().max().unwrap());
+    let nullable = x.nullable || y.nullable;
+    expr(ExprKind::Multiply(Box::new(x), Box::new(y)), ty, nullable)
+}
+
+pub(crate) fn scale(x: Expr, factor: i128) -> Expr {
+    let (a, b) = limits(&x.ty);
+    let nullable = x.nullable;
+    expr(ExprKind::Scale(Box::new(x), factor), number(a * factor, b * factor), nullable)
+}
+
+pub(crate) fn absolute(x: Expr) -> Expr {
+    let (a, b) = limits(&x.ty);
+    let nullable = x.nullable;
+    expr(ExprKind::Absolute(Box::new(x)), number(0, b.max(-a).max(0)), nullable)
+}
+
+pub(crate) fn retype(x: Expr, ty: Type) -> Expr {
+    let nullable = x.nullable;
+    expr(ExprKind::Retype(Box::new(x)), ty, nullable)
+}
+
+/// The type is that of the first value, widened over all numbers and texts.
+pub(crate) fn case(branches: Vec<(Expr, Expr)>, otherwise: Expr) -> Expr {
+    let values = || branches.iter().map(|(_, v)| v).chain([&otherwise]);
+    let nullable = values().any(|v| v.nullable);
+    let ty = match &branches[0].1.ty {
+        Type::Number { .. } => number(
+            values().map(|v| limits(&v.ty).0).min().unwrap(),
+            values().map(|v| limits(&v.ty).1).max().unwrap(),
+        ),
+        Type::Text { .. } => Type::Text {
+            bytes: values().map(|v| (v.ty.bits() / 8) as u32).max().unwrap(),
+        },
+        Type::Boolean => Type::Boolean,
+    };
+    let otherwise = Box::new(otherwise);
+    expr(ExprKind::Case { branches, otherwise }, ty, nullable)
+}
+
+pub(crate) fn lookup(argument: Expr, table: Vec<Literal>, ty: Type) -> Expr {
+    let nullable = argument.nullable || table.contains(&Literal::Null);
+    expr(ExprKind::Lookup { argument: Box::new(argument), table }, ty, nullable)
+}
+
+pub(crate) fn filter(input: Plan, predicate: Expr) -> Plan {
+    Plan {
+        rows: input.rows,
+        fields: input.fields.clone(),
+        op: Operator::Filter { input: Box::new(input), predicate },
+    }
+}
+
+pub(crate) fn field_of(e: &Expr) -> Field {
+    Field { name: "x".into(), ty: e.ty.clone(), nullable: e.nullable }
+}
+
+pub(crate) fn project(input: Plan, exprs: Vec<Expr>) -> Plan {
+    Plan {
+        rows: input.rows,
+        fields: exprs.iter().map(field_of).collect(),
+        op: Operator::Project { input: Box::new(input), exprs },
+    }
+}
+
+pub(crate) fn reveal_as(input: Plan, size: ResultSize, ordered: bool) -> Plan {
+    Plan {
+        rows: input.rows,
+        fields: input.fields.clone(),
+        op: Operator::Reveal { input: Box::new(input), size, ordered },
+    }
+}
+
+pub(crate) fn reveal(input: Plan) -> Plan {
+    reveal_as(input, ResultSize::Hidden, false)
+}
+
+/// An aggregate with the type and bounds that a planner would give it.
+pub(crate) fn aggregate(
+    function: Function,
+    argument: Option<Expr>,
+    rows: u64,
+    scalar: bool,
+) -> Aggregate {
+    let n = i128::from(rows);
+    let ty = match (function, argument.as_ref().map(|a| &a.ty)) {
+        (Function::CountStar | Function::Count, _) => number(0, n),
+        (Function::Sum, Some(Type::Number { kind, low, high })) => Type::Number {
+            kind: kind.clone(),
+            low: (low * n).min(0),
+            high: (high * n).max(0),
+        },
+        (Function::Avg, Some(Type::Number { kind: NumberKind::Decimal { scale, .. }, low, high })) => {
+            Type::Number {
+                kind: NumberKind::Decimal { precision: 20, scale: scale + 4 },
+                low: (low * 10_000).min(0),
+                high: (high * 10_000).max(0),
+            }
+        }
+        (Function::Avg, Some(Type::Number { low, high, .. })) => Type::Number {
+            kind: NumberKind::Double { fraction_bits: 40 },
+            low: (low << 40).min(0),
+            high: (high << 40).max(0),
+        },
+        (_, Some(ty)) => ty.clone(),
+        _ => panic!("an aggregate without an argument"),
+    };
+    let counts = matches!(function, Function::CountStar | Function::Count);
+    let nullable = !counts && (scalar || argument.as_ref().is_some_and(|a| a.nullable));
+    Aggregate { function, argument, filter: None, distinct: false, ty, nullable }
+}
+
+pub(crate) fn filtered(mut a: Aggregate, filter: Expr) -> Aggregate {
+    a.nullable = !matches!(a.function, Function::CountStar | Function::Count);
+    Aggregate { filter: Some(filter), ..a }
+}
+
+pub(crate) fn distinct(a: Aggregate) -> Aggregate {
+    Aggregate { distinct: true, ..a }
+}
+
+fn aggregate_fields(keys: &[Expr], aggregates: &[Aggregate]) -> Vec<Field> {
+    let of = |a: &Aggregate| Field { name: "a".into(), ty: a.ty.clone(), nullable: a.nullable };
+    keys.iter().map(field_of).chain(aggregates.iter().map(of)).collect()
+}
+
+pub(crate) fn scalar_aggregate(input: Plan, aggregates: Vec<Aggregate>) -> Plan {
+    Plan {
+        rows: 1,
+        fields: aggregate_fields(&[], &aggregates),
+        op: Operator::ScalarAggregate { input: Box::new(input), aggregates },
+    }
+}
+
+pub(crate) fn sort_aggregate(input: Plan, keys: Vec<Expr>, aggregates: Vec<Aggregate>) -> Plan {
+    Plan {
+        rows: input.rows,
+        fields: aggregate_fields(&keys, &aggregates),
+        op: Operator::SortAggregate { input: Box::new(input), keys, aggregates },
+    }
+}
+
+pub(crate) fn small_domain(input: Plan, keys: Vec<Expr>, aggregates: Vec<Aggregate>) -> Plan {
+    let cells = |key: &Expr| {
+        let values = match &key.ty {
+            Type::Boolean => 2,
+            Type::Number { low, high, .. } => (high - low + 1) as u64,
+            Type::Text { .. } => panic!("no small domain"),
+        };
+        values + u64::from(key.nullable)
+    };
+    Plan {
+        rows: keys.iter().map(cells).product(),
+        fields: aggregate_fields(&keys, &aggregates),
+        op: Operator::SmallDomainAggregate { input: Box::new(input), keys, aggregates },
+    }
+}
+
+/// A number type that holds both.
+pub(crate) fn union_type(a: &Type, b: &Type) -> Type {
+    match (a, b) {
+        (Type::Number { low, high, kind }, Type::Number { low: l, high: h, .. }) => {
+            Type::Number { kind: kind.clone(), low: *low.min(l), high: *high.max(h) }
+        }
+        (Type::Text { bytes: a }, Type::Text { bytes: b }) => Type::Text { bytes: *a.max(b) },
+        _ => a.clone(),
+    }
+}
