@@ -1,5 +1,6 @@
 //! Scan, Filter, Project and every expression.
 
+use crate::plans::*;
 use crate::reference::{as_set, evaluate};
 use crate::support::*;
 use trine_mpc::Profile;

@@ -234,8 +234,7 @@ pub(crate) fn evaluate(plan: &Plan, tables: &[&Table]) -> Vec<Row> {
             out
         }
         Operator::OneRowJoin { input, one } => {
-            let one_row =
-                go(one).pop().unwrap_or_else(|| vec![Literal::Null; one.fields.len()]);
+            let one_row = go(one).pop().unwrap_or_else(|| vec![Literal::Null; one.fields.len()]);
             go(input).iter().map(|r| r.iter().chain(&one_row).cloned().collect()).collect()
         }
         Operator::Sort { input, keys } => {
