@@ -5,6 +5,8 @@ use crate::plans::*;
 use crate::reference::{as_set, evaluate};
 use crate::support::*;
 use trine_mpc::Profile;
+use trine_proto::CHUNK_ROWS;
+use trine_proto::schema::ColumnType as T;
 use trine_query::plan::{Aggregate, Compare, Expr, Function, Plan};
 
 const SIZES: [&[usize]; 6] = [&[], &[1], &[2], &[0, 7], &[64], &[50, 27]];
@@ -84,6 +86,26 @@ fn a_filtered_sum() {
         let sum = aggregate(Function::Sum, Some(col(input, 0)), input.rows, true);
         check(&reveal(scalar_aggregate(input.clone(), vec![sum])), table);
     });
+}
+
+#[test]
+fn rows_of_more_than_one_chunk() {
+    let columns = vec![
+        ranged("a", T::Int, true, (-40, 90)),
+        column("d", T::Decimal { precision: 12, scale: 2 }, false),
+        column("f", T::Boolean, false),
+    ];
+    let table = random_table(3, columns, &[CHUNK_ROWS + 1000, 10, CHUNK_ROWS], 12);
+    let scan = table.scan();
+    let cut = filter(scan.clone(), compare(Compare::Gt, col(&scan, 0), num(1)));
+    let of = |f, i| aggregate(f, Some(col(&cut, i)), cut.rows, true);
+    let all = vec![of(Function::Sum, 0), of(Function::Sum, 1), of(Function::Max, 0)];
+    let plan = reveal(scalar_aggregate(cut.clone(), all));
+    assert_eq!(run_plan(&plan, &[&table], Profile::LOCAL), evaluate(&plan, &[&table]));
+    let groups = small_domain(cut.clone(), vec![col(&cut, 2)], vec![of(Function::Sum, 1)]);
+    let plan = reveal(groups);
+    let got = as_set(run_plan(&plan, &[&table], Profile::LOCAL));
+    assert_eq!(got, as_set(evaluate(&plan, &[&table])));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use trine_mpc::testing::{Noise, run_as};
 use trine_mpc::{Profile, Session, input};
+use trine_proto::CHUNK_ROWS;
 use trine_proto::ids::{Party, SegmentId, TableId};
 use trine_proto::schema::{Column, ColumnType, Form, Secrecy, TableSchema};
 use trine_proto::wire::{OutputColumn, ShareForm};
@@ -113,57 +114,77 @@ fn plain_bytes(schema: &TableSchema, stored: usize, rows: &[Row]) -> Vec<u8> {
 pub(crate) fn stores(tables: &[&Table]) -> [Store; 3] {
     let stores = [0, 1, 2].map(|_| Store::open(Arc::new(Memory::new())).unwrap());
     for table in tables {
-        let layout = table.schema.stored_columns();
         for (segment, rows) in &table.segments {
-            let seed = |k: u8| *blake3::hash(&[&segment.0[..], &[k]].concat()).as_bytes();
-            let (seed0, seed1) = (seed(0), seed(1));
-            let mut explicit = Vec::new();
-            let mut public = Vec::new();
-            for (index, stored) in layout.iter().enumerate() {
-                let mut bytes = plain_bytes(&table.schema, index, rows);
-                match (stored.secrecy, stored.form) {
-                    (Secrecy::Public, _) => {
-                        public.push(bytes);
-                        continue;
-                    }
-                    (_, Form::Boolean) => {
-                        input::cut_boolean(&mut bytes, &seed0, &seed1, index as u32, 0);
-                    }
-                    (_, Form::Arithmetic) => {
-                        input::cut_arithmetic(&mut bytes, &seed0, &seed1, index as u32, 0);
-                    }
-                }
-                explicit.push(bytes);
-            }
-            let sources = [
-                ComponentSource::Seed(seed0),
-                ComponentSource::Seed(seed1),
-                ComponentSource::Explicit,
-            ];
+            let seeds =
+                [0_u8, 1].map(|k| *blake3::hash(&[&segment.0[..], &[k]].concat()).as_bytes());
+            let chunks: Vec<_> = rows
+                .chunks(CHUNK_ROWS)
+                .enumerate()
+                .map(|(index, rows)| (rows.len(), cut(&table.schema, rows, &seeds, index as u32)))
+                .collect();
             for (party, store) in stores.iter().enumerate() {
-                let components = [0, 1].map(|slot| ComponentHeader {
-                    salt: [(party + slot) as u8; 16],
-                    source: sources[(party + slot) % 3].clone(),
-                });
-                let header = SegmentHeader {
-                    party: Party::new(party).unwrap(),
-                    table: table.id,
-                    segment: *segment,
-                    schema_digest: table.schema.digest(),
-                    rows: rows.len() as u64,
-                    layout: layout.clone(),
-                    components,
-                };
+                let header = header(table, *segment, rows.len(), party, &seeds);
                 let mut writer = store.stage(header).unwrap();
-                if !rows.is_empty() {
+                for (rows, (explicit, public)) in &chunks {
                     let own = if party == 0 { &[] } else { explicit.as_slice() };
-                    writer.append(rows.len(), own, &public).unwrap();
+                    writer.append(*rows, own, public).unwrap();
                 }
                 writer.finish().unwrap();
             }
         }
     }
     stores
+}
+
+/// Bytes of one chunk: the explicit component of every secret stored column, every PUBLIC one.
+fn cut(
+    schema: &TableSchema,
+    rows: &[Row],
+    seeds: &[[u8; 32]; 2],
+    chunk: u32,
+) -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
+    let (mut explicit, mut public) = (Vec::new(), Vec::new());
+    for (index, stored) in schema.stored_columns().iter().enumerate() {
+        let mut bytes = plain_bytes(schema, index, rows);
+        if stored.secrecy == Secrecy::Public {
+            public.push(bytes);
+            continue;
+        }
+        let cut = match stored.form {
+            Form::Boolean => input::cut_boolean,
+            Form::Arithmetic => input::cut_arithmetic,
+        };
+        cut(&mut bytes, &seeds[0], &seeds[1], index as u32, chunk);
+        explicit.push(bytes);
+    }
+    (explicit, public)
+}
+
+fn header(
+    table: &Table,
+    segment: SegmentId,
+    rows: usize,
+    party: usize,
+    seeds: &[[u8; 32]; 2],
+) -> SegmentHeader {
+    let sources = [
+        ComponentSource::Seed(seeds[0]),
+        ComponentSource::Seed(seeds[1]),
+        ComponentSource::Explicit,
+    ];
+    let components = [0, 1].map(|slot| ComponentHeader {
+        salt: [(party + slot) as u8; 16],
+        source: sources[(party + slot) % 3].clone(),
+    });
+    SegmentHeader {
+        party: Party::new(party).unwrap(),
+        table: table.id,
+        segment,
+        schema_digest: table.schema.digest(),
+        rows: rows as u64,
+        layout: table.schema.stored_columns(),
+        components,
+    }
 }
 
 impl Table {
