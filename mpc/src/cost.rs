@@ -272,16 +272,50 @@ pub fn cost_bits_to_arith(n: usize, k: usize, l: usize) -> Cost {
     Cost::each(2, (n * k * l / 8) as u64)
 }
 
-/// The number in k planes as one arithmetic vector in a ring of l bits: l(k + 2) bits a row, 2
-/// rounds. Planes from 2^l on do not count.
+/// How a number in planes becomes arithmetic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ToArith {
+    /// Every bit by itself, summed before the second round: l(k+2) bits a row, 2 rounds.
+    Bits,
+    /// A random number is subtracted in planes and the difference opened to two parties: l, an
+    /// adder of l bits, and 2l; the rounds of the adder and 2 more.
+    Adder,
+}
+
+/// The number in k planes as one arithmetic vector in a ring of l bits, one form. Planes from 2^l on
+/// do not count.
 #[must_use]
-pub fn cost_planes_to_arith(n: usize, k: usize, l: usize) -> Cost {
-    let element = (n * l / 8) as u64;
-    match k.min(l) as u64 {
-        0 => Cost::default(),
-        _ if n == 0 => Cost::default(),
-        k => Cost { rounds: 2, bytes: [k * element, element, element] },
+pub fn cost_planes_to_arith_as(
+    profile: Profile,
+    form: ToArith,
+    n: usize,
+    k: usize,
+    l: usize,
+) -> Cost {
+    if n == 0 || k == 0 {
+        return Cost::default();
     }
+    match form {
+        ToArith::Bits => {
+            let element = (n * l / 8) as u64;
+            Cost { rounds: 2, bytes: [k.min(l) as u64 * element, element, element] }
+        }
+        ToArith::Adder => {
+            let planes = (words(n) * l * 8) as u64;
+            let input = Cost { rounds: 1, bytes: [0, planes, 0] };
+            let open = Cost { rounds: 1, bytes: [planes, planes, 0] };
+            input + cost_add(profile, n, l) + open
+        }
+    }
+}
+
+/// The number in k planes as one arithmetic vector in a ring of l bits, in the form that the profile
+/// chooses.
+#[must_use]
+pub fn cost_planes_to_arith(profile: Profile, n: usize, k: usize, l: usize) -> (ToArith, Cost) {
+    let of = |form| (form, cost_planes_to_arith_as(profile, form, n, k, l));
+    let (bits, adder) = (of(ToArith::Bits), of(ToArith::Adder));
+    if profile.time_ns(adder.1) < profile.time_ns(bits.1) { adder } else { bits }
 }
 
 /// The low k bits of ring elements as planes: k bits by party 0 in 1 round, then an adder.
