@@ -112,9 +112,7 @@ impl Context {
         };
         if matches!(statement.explain, Explain::Plan) {
             return match statement.result_header_for_explain() {
-                Ok(header) => {
-                    End::Result(Box::new(ResultShares { header, vectors: Vec::new() }))
-                }
+                Ok(header) => End::Result(Box::new(ResultShares { header, vectors: Vec::new() })),
                 Err(e) => self.ended_by(e, handle),
             };
         }
@@ -229,8 +227,7 @@ impl Context {
             }
         }
         let context = |peer: Party, theirs: &[u8; 32]| {
-            let (low, high) =
-                if self.party < peer { (&nonce, theirs) } else { (theirs, &nonce) };
+            let (low, high) = if self.party < peer { (&nonce, theirs) } else { (theirs, &nonce) };
             let mut context = id.job.to_vec();
             context.extend_from_slice(&id.attempt.to_le_bytes());
             context.extend_from_slice(&digest.plan);

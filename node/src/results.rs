@@ -44,8 +44,7 @@ impl Results {
 
     /// Keeps a result, in place of one of an earlier attempt.
     pub(crate) fn put(&self, job: JobId, result: StoredResult) {
-        let bytes =
-            result.shares.vectors.iter().map(|v| v.own.len() + v.next.len()).sum::<usize>();
+        let bytes = result.shares.vectors.iter().map(|v| v.own.len() + v.next.len()).sum::<usize>();
         let mut shelf = self.shelf.lock().unwrap_or_else(PoisonError::into_inner);
         shelf.remove(&job);
         shelf.turn += 1;

@@ -111,7 +111,11 @@ impl Runner {
     }
 
     /// Deletes staged parts that ended in a logged Abort. Only the log ends a staged part.
-    fn remove_aborted(&self, catalog: &Catalog, removed: &mut BTreeSet<trine_proto::ids::SegmentId>) {
+    fn remove_aborted(
+        &self,
+        catalog: &Catalog,
+        removed: &mut BTreeSet<trine_proto::ids::SegmentId>,
+    ) {
         if catalog.aborted_segments.iter().all(|segment| removed.contains(segment)) {
             return;
         }
@@ -236,8 +240,7 @@ impl Runner {
     /// Until the log has answered or the node stops: an outcome must not be lost to a passing lack
     /// of a leader.
     async fn propose(&self, kind: NodeCommandKind) {
-        let command =
-            NodeCommand { cluster_id: self.cluster, party: self.context.party, kind };
+        let command = NodeCommand { cluster_id: self.cluster, party: self.context.party, kind };
         let Ok(body) = postcard::to_stdvec(&command) else { return };
         let command = Command::Node(self.identity.sign(NODE_DOMAIN, body));
         let mut stop = self.stop.subscribe();

@@ -120,9 +120,7 @@ fn wanted(catalog: &Catalog, party: Party) -> BTreeSet<(LogIndex, Task)> {
         .filter(|job| job.status == JobStatus::Active && !job.done[party.index()])
         .map(|job| (job.position, Task { work: Work::Query(job.id), attempt: job.attempt }));
     let checks = catalog.transactions.iter().filter_map(|(id, state)| match state {
-        TransactionState::Validating(v)
-            if v.attempt > 0 && v.verdicts[party.index()].is_none() =>
-        {
+        TransactionState::Validating(v) if v.attempt > 0 && v.verdicts[party.index()].is_none() => {
             Some((v.queued, Task { work: Work::Validation(*id), attempt: v.attempt }))
         }
         _ => None,

@@ -22,10 +22,8 @@ impl wire::catalog_server::Catalog for CatalogService {
         if name.is_empty() {
             let catalog = self.0.consensus.catalog();
             let at = catalog.applied;
-            let tables = catalog
-                .tables_for(&caller.name, at)
-                .map(|table| describe(table, at))
-                .collect();
+            let tables =
+                catalog.tables_for(&caller.name, at).map(|table| describe(table, at)).collect();
             return Ok(Response::new(TableDescriptions { tables, log_index: at.0 }));
         }
         let readable = |catalog: &Catalog| {
@@ -54,12 +52,7 @@ impl wire::catalog_server::Catalog for CatalogService {
 }
 
 fn describe(table: &TableEntry, at: LogIndex) -> TableDescription {
-    let readers = table
-        .grants
-        .keys()
-        .filter(|who| table.may_select(who, at))
-        .cloned()
-        .collect();
+    let readers = table.grants.keys().filter(|who| table.may_select(who, at)).cloned().collect();
     TableDescription {
         schema: Some((&table.schema).into()),
         owner: table.owner.clone(),

@@ -64,7 +64,9 @@ impl wire::query_server::Query for QueryService {
             let mut last = None;
             loop {
                 applied.mark_unchanged();
-                let Some(entry) = shared.consensus.catalog().jobs.get(&job).cloned() else { return };
+                let Some(entry) = shared.consensus.catalog().jobs.get(&job).cloned() else {
+                    return;
+                };
                 let state = state(&shared, &entry);
                 let over = !matches!(state.kind(), StateKind::Queued | StateKind::Running);
                 if last.as_ref() != Some(&state) {
@@ -184,8 +186,7 @@ impl QueryService {
 
     /// The job, if it is the caller's.
     async fn job(&self, job: &wire::JobRef, caller: &Principal) -> Result<JobEntry, SqlError> {
-        let id = JobId::from_slice(&job.job_id)
-            .ok_or_else(|| protocol("a job id has 16 bytes"))?;
+        let id = JobId::from_slice(&job.job_id).ok_or_else(|| protocol("a job id has 16 bytes"))?;
         let found = self.0.caught_up(|catalog| catalog.jobs.get(&id).cloned()).await;
         found.filter(|job| job.principal == caller.name).ok_or_else(|| {
             SqlError::new(sqlstate::UNDEFINED_OBJECT, format!("there is no job {id} of yours"))
@@ -195,16 +196,13 @@ impl QueryService {
 
 /// Whether a later state of the log could cure the error.
 fn may_be_late(e: &SqlError) -> bool {
-    [
-        sqlstate::UNDEFINED_TABLE,
-        sqlstate::UNDEFINED_COLUMN,
-        sqlstate::INSUFFICIENT_PRIVILEGE,
-    ]
-    .contains(&e.sqlstate.as_str())
+    [sqlstate::UNDEFINED_TABLE, sqlstate::UNDEFINED_COLUMN, sqlstate::INSUFFICIENT_PRIVILEGE]
+        .contains(&e.sqlstate.as_str())
 }
 
 fn state(shared: &Shared, job: &JobEntry) -> JobState {
-    let mut out = JobState { position: job.position.0, attempt: job.attempt, ..JobState::default() };
+    let mut out =
+        JobState { position: job.position.0, attempt: job.attempt, ..JobState::default() };
     match &job.status {
         JobStatus::Active => match shared.runner.progress(job.id) {
             Some(progress) => {

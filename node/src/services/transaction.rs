@@ -29,7 +29,10 @@ pub(super) struct Verified {
 pub(super) fn verify(shared: &Shared, signed: wire::Signed) -> Result<Verified, SqlError> {
     let signed = SignedBytes::from(signed);
     signed.verify(CLIENT_DOMAIN).map_err(|_| {
-        SqlError::new(sqlstate::INVALID_AUTHORIZATION, "the signature of the command does not verify")
+        SqlError::new(
+            sqlstate::INVALID_AUTHORIZATION,
+            "the signature of the command does not verify",
+        )
     })?;
     let command = wire::ClientCommand::decode(signed.body.as_slice())
         .map_err(|_| protocol("the signed bytes are no ClientCommand"))?;

@@ -27,7 +27,8 @@ impl wire::ingest_server::Ingest for IngestService {
         request: Request<Streaming<UploadMessage>>,
     ) -> Result<Response<SignedReceipt>, Status> {
         let caller = self.0.caller(&request).await?;
-        let _permit = self.0.uploads.acquire().await.map_err(|_| Status::unavailable("stopping"))?;
+        let _permit =
+            self.0.uploads.acquire().await.map_err(|_| Status::unavailable("stopping"))?;
         let mut stream = request.into_inner();
         let Some(UploadMessage { message: Some(Message::Header(header)) }) =
             stream.message().await?
@@ -140,7 +141,9 @@ impl IngestService {
                 return Err(protocol("after the header an upload has chunks only").into());
             };
             if chunk.index != index {
-                return Err(protocol(format!("chunk {} came instead of {index}", chunk.index)).into());
+                return Err(
+                    protocol(format!("chunk {} came instead of {index}", chunk.index)).into()
+                );
             }
             index += 1;
             let chunk_rows = layout.chunk_rows(chunk.index as usize);
@@ -224,8 +227,11 @@ fn may_insert(table: &TableEntry, caller: &Principal) -> Result<(), SqlError> {
         return Ok(());
     }
     let name = &table.schema.name;
-    Err(SqlError::new(sqlstate::INSUFFICIENT_PRIVILEGE, format!("permission denied for table {name}"))
-        .hint(format!("only its owner \"{}\" may insert", table.owner)))
+    Err(SqlError::new(
+        sqlstate::INSUFFICIENT_PRIVILEGE,
+        format!("permission denied for table {name}"),
+    )
+    .hint(format!("only its owner \"{}\" may insert", table.owner)))
 }
 
 fn known_before(catalog: &Catalog, transaction: TransactionId) -> Result<(), SqlError> {
