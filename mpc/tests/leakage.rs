@@ -1,6 +1,9 @@
 //! What leaves a party: its shape does not depend on the data, its bits look uniform whatever the
 //! data, and nothing in it can be recognised.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests may stop the test")]
+#![allow(clippy::disallowed_methods, reason = "there is no policy to check here")]
+
 use std::collections::BTreeSet;
 
 use trine_mpc::sort::{Column, Shuffle, partition, sort};
@@ -247,5 +250,25 @@ fn openings_do_not_send_what_lies_beyond_the_last_row() {
         assert!(message.len() >= 14, "planes of two words");
         assert!(message.chunks_exact(2).all(|plane| plane[1] <= 1), "only row 64 is sent");
         assert!(message.iter().any(|word| *word != 0));
+    }
+}
+
+#[test]
+fn a_converted_bit_cannot_be_read_off_by_party_0() {
+    // P0 knows c and its two parts; without r and s, what comes back would be a part or its negative,
+    // which is the third component of the bit.
+    let rows = 400;
+    let x = share_values(1, 1, &vec![0; rows]);
+    let (_, sent) =
+        record(Profile::LOCAL, 1, |s| protocol::bits_to_arith::<u64>(s, &x[s.party()]).unwrap());
+    let column = |party: usize| words(&sent[party][0].bytes).collect::<Vec<_>>();
+    let (c1, y1, y0) = (column(0), column(1), column(2));
+    assert!([c1.len(), y0.len(), y1.len()] == [rows; 3]);
+    for ((c1, y0), y1) in c1.into_iter().zip(y0).zip(y1) {
+        let c0 = [0, 1].map(|c: u64| c.wrapping_sub(c1));
+        let parts = [c0[0], c0[1], c1];
+        for part in parts.into_iter().chain(parts.map(u64::wrapping_neg)) {
+            assert!(y0 != part && y1 != part, "a part comes back bare");
+        }
     }
 }

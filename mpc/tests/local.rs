@@ -1,6 +1,8 @@
 //! Local operations equal their plain functions, tolerate noise beyond the last row, and keep ghosts
 //! ghosts of the right shape.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests may stop the test")]
+
 use trine_mpc::testing::{
     Noise, reconstruct_arith, reconstruct_values, rows_of, share_arith, share_values,
 };
@@ -160,6 +162,9 @@ fn rows_and_components_round_trip() {
     assert_eq!(numbers.components().0[1].to_le_bytes(), a[16..32]);
 }
 
+/// An operation at one party.
+type Operation<'a, T> = &'a dyn Fn(usize, &Arith<T>, &Arith<T>) -> Arith<T>;
+
 fn arithmetic<T: Ring + std::fmt::Debug>() {
     let mut noise = Noise::new(5);
     for n in ROWS {
@@ -167,7 +172,7 @@ fn arithmetic<T: Ring + std::fmt::Debug>() {
             || draw(&mut noise, n, 128).into_iter().map(T::from_u128).collect::<Vec<T>>();
         let (x, y) = (values(), values());
         let (xs, ys) = (share_arith(1, &x), share_arith(2, &y));
-        let holds = |f: &dyn Fn(usize, &Arith<T>, &Arith<T>) -> Arith<T>, expected: &[T]| {
+        let holds = |f: Operation<'_, T>, expected: &[T]| {
             let results = [0, 1, 2].map(|p: usize| f(p, &xs[p], &ys[p]));
             assert_eq!(reconstruct_arith(&results), expected);
             let ghost = f(0, &Arith::ghost(n), &Arith::ghost(n));
