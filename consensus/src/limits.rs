@@ -71,8 +71,8 @@ pub(crate) const SNAPSHOT_PIECE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Bytes of a snapshot that this node is ready to receive.
 pub(crate) const SNAPSHOT_BYTES_MAX: usize = 1 << 30;
 
-/// Time for one proposal to reach the leader and be answered; then it is sent anew.
-pub(crate) const FORWARD_TIMEOUT: Duration = Duration::from_secs(10);
+/// Time that a leader spends on another node's proposal; longer only without a quorum.
+pub(crate) const ORDER_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Time for the Raft threads to end.
 pub(crate) const RUNTIME_END: Duration = Duration::from_secs(5);

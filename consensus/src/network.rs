@@ -2,13 +2,14 @@
 //! who sent them (the mesh authenticates both ends of a connection).
 
 use std::fmt::Debug;
+use std::pin::pin;
 use std::sync::Arc;
 
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, Either, select};
 use openraft::RaftLogId as _;
 use openraft::error::{
-    InstallSnapshotError, NetworkError, RPCError, RaftError, RemoteError, SnapshotMismatch,
-    Unreachable,
+    Infallible, InstallSnapshotError, NetworkError, RPCError, RaftError, RemoteError,
+    SnapshotMismatch, Unreachable,
 };
 use openraft::network::{RPCOption, RaftNetwork, RaftNetworkFactory};
 use openraft::raft::{
@@ -16,7 +17,7 @@ use openraft::raft::{
     VoteRequest, VoteResponse,
 };
 use serde::{Deserialize, Serialize};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle};
 use trine_proto::command::Command;
 use trine_proto::ids::{LogIndex, Party};
 
@@ -28,7 +29,9 @@ use crate::raft::{LogId, Member, RaftId, Types, Vote};
 /// [`crate::limits::MESSAGE_BYTES_MAX`] bytes.
 ///
 /// The node at the other end hands the bytes to [`crate::Consensus::handle`] together with the
-/// party that the connection belongs to. A future may be dropped before it is ready.
+/// party that the connection belongs to. Calls run side by side, also to one party: a heartbeat
+/// must not wait behind a long message, or the follower looks for another leader. A future may be
+/// dropped before it is ready; the bytes may arrive all the same.
 pub trait RaftTransport: Send + Sync + 'static {
     /// # Errors
     /// [`ConsensusError::Peer`] when there is no answer.
@@ -126,24 +129,44 @@ impl Peer {
 
     /// Raft gives a message one heartbeat's time and drops the future then; entries that take
     /// longer over this connection would be sent anew for ever. So they travel in a task of their
-    /// own, and the next call for the same entries waits for that one.
-    async fn append_slowly(
+    /// own, and the next call for the same entries waits for that one. Raft sends no heartbeats
+    /// meanwhile, and the follower would look for another leader: each such call is one as well.
+    async fn append(
         &mut self,
-        rpc: AppendEntriesRequest<Types>,
-    ) -> Result<Response, Failure<openraft::error::Infallible>> {
+        mut rpc: AppendEntriesRequest<Types>,
+    ) -> Result<Response, Failure<Infallible>> {
+        let Some(party) = self.node.party() else {
+            return Err(strange("a member that is no party"));
+        };
         let sending = Sending {
             vote: rpc.vote,
             previous: rpc.prev_log_id,
             last: rpc.entries.last().map(|e| *e.get_log_id()),
         };
-        if self.slow.as_ref().is_none_or(|(known, _)| *known != sending) {
-            let Some(party) = self.node.party() else {
-                return Err(strange("a member that is no party"));
-            };
-            let (link, request) = (self.link.clone(), Request::Append(rpc));
-            let task = tokio::spawn(async move { link.call(party, &request).await });
-            if let Some((_, old)) = self.slow.replace((sending, task)) {
-                old.abort();
+        let link = self.link.clone();
+        match &mut self.slow {
+            Some((known, task)) if *known == sending => {
+                rpc.entries.clear();
+                let heartbeat = Request::Append(rpc);
+                let beat = pin!(link.call(party, &heartbeat));
+                let first = select(task, beat).await;
+                match first {
+                    Either::Left((answer, _)) => {
+                        self.slow = None;
+                        return sent(answer);
+                    }
+                    // Still the leader, and the entries still have their place.
+                    Either::Right((Ok(Response::Append(AppendEntriesResponse::Success)), _)) => {}
+                    Either::Right((Ok(answer), _)) => return Ok(answer),
+                    Either::Right((Err(e), _)) => return Err(unreachable_peer(&e)),
+                }
+            }
+            slow => {
+                let request = Request::Append(rpc);
+                let task = tokio::spawn(async move { link.call(party, &request).await });
+                if let Some((_, old)) = slow.replace((sending, task)) {
+                    old.abort();
+                }
             }
         }
         let Some((_, task)) = &mut self.slow else {
@@ -151,10 +174,18 @@ impl Peer {
         };
         let answer = task.await;
         self.slow = None;
-        match answer {
-            Ok(answer) => answer.map_err(|e| unreachable_peer(&e)),
-            Err(_) => Err(strange("sending was given up")),
-        }
+        sent(answer)
+    }
+}
+
+/// What came of a task that sent entries.
+#[allow(clippy::result_large_err, reason = "the error type is openraft's")]
+fn sent(
+    answer: Result<Result<Response, ConsensusError>, JoinError>,
+) -> Result<Response, Failure<Infallible>> {
+    match answer {
+        Ok(answer) => answer.map_err(|e| unreachable_peer(&e)),
+        Err(_) => Err(strange("sending was given up")),
     }
 }
 
@@ -171,11 +202,11 @@ impl RaftNetwork<Types> for Peer {
         &mut self,
         rpc: AppendEntriesRequest<Types>,
         _option: RPCOption,
-    ) -> Result<AppendEntriesResponse<RaftId>, Failure<openraft::error::Infallible>> {
+    ) -> Result<AppendEntriesResponse<RaftId>, Failure<Infallible>> {
         let answer = if rpc.entries.is_empty() {
             self.call(&Request::Append(rpc)).await?
         } else {
-            self.append_slowly(rpc).await?
+            self.append(rpc).await?
         };
         match answer {
             Response::Append(response) => Ok(response),
@@ -202,7 +233,7 @@ impl RaftNetwork<Types> for Peer {
         &mut self,
         rpc: VoteRequest<RaftId>,
         _option: RPCOption,
-    ) -> Result<VoteResponse<RaftId>, Failure<openraft::error::Infallible>> {
+    ) -> Result<VoteResponse<RaftId>, Failure<Infallible>> {
         match self.call(&Request::Vote(rpc)).await? {
             Response::Vote(response) => Ok(response),
             other => Err(strange(unexpected(&other))),

@@ -1,7 +1,9 @@
 //! A command's way into the log, from whichever node it was handed to.
 
+use std::pin::pin;
 use std::time::Duration;
 
+use futures::future::{Either, select};
 use openraft::error::{ClientWriteError, RaftError};
 use tokio::time::{Instant, timeout_at};
 use trine_proto::catalog::Catalog;
@@ -11,7 +13,7 @@ use trine_proto::ids::{LogIndex, Party};
 use crate::consensus::Inner;
 use crate::database::encode;
 use crate::error::ConsensusError;
-use crate::limits::{COMMAND_BYTES_MAX, FORWARD_TIMEOUT, PROPOSE_PAUSE};
+use crate::limits::{COMMAND_BYTES_MAX, PROPOSE_PAUSE};
 use crate::network::{Request, Response};
 
 /// What one try came to.
@@ -32,6 +34,7 @@ impl Inner {
         let bytes = encode(&command)?;
         check_size(bytes.len())?;
         let digest = *blake3::hash(&bytes).as_bytes();
+        self.alive()?;
         self.wait_formed(&command, deadline).await?;
         let mut reason;
         loop {
@@ -65,7 +68,10 @@ impl Inner {
         index: LogIndex,
         timeout: Duration,
     ) -> Result<std::sync::Arc<Catalog>, ConsensusError> {
-        self.wait_until(index, Instant::now() + timeout).await?;
+        if self.published.catalog().applied < index {
+            self.alive()?;
+            self.wait_until(index, Instant::now() + timeout).await?;
+        }
         Ok(self.published.catalog())
     }
 
@@ -90,13 +96,16 @@ impl Inner {
             self.order_here(command.clone()).await?
         } else {
             let request = Request::Propose(command.clone());
-            let call = self.link.call(leader, &request);
-            match tokio::time::timeout(FORWARD_TIMEOUT, call).await {
-                Ok(Ok(answer)) => answer,
-                Ok(Err(e)) => return Ok(Try::Again(format!("the leader is out of reach: {e}"))),
-                Err(_) => {
-                    return Ok(Try::Again(format!("the leader, party {leader}, does not answer")));
+            let call = pin!(self.link.call(leader, &request));
+            let changed = pin!(self.leader_changed(leader));
+            // However long the answer takes: a second proposal would only add to the load. But
+            // not from one that leads no longer.
+            match select(call, changed).await {
+                Either::Left((Ok(answer), _)) => answer,
+                Either::Left((Err(e), _)) => {
+                    return Ok(Try::Again(format!("the leader is out of reach: {e}")));
                 }
+                Either::Right(_) => return Ok(Try::Again("the leader is changing".into())),
             }
         };
         Ok(match answer {
@@ -105,6 +114,16 @@ impl Inner {
             Response::Failed(why) => Try::Again(why),
             _ => Try::Again(format!("party {leader} answers what was not asked")),
         })
+    }
+
+    /// Returns once this node takes another party for the leader, or none.
+    async fn leader_changed(&self, from: Party) {
+        let mut metrics = self.raft.metrics();
+        while self.leader() == Some(from) {
+            if metrics.changed().await.is_err() {
+                return;
+            }
+        }
     }
 
     fn leader(&self) -> Option<Party> {

@@ -12,7 +12,7 @@ use trine_proto::ids::Party;
 
 use crate::consensus::Inner;
 use crate::database::{decode, encode};
-use crate::limits::{FORWARD_TIMEOUT, MESSAGE_BYTES_MAX, SNAPSHOT_BYTES_MAX};
+use crate::limits::{MESSAGE_BYTES_MAX, ORDER_TIMEOUT, SNAPSHOT_BYTES_MAX};
 use crate::network::{Request, Response};
 use crate::propose::check_size;
 use crate::raft::{SnapshotMeta, Types, Vote};
@@ -82,8 +82,8 @@ impl Inner {
         if matches!(&command, Command::Genesis(info) if *info != self.cluster) {
             return Err("the Genesis of another cluster".into());
         }
-        // The asker has gone by then: without a quorum the waiting would pile up here.
-        match tokio::time::timeout(FORWARD_TIMEOUT, self.order_here(command)).await {
+        // Without a quorum the waiting would pile up here.
+        match tokio::time::timeout(ORDER_TIMEOUT, self.order_here(command)).await {
             Ok(ordered) => ordered.map_err(|e| e.to_string()),
             Err(_) => Err("no quorum: no answer from two of the three nodes".into()),
         }

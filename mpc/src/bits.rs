@@ -311,9 +311,9 @@ mod tests {
         block.copy_from_slice(&noise(64, 7));
         let before = block;
         transpose64(&mut block);
-        for r in 0..64 {
-            for p in 0..64 {
-                assert_eq!(block[r] >> p & 1, before[p] >> r & 1);
+        for (r, row) in block.iter().enumerate() {
+            for (p, plane) in before.iter().enumerate() {
+                assert_eq!(row >> p & 1, plane >> r & 1);
             }
         }
     }

@@ -1,6 +1,9 @@
 //! Every protocol equals its plain function and costs what is predicted, over row counts at the
 //! borders of words and chunks, several widths, both circuit forms and all three parties.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests may stop the test")]
+#![allow(clippy::disallowed_methods, reason = "there is no policy to check here")]
+
 use trine_mpc::testing::{
     Noise, reconstruct_arith, reconstruct_values, run_as, share_arith, share_values,
 };
@@ -190,7 +193,7 @@ fn division() {
             "divide",
             &[k, d],
             |s, c| protocol::divide(s, &c[0], &c[1], f),
-            |v| if v[1] == 0 { mask(k + f) } else { (v[0] << f) / v[1] },
+            |v| (v[0] << f).checked_div(v[1]).unwrap_or_else(|| mask(k + f)),
         );
     }
 }
@@ -308,8 +311,9 @@ fn to_arithmetic<T: Ring + std::fmt::Debug>() {
                 |s| protocol::bits_to_arith::<T>(s, &ghost),
             );
             assert!(dry.len() == width && dry.iter().all(|g| g.is_ghost() && g.len() == n));
-            for j in 0..width {
-                let plane = [0, 1, 2].map(|party: usize| results[party][j].clone());
+            let [first, second, third] = results;
+            for (j, ((a, b), c)) in first.into_iter().zip(second).zip(third).enumerate() {
+                let plane = [a, b, c];
                 let bits: Vec<T> = v.iter().map(|v| T::from_u128(v >> j & 1)).collect();
                 assert_eq!(reconstruct_arith(&plane), bits);
             }

@@ -63,6 +63,20 @@ impl Cluster {
         *blake3::hash(&encoded).as_bytes()
     }
 
+    /// From the text of a common block, as `trined init` writes it.
+    ///
+    /// # Errors
+    /// [`NodeError::Config`].
+    pub fn parse(text: &str) -> Result<Self, NodeError> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Block {
+            cluster: FileCluster,
+        }
+        let block: Block = toml::from_str(text).map_err(|e| invalid(e.message().to_owned()))?;
+        block.cluster.check()
+    }
+
     /// What goes into entry 1 of the log.
     #[must_use]
     pub fn info(&self) -> ClusterInfo {
@@ -432,18 +446,23 @@ pub fn cluster_block(cluster: &Cluster) -> String {
         ));
     }
     text.push_str("]\n");
-    for node in &cluster.nodes {
-        text.push_str(&format!(
-            "\n[[cluster.nodes]]\n\
-             # Organisation; where the other nodes and where clients reach its node; its public key.\n\
-             name = {}\nmesh = {}\nclient = {}\nkey = \"{}\"\n",
-            quote(&node.name),
-            quote(&node.mesh),
-            quote(&node.client),
-            hex::encode(node.key)
-        ));
-    }
+    text.extend(cluster.nodes.iter().map(node_block));
     text
+}
+
+/// One node's public entry in the `[cluster]` block.
+#[must_use]
+pub fn node_block(node: &ClusterNode) -> String {
+    let quote = |s: &str| toml::Value::String(s.to_owned()).to_string();
+    format!(
+        "\n[[cluster.nodes]]\n\
+         # Organisation; where the other nodes and where clients reach its node; its public key.\n\
+         name = {}\nmesh = {}\nclient = {}\nkey = \"{}\"\n",
+        quote(&node.name),
+        quote(&node.mesh),
+        quote(&node.client),
+        hex::encode(node.key)
+    )
 }
 
 #[cfg(test)]

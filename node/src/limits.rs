@@ -84,6 +84,21 @@ pub(crate) const ATTEMPT_STACK_BYTES: usize = 64 << 20;
 /// How long a graceful stop waits for open requests.
 pub(crate) const STOP_WAIT: Duration = Duration::from_secs(3);
 
+/// How long an attempt waits for the hello of a peer that is up but has other jobs to finish first.
+pub(crate) const HELLO_WAIT: Duration = Duration::from_secs(600);
+
+/// Pause before a report is offered to the log again.
+pub(crate) const PROPOSE_PAUSE: Duration = Duration::from_millis(500);
+
+/// How often a watching client is told how far a running job is.
+pub(crate) const PROGRESS_EVERY: Duration = Duration::from_millis(250);
+
+/// Bytes of a statement's text at most.
+pub(crate) const STATEMENT_BYTES_MAX: usize = 1 << 20;
+
+/// Bytes of one stream that a client may have on the way: a chunk of an upload and more.
+pub(crate) const STREAM_WINDOW_BYTES: u32 = 8 << 20;
+
 const _: () = assert!(FRAME_BYTES_MAX <= WRITE_BATCH_BYTES);
 const _: () = assert!(WRITE_BATCH_BYTES <= OUTBOX_BYTES_MAX);
 const _: () = assert!(MESSAGE_BYTES_MAX <= ATTEMPT_BYTES_MAX);

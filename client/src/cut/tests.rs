@@ -235,3 +235,13 @@ fn a_cell_that_does_not_fit_names_its_column_only() {
     assert_eq!(error.message, "column \"v\": not a number");
     assert!(!format!("{error:?}").contains("SENTINEL"));
 }
+
+#[test]
+fn a_chunk_that_no_node_takes_is_refused() {
+    let (mut schema, _) = numbers(0);
+    let wide = Column { ty: ColumnType::Varchar { bytes_max: 1024 }, ..schema.columns[0].clone() };
+    schema.columns = (0..5).map(|i| Column { name: format!("c{i}"), ..wide.clone() }).collect();
+    let error = Cutter::new(&schema, 1 << 20).unwrap_err();
+    assert_eq!(error.sqlstate, sqlstate::LIMIT_EXCEEDED);
+    assert!(Cutter::new(&schema, 1000).is_ok());
+}

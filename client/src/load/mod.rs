@@ -80,7 +80,7 @@ impl Client {
         }
         let cluster = self.config().cluster_id;
         self.upload(transaction, fresh, move |streams| {
-            let cutter = Cutter::new(&checked.schema)?;
+            let cutter = Cutter::new(&checked.schema, checked.rows)?;
             for (header, stream) in
                 cutter.headers(cluster, transaction, checked.rows).into_iter().zip(&streams)
             {

@@ -18,6 +18,10 @@ use crate::{Config, Consensus, ConsensusError, RaftTransport};
 /// Far more than any step needs: a bound, not a pause.
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
+/// A slow line: a request of more bytes than this takes longer than an election.
+const LONG_BYTES: usize = 1 << 20;
+const LONG_TAKES: Duration = Duration::from_secs(7);
+
 /// Who is there, and which connections are cut.
 #[derive(Default)]
 struct Mesh {
@@ -38,6 +42,9 @@ impl RaftTransport for Port {
     ) -> BoxFuture<'static, Result<Vec<u8>, ConsensusError>> {
         let (from, mesh) = (self.from, Arc::clone(&self.mesh));
         Box::pin(async move {
+            if request.len() > LONG_BYTES {
+                tokio::time::sleep(LONG_TAKES).await;
+            }
             let member = {
                 let mesh = mesh.lock().unwrap();
                 let cut = mesh.cut.contains(&from) || mesh.cut.contains(&party);
@@ -69,7 +76,8 @@ impl Harness {
     }
     pub(super) async fn started() -> Self {
         let mut harness = Self::empty();
-        for party in Party::ALL {
+        // Party 0 stands for election at once: the others are there to vote.
+        for party in Party::ALL.into_iter().rev() {
             harness.start(party).await;
         }
         harness
