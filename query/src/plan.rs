@@ -1,0 +1,311 @@
+//! The closed set of oblivious operators. A plan is public; its canonical encoding (postcard of
+//! this type) is inside the digest of the start handshake. Bump [`PLAN_FORMAT`] on any change.
+
+use crate::types::Type;
+use serde::{Deserialize, Serialize};
+use trine_proto::ids::{SegmentId, TableId};
+use trine_proto::schema::TableSchema;
+
+/// Version of the plan encoding and of what its operators mean.
+pub const PLAN_FORMAT: u32 = 1;
+
+/// A named column of a relation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Field {
+    /// Name for EXPLAIN and the result; look-ups go by position.
+    pub name: String,
+    /// Type with bounds.
+    pub ty: Type,
+    /// Whether NULL may occur.
+    pub nullable: bool,
+}
+
+/// A public constant.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Literal {
+    /// NULL of the expression's type.
+    Null,
+    /// TRUE or FALSE.
+    Boolean(bool),
+    /// Encoded integer of the expression's type.
+    Number(i128),
+    /// Bytes without padding, no longer than the expression's type.
+    Text(Vec<u8>),
+}
+
+/// Comparison operators.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Compare {
+    /// =
+    Eq,
+    /// <>
+    Ne,
+    /// <
+    Lt,
+    /// <=
+    Le,
+    /// >
+    Gt,
+    /// >=
+    Ge,
+}
+
+/// A scalar expression over the columns of one relation; three-valued logic.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Expr {
+    /// What it computes.
+    pub kind: ExprKind,
+    /// Type of the result, with bounds that hold for every row.
+    pub ty: Type,
+    /// Whether NULL may occur.
+    pub nullable: bool,
+}
+
+/// See [`Expr`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ExprKind {
+    /// Column of the input by position.
+    Column(usize),
+    /// Constant.
+    Literal(Literal),
+    /// NOT.
+    Not(Box<Expr>),
+    /// AND of two or more.
+    And(Vec<Expr>),
+    /// OR of two or more.
+    Or(Vec<Expr>),
+    /// Both sides are Boolean, or numbers of the same scale (bounds may differ), or texts (lengths may differ).
+    Compare {
+        /// Operator.
+        op: Compare,
+        /// Left side.
+        left: Box<Expr>,
+        /// Right side.
+        right: Box<Expr>,
+    },
+    /// IS NULL; never NULL itself.
+    IsNull(Box<Expr>),
+    /// Sum; decimal scales were made equal by the planner.
+    Add(Box<Expr>, Box<Expr>),
+    /// Difference; as Add.
+    Subtract(Box<Expr>, Box<Expr>),
+    /// Product; scales add up.
+    Multiply(Box<Expr>, Box<Expr>),
+    /// Times a public positive integer (raising a decimal's scale).
+    Scale(Box<Expr>, i128),
+    /// |x|.
+    Absolute(Box<Expr>),
+    /// First branch whose condition is TRUE, else `otherwise`. All values have the type of the expression
+    /// except for bounds and text length, which the executor widens.
+    Case {
+        /// (condition, value).
+        branches: Vec<(Expr, Expr)>,
+        /// Value when no condition is TRUE; a NULL literal when ELSE is absent.
+        otherwise: Box<Expr>,
+    },
+    /// An ENUM (or narrow number) mapped through a public table: entry v - low of the argument's type.
+    /// LIKE, IN and functions on a dictionary end here.
+    Lookup {
+        /// Number with at most 2^16 values.
+        argument: Box<Expr>,
+        /// One entry per value low..=high.
+        table: Vec<Literal>,
+    },
+    /// The same value under wider bounds, another number kind of equal scale, or a longer text.
+    Retype(Box<Expr>),
+}
+
+/// Aggregate functions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Function {
+    /// COUNT(*).
+    CountStar,
+    /// COUNT(x): rows where x is not NULL.
+    Count,
+    /// SUM(x).
+    Sum,
+    /// AVG(x): DOUBLE of DOUBLE_FRACTION_BITS for integers, DECIMAL(p+4, s+4) truncated toward zero for decimals.
+    Avg,
+    /// MIN(x).
+    Min,
+    /// MAX(x).
+    Max,
+    /// BOOL_AND(x).
+    BoolAnd,
+    /// BOOL_OR(x).
+    BoolOr,
+}
+
+/// One aggregate of an aggregation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Aggregate {
+    /// Function.
+    pub function: Function,
+    /// Argument; none for COUNT(*).
+    pub argument: Option<Expr>,
+    /// FILTER (WHERE …).
+    pub filter: Option<Expr>,
+    /// DISTINCT (COUNT and SUM; MIN and MAX ignore it). SortAggregate and ScalarAggregate only.
+    pub distinct: bool,
+    /// Type of the result with bounds (the planner derives them from the input's row bound).
+    pub ty: Type,
+    /// Whether NULL may occur (no contributing row).
+    pub nullable: bool,
+}
+
+/// INNER or LEFT.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum JoinKind {
+    /// Rows of the many side with a match.
+    Inner,
+    /// All rows of the many side; the unique side's columns are NULL without a match.
+    Left,
+    /// Rows of the many side with a match; no columns of the unique side.
+    Semi,
+    /// Rows of the many side without a match; no columns of the unique side.
+    Anti,
+}
+
+/// One key of ORDER BY.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SortKey {
+    /// What to sort by.
+    pub expr: Expr,
+    /// DESC.
+    pub descending: bool,
+    /// NULLS FIRST.
+    pub nulls_first: bool,
+}
+
+/// What the nodes learn of the number of result rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ResultSize {
+    /// Nothing beyond the public bound.
+    Hidden,
+    /// The next power of two of the count (0 counts as 1).
+    Padded,
+}
+
+/// A relation: public row bound, named columns, and how it is computed. At run time every relation
+/// has exactly `rows` rows and one shared *valid* bit per row.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    /// How.
+    pub op: Operator,
+    /// Columns.
+    pub fields: Vec<Field>,
+    /// Public row bound = run-time row count.
+    pub rows: u64,
+}
+
+/// The operators.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Operator {
+    /// Rows of a table at the snapshot; all valid. Fields follow `columns`.
+    Scan {
+        /// Table.
+        table: TableId,
+        /// Its schema (names, encodings).
+        schema: TableSchema,
+        /// Visible segments in commit order, with their rows.
+        segments: Vec<(SegmentId, u64)>,
+        /// Positions of the columns that are read.
+        columns: Vec<usize>,
+    },
+    /// Public rows (SELECT without FROM: one row, maybe no columns); all valid.
+    Values(Vec<Vec<Literal>>),
+    /// Keeps rows whose predicate is TRUE (clears the valid bit of others); rows unchanged.
+    Filter {
+        /// Input.
+        input: Box<Plan>,
+        /// Boolean.
+        predicate: Expr,
+    },
+    /// One column per expression.
+    Project {
+        /// Input.
+        input: Box<Plan>,
+        /// Expressions.
+        exprs: Vec<Expr>,
+    },
+    /// Rows of all inputs one after the other. Fields' bounds are the union; the executor widens.
+    UnionAll(Vec<Plan>),
+    /// One valid row, no GROUP BY.
+    ScalarAggregate {
+        /// Input.
+        input: Box<Plan>,
+        /// Aggregates; a field each.
+        aggregates: Vec<Aggregate>,
+    },
+    /// GROUP BY keys whose domains are small and public: one row per cell of the product of the
+    /// domains (a NULL counts as one more value), valid where a row falls into it. No sort. No DISTINCT, MIN, MAX.
+    /// Cells count up with the last key fastest; NULL is the last value of its key.
+    SmallDomainAggregate {
+        /// Input.
+        input: Box<Plan>,
+        /// Boolean or numbers of few values.
+        keys: Vec<Expr>,
+        /// Fields: keys, then one each.
+        aggregates: Vec<Aggregate>,
+    },
+    /// GROUP BY by a sort. Without aggregates: DISTINCT. Rows: those of the input.
+    SortAggregate {
+        /// Input.
+        input: Box<Plan>,
+        /// Keys; NULLs form one group.
+        keys: Vec<Expr>,
+        /// Fields: keys, then one each.
+        aggregates: Vec<Aggregate>,
+    },
+    /// Equality join with a side on which the key is unique (among valid rows without NULL in the key).
+    /// Rows: those of the many side. Fields: many side's, then (Inner, Left) the unique side's.
+    /// Semi and Anti do not need uniqueness.
+    UniqueKeyJoin {
+        /// Kind.
+        kind: JoinKind,
+        /// Side whose rows survive one by one.
+        many: Box<Plan>,
+        /// Side with the unique key.
+        unique: Box<Plan>,
+        /// Key over the many side.
+        many_keys: Vec<Expr>,
+        /// Key over the unique side; same count; numbers of equal scale, texts, booleans pairwise.
+        unique_keys: Vec<Expr>,
+        /// Further condition over (many fields, unique fields); enters the match before NULLs are filled in.
+        residual: Option<Expr>,
+    },
+    /// Every row of `input` beside the single row of `one` (a scalar subquery, an aggregate without GROUP BY).
+    /// If the row of `one` is not valid its columns are NULL.
+    OneRowJoin {
+        /// Input.
+        input: Box<Plan>,
+        /// Relation of exactly one row.
+        one: Box<Plan>,
+    },
+    /// Valid rows first, in order; ties at random (secret).
+    Sort {
+        /// Input.
+        input: Box<Plan>,
+        /// Keys, most significant first.
+        keys: Vec<SortKey>,
+    },
+    /// Rows skip..skip+fetch of the valid rows (in order after a Sort, any rows otherwise: a fresh compaction first).
+    /// Rows: min(fetch, rows - skip).
+    Limit {
+        /// Input.
+        input: Box<Plan>,
+        /// OFFSET.
+        skip: u64,
+        /// LIMIT.
+        fetch: Option<u64>,
+    },
+    /// The root: invalid rows zeroed, rows shuffled unless the input is sorted, result shares to the client.
+    Reveal {
+        /// Input.
+        input: Box<Plan>,
+        /// What of the count is opened to the nodes.
+        size: ResultSize,
+        /// Whether row order is that of ORDER BY.
+        ordered: bool,
+    },
+}
