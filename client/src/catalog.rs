@@ -104,10 +104,12 @@ fn agreed(answers: Vec<Result<TableDescriptions, SqlError>>, table: &str, seen: 
     let mut schemas = Vec::with_capacity(3);
     let mut behind = false;
     let mut missing = None;
+    let mut positions = Vec::with_capacity(3);
     for answer in answers {
         match answer {
             Ok(answer) => {
                 behind |= answer.log_index < seen;
+                positions.push(answer.log_index);
                 let found =
                     answer.tables.into_iter().filter_map(|t| t.schema).find(|s| s.name == table);
                 match found.as_ref().map(TableSchema::try_from) {
@@ -130,13 +132,19 @@ fn agreed(answers: Vec<Result<TableDescriptions, SqlError>>, table: &str, seen: 
         }
         // Absent everywhere: a table that was never there is the common case and worth no wait.
         (None, Some(error)) => Agreement::Failed(error),
-        (Some(_), None) if !behind => Agreement::Behind(
-            SqlError::new(
+        (Some(_), None) if !behind => {
+            let error = SqlError::new(
                 sqlstate::DATA_CORRUPTED,
                 format!("the nodes describe table \"{table}\" differently"),
             )
-            .hint("nothing was sent; tell the operators of the three nodes"),
-        ),
+            .hint("nothing was sent; tell the operators of the three nodes");
+            // At one and the same position there is nothing to wait for.
+            if positions.iter().all(|p| *p == positions[0]) {
+                Agreement::Failed(error)
+            } else {
+                Agreement::Behind(error)
+            }
+        }
         (_, Some(error)) => Agreement::Behind(error),
         (_, None) => Agreement::Behind(SqlError::new(
             sqlstate::NODE_UNAVAILABLE,
@@ -223,12 +231,13 @@ mod tests {
     #[test]
     fn one_node_cannot_make_a_secret_column_public() {
         let honest = || said("create table t (a int)", 5);
-        let lying = said("create table t (a int public)", 5);
+        let lying = |at| said("create table t (a int public)", at);
         assert!(matches!(agreed(vec![honest(), honest(), honest()], "t", 5), Agreement::Schema(_)));
         assert!(matches!(
-            agreed(vec![honest(), lying, honest()], "t", 5),
-            Agreement::Behind(e) if e.sqlstate == sqlstate::DATA_CORRUPTED
+            agreed(vec![honest(), lying(5), honest()], "t", 5),
+            Agreement::Failed(e) if e.sqlstate == sqlstate::DATA_CORRUPTED
         ));
+        assert!(matches!(agreed(vec![honest(), lying(6), honest()], "t", 5), Agreement::Behind(_)));
         let late = said("create table t (a int)", 4);
         assert!(matches!(agreed(vec![honest(), late, honest()], "t", 5), Agreement::Behind(_)));
         let none = || Ok(TableDescriptions { tables: vec![], log_index: 5 });

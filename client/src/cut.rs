@@ -16,11 +16,16 @@ use trine_mpc::input::{Seed, cut_arithmetic, cut_boolean};
 use trine_proto::CHUNK_ROWS;
 use trine_proto::ids::{ClusterId, TransactionId};
 use trine_proto::schema::{Form, Secrecy, StoredColumn, TableSchema};
-use trine_proto::status::SqlError;
+use trine_proto::status::{SqlError, sqlstate};
 use trine_proto::wire::{Component, UploadChunk, UploadHeader};
 
 use crate::encode::{Cell, PlainChunk, RowEncoder};
 use crate::random::random_id;
+
+/// Bytes of one message of an upload at most: what a node takes.
+const MESSAGE_BYTES_MAX: usize = 256 << 20;
+/// Room in a message for everything that is not share bytes.
+const MESSAGE_MARGIN: usize = 1 << 20;
 
 /// Everything one node is sent of a batch.
 #[derive(Clone, PartialEq)]
@@ -53,11 +58,22 @@ impl fmt::Debug for Cutter {
 }
 
 impl Cutter {
-    /// Fresh seeds and salts for one attempt to upload a batch into a table.
+    /// Fresh seeds and salts for one attempt to upload a batch of `rows` rows into a table.
     ///
     /// # Errors
-    /// `XX000` if the operating system gives no randomness.
-    pub fn new(schema: &TableSchema) -> Result<Self, SqlError> {
+    /// `54000` if a chunk of such rows is more than a message can hold, `XX000` if the operating
+    /// system gives no randomness.
+    pub fn new(schema: &TableSchema, rows: u64) -> Result<Self, SqlError> {
+        let row_bytes: usize = schema.stored_columns().iter().map(|s| s.row_bytes).sum();
+        let chunk_rows = usize::try_from(rows).map_or(CHUNK_ROWS, |r| r.min(CHUNK_ROWS));
+        if row_bytes.saturating_mul(chunk_rows) > MESSAGE_BYTES_MAX - MESSAGE_MARGIN {
+            let most = (MESSAGE_BYTES_MAX - MESSAGE_MARGIN) / row_bytes;
+            return Err(SqlError::new(
+                sqlstate::LIMIT_EXCEEDED,
+                format!("rows of table \"{}\" take {row_bytes} bytes each", schema.name),
+            )
+            .hint(format!("load at most {most} rows at a time, or shorten its VARCHAR columns")));
+        }
         Ok(Self {
             seeds: [random_id()?, random_id()?],
             salts: [random_id()?, random_id()?, random_id()?],
@@ -127,7 +143,7 @@ pub fn cut_rows(
     transaction: TransactionId,
 ) -> Result<[NodePart; 3], SqlError> {
     let encoder = RowEncoder::new(schema);
-    let cutter = Cutter::new(schema)?;
+    let cutter = Cutter::new(schema, rows.len() as u64)?;
     let row_count = rows.len() as u64;
     let mut parts = cutter
         .headers(cluster, transaction, row_count)

@@ -234,9 +234,9 @@ mod tests {
 
     #[test]
     fn aligned() {
-        let expected = "  id   |         a name         | price
--------+------------------------+-------
-     1 | an                     | -0.05
+        let expected = "  id   |        a name        | price
+-------+----------------------+-------
+     1 | an                   | -0.05
  12345 | 日本, \"x\"\\n\\u{1b}[2J |
 (2 rows)
 ";

@@ -11,7 +11,9 @@ use trine_proto::wire::client_command::Command;
 use trine_proto::wire::job_state::Kind;
 use trine_proto::wire::query_client::QueryClient;
 use trine_proto::wire::result_part::Part;
-use trine_proto::wire::{self, JobEntry, JobRef, JobState, ListJobs, SubmitQuery};
+use trine_proto::wire::{
+    self, CommandOutcome, JobEntry, JobRef, JobState, ListJobs, Signed, SubmitQuery,
+};
 
 use crate::client::Client;
 use crate::connect::{MESSAGE_BYTES_MAX, Node, is_connection_error};
@@ -24,7 +26,7 @@ const NODE_WAIT: Duration = Duration::from_secs(15);
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
 /// How long to wait for the other nodes once one says that the job failed.
 const FAILURE_GRACE: Duration = Duration::from_secs(2);
-/// How often the three parts are fetched again when they are of different attempts.
+/// How often the three parts are fetched: again when a node is lost or attempts differ.
 const FETCHES_MAX: u32 = 5;
 
 /// How far a job is, by the node that reports the most.
@@ -64,11 +66,7 @@ impl Client {
         let command = Command::SubmitQuery(SubmitQuery { sql: sql.to_owned() });
         let (id, signed) = self.sign(command)?;
         let job = JobId(id);
-        let answers = join_all(self.nodes.iter().map(|node| {
-            let signed = signed.clone();
-            node.call(|c| async move { QueryClient::new(c).submit(signed).await })
-        }))
-        .await;
+        let answers = join_all(self.nodes.iter().map(|node| submit_to(node, &signed))).await;
         let mut accepted = false;
         let (mut refused, mut lost) = (None, None);
         for answer in answers {
@@ -82,16 +80,15 @@ impl Client {
                 Err(error) => refused = refused.or(Some(error)),
             }
         }
-        match (refused, lost) {
-            (Some(error), _) => {
+        match refused.or(lost) {
+            None => Ok(job),
+            Some(error) => {
                 if accepted {
-                    // The others would wait for the node that refused.
+                    // The other nodes would wait for the one that does not take part.
                     self.cancel(job).await.ok();
                 }
                 Err(error)
             }
-            (None, Some(error)) if !accepted => Err(error),
-            _ => Ok(job),
         }
     }
 
@@ -133,8 +130,15 @@ impl Client {
     /// # Errors
     /// A node's failure; those of [`open_result`].
     pub async fn fetch(&self, job: JobId) -> Result<Table, SqlError> {
-        for _ in 0..FETCHES_MAX {
-            let parts = try_join_all(self.nodes.iter().map(|node| fetch_part(node, job))).await?;
+        for fetched in 1..=FETCHES_MAX {
+            let parts = try_join_all(self.nodes.iter().map(|node| fetch_part(node, job))).await;
+            let parts = match parts {
+                Err(error) if is_connection_error(&error) && fetched < FETCHES_MAX => {
+                    tokio::time::sleep(RETRY_PAUSE).await;
+                    continue;
+                }
+                parts => parts?,
+            };
             let parts: [ResultPart; 3] = parts
                 .try_into()
                 .map_err(|_| SqlError::new(sqlstate::INTERNAL_ERROR, "three parts are needed"))?;
@@ -175,6 +179,18 @@ impl Client {
         self.any(|c| async move { QueryClient::new(c).list(ListJobs {}).await })
             .await
             .map(|list| list.jobs)
+    }
+}
+
+/// Hands a query to one node. A channel whose node went away meanwhile is made anew once.
+async fn submit_to(node: &Node, signed: &Signed) -> Result<CommandOutcome, SqlError> {
+    let call = || {
+        let signed = signed.clone();
+        node.call(|c| async move { QueryClient::new(c).submit(signed).await })
+    };
+    match call().await {
+        Err(error) if is_connection_error(&error) => call().await,
+        outcome => outcome,
     }
 }
 

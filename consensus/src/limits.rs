@@ -58,11 +58,30 @@ pub(crate) const ELECTION: (Duration, Duration) =
 /// Log entries in one message between nodes at most.
 pub(crate) const ENTRIES_PER_MESSAGE_MAX: u64 = 64;
 
-/// Bytes of log entries in one message at most (a single entry always travels).
-pub(crate) const ENTRIES_BYTES_PER_MESSAGE_MAX: usize = 24 << 20;
+/// Bytes of log entries in one message at most, but a single entry always travels. Small, because
+/// Raft gives such a message one heartbeat's time.
+pub(crate) const ENTRIES_BYTES_PER_MESSAGE_MAX: usize = 512 << 10;
 
 /// Bytes of a snapshot in one message.
 pub(crate) const SNAPSHOT_PIECE_BYTES: u64 = 4 << 20;
+
+/// Time for one such piece to arrive and be answered.
+pub(crate) const SNAPSHOT_PIECE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Bytes of a snapshot that this node is ready to receive.
+pub(crate) const SNAPSHOT_BYTES_MAX: usize = 1 << 30;
+
+/// Time that a leader spends on another node's proposal; longer only without a quorum.
+pub(crate) const ORDER_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Time for the Raft threads to end.
+pub(crate) const RUNTIME_END: Duration = Duration::from_secs(5);
+
+/// Pause before a proposal that found no leader is tried again.
+pub(crate) const PROPOSE_PAUSE: Duration = Duration::from_millis(50);
+
+/// Outcomes of the latest entries that a node keeps for those who wait for them.
+pub(crate) const RECENT_OUTCOMES_MAX: usize = 4_096;
 
 /// Applied entries after which the state is written out as a snapshot for lagging nodes.
 pub(crate) const SNAPSHOT_ENTRIES: u64 = 2_000;
@@ -70,7 +89,6 @@ pub(crate) const SNAPSHOT_ENTRIES: u64 = 2_000;
 /// Log entries kept behind a snapshot, so that a node that was away for a moment needs none.
 pub(crate) const ENTRIES_KEPT: u64 = 500;
 
-const _: () = assert!(COMMAND_BYTES_MAX < ENTRIES_BYTES_PER_MESSAGE_MAX);
 const _: () = assert!(COMMAND_BYTES_MAX + ENTRIES_BYTES_PER_MESSAGE_MAX < MESSAGE_BYTES_MAX);
 const _: () = assert!(SNAPSHOT_PIECE_BYTES < COMMAND_BYTES_MAX as u64);
 const _: () = assert!(STATEMENT_BYTES_MAX < COMMAND_BYTES_MAX);

@@ -118,12 +118,12 @@ impl TestCluster {
         rows: u64,
     ) -> [wire::Receipt; 3] {
         let digest = |component: Party| {
-            let text = [&transaction.0[..], &[component.index() as u8]].concat();
-            blake3::hash(&text).as_bytes().to_vec()
+            let text = format!("{transaction} {component}");
+            blake3::hash(text.as_bytes()).as_bytes().to_vec()
         };
         Party::ALL.map(|party| wire::Receipt {
             cluster_id: self.info.cluster_id.0.to_vec(),
-            party: party.index() as u32,
+            party: u32::try_from(party.index()).unwrap_or(u32::MAX),
             transaction_id: transaction.0.to_vec(),
             table: table.name.clone(),
             schema_digest: table.digest().to_vec(),

@@ -2,7 +2,7 @@
 //! can wrap: a number lies in `low..=high` whatever the data is.
 
 use serde::{Deserialize, Serialize};
-use trine_proto::schema::bits_for;
+use trine_proto::schema::{self, ColumnType, bits_for};
 
 /// Binary digits after the point of a DOUBLE result (AVG of integers).
 pub const DOUBLE_FRACTION_BITS: u32 = 40;
@@ -66,6 +66,24 @@ pub enum Type {
 }
 
 impl Type {
+    /// Run-time type of a stored column: the bounds are its declared range, else its type's.
+    #[must_use]
+    pub fn of_column(column: &schema::Column) -> Self {
+        let kind = match &column.ty {
+            ColumnType::Boolean => return Self::Boolean,
+            ColumnType::Varchar { bytes_max } => return Self::Text { bytes: *bytes_max },
+            ColumnType::SmallInt => NumberKind::SmallInt,
+            ColumnType::Int => NumberKind::Int,
+            ColumnType::BigInt => NumberKind::BigInt,
+            ColumnType::Decimal { precision, scale } => {
+                NumberKind::Decimal { precision: *precision, scale: *scale }
+            }
+            ColumnType::Date => NumberKind::Date,
+            ColumnType::Enum { labels } => NumberKind::Enum { labels: labels.clone() },
+        };
+        let (low, high) = column.limits().unwrap_or((0, 0));
+        Self::Number { kind, low: i128::from(low), high: i128::from(high) }
+    }
     /// Planes of the canonical boolean encoding (at least 1).
     #[must_use]
     pub fn bits(&self) -> usize {

@@ -1,5 +1,4 @@
 use super::*;
-use crate::encode::date_of_days;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use trine_mpc::input::expand;
@@ -148,7 +147,6 @@ fn three_parts_make_the_encoded_rows_again() {
     let row: Vec<_> = schema.columns.iter().map(cell).collect();
     runner
         .run(&prop::collection::vec(row, 1..40), |rows| {
-            // A decimal such as -0.0001 has no sign in its whole part: written out, it is positive.
             let parts = cut_rows(&schema, &rows, CLUSTER, TRANSACTION).unwrap();
             let vectors = combined(&parts, &stored, rows.len());
             for (s, vector) in stored.iter().zip(&vectors) {
@@ -172,7 +170,6 @@ fn three_parts_make_the_encoded_rows_again() {
             Ok(())
         })
         .unwrap();
-    assert!(date_of_days(-50_000).is_some());
 }
 
 fn numbers(rows: usize) -> (TableSchema, Vec<Vec<Cell>>) {
@@ -237,4 +234,14 @@ fn a_cell_that_does_not_fit_names_its_column_only() {
     let error = cut_rows(&schema, &rows, CLUSTER, TRANSACTION).unwrap_err();
     assert_eq!(error.message, "column \"v\": not a number");
     assert!(!format!("{error:?}").contains("SENTINEL"));
+}
+
+#[test]
+fn a_chunk_that_no_node_takes_is_refused() {
+    let (mut schema, _) = numbers(0);
+    let wide = Column { ty: ColumnType::Varchar { bytes_max: 1024 }, ..schema.columns[0].clone() };
+    schema.columns = (0..5).map(|i| Column { name: format!("c{i}"), ..wide.clone() }).collect();
+    let error = Cutter::new(&schema, 1 << 20).unwrap_err();
+    assert_eq!(error.sqlstate, sqlstate::LIMIT_EXCEEDED);
+    assert!(Cutter::new(&schema, 1000).is_ok());
 }

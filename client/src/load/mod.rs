@@ -22,7 +22,6 @@ use trine_proto::wire::upload_message::Message;
 use crate::client::Client;
 use crate::cut::Cutter;
 use crate::encode::{PlainChunk, RowEncoder};
-use crate::random::random_id;
 use crate::upload::{Committed, Streams, send};
 use source::Source;
 
@@ -63,8 +62,8 @@ impl LoadProgress {
 impl Client {
     /// Cuts, uploads and commits files that were [`check`]ed, as one transaction.
     ///
-    /// `transaction`: the id of an earlier attempt that may have come through; then its outcome is
-    /// the answer and nothing is loaded twice.
+    /// `transaction`: a fresh random id, or (`fresh` false) that of an earlier attempt which may have
+    /// come through; then its outcome is the answer and nothing is loaded twice.
     ///
     /// # Errors
     /// `22P04` if a file changed since it was checked; a node's failure or refusal. Nothing is
@@ -72,23 +71,18 @@ impl Client {
     pub async fn load(
         &self,
         checked: Checked,
-        transaction: Option<TransactionId>,
+        transaction: TransactionId,
+        fresh: bool,
         progress: Arc<LoadProgress>,
     ) -> Result<Committed, SqlError> {
-        let id = match transaction {
-            Some(id) => id,
-            None => TransactionId(random_id()?),
-        };
-        if transaction.is_some()
-            && let Some(committed) = self.outcome_before(id).await?
-        {
+        if !fresh && let Some(committed) = self.outcome_before(transaction).await? {
             return Ok(committed);
         }
         let cluster = self.config().cluster_id;
-        self.upload(id, transaction.is_none(), move |streams| {
-            let cutter = Cutter::new(&checked.schema)?;
+        self.upload(transaction, fresh, move |streams| {
+            let cutter = Cutter::new(&checked.schema, checked.rows)?;
             for (header, stream) in
-                cutter.headers(cluster, id, checked.rows).into_iter().zip(&streams)
+                cutter.headers(cluster, transaction, checked.rows).into_iter().zip(&streams)
             {
                 send(stream, Message::Header(header))?;
             }

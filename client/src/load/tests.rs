@@ -169,11 +169,11 @@ fn a_schema_is_proposed_and_says_what_it_tells() {
             100 + i,
             i,
             i + 1,
-            if i == 3 { String::new() } else { format!("-{i}000000000000") }
+            if i == 3 { String::new() } else { format!("-{}000000000000", i + 1) }
         ));
     }
     let file = folder.file("s.csv", &text);
-    let proposal = propose("sales", &[file.clone()], "").unwrap();
+    let proposal = propose("sales", std::slice::from_ref(&file), "").unwrap();
     assert_eq!(
         proposal.sql(),
         "CREATE TABLE sales (

@@ -84,6 +84,21 @@ pub fn split(text: &str) -> Result<Vec<Fragment<'_>>, SqlError> {
     Ok(cut_at_semicolons(text, spans))
 }
 
+/// Whether a text ends with a semicolon outside strings and comments (or holds nothing at all), so
+/// that it can be run; a shell goes on reading lines until then.
+#[must_use]
+pub fn is_complete(text: &str) -> bool {
+    let dialect = PostgreSqlDialect {};
+    match Tokenizer::new(&dialect, text).tokenize() {
+        Ok(tokens) => tokens
+            .iter()
+            .rev()
+            .find(|t| !matches!(t, Sql::Whitespace(_) | Sql::EOF))
+            .is_none_or(|last| *last == Sql::SemiColon),
+        Err(_) => false,
+    }
+}
+
 fn cut_at_semicolons(text: &str, spans: Vec<TokenWithSpan>) -> Vec<Fragment<'_>> {
     let mut places = Places::new(text);
     let mut fragments = Vec::new();
@@ -156,6 +171,16 @@ mod tests {
         assert_eq!(texts, ["select ';'", "select \"x;y\"", "select 'ä', 3"]);
         assert_eq!(parts[2].offset() as usize, text.chars().position(|c| c == 'ä').unwrap() - 8);
         assert!(split(" ; -- nothing\n;").unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_text_is_complete_at_its_semicolon() {
+        for text in ["select 1;", "select ';' ; -- done", "", " -- x\n"] {
+            assert!(is_complete(text), "{text}");
+        }
+        for text in ["select 1", "select ';", "select 1 -- ;", "select /* ; "] {
+            assert!(!is_complete(text), "{text}");
+        }
     }
 
     #[test]

@@ -10,7 +10,7 @@ mod lexer;
 mod parser;
 
 pub use insert::Insert;
-pub use lexer::{Fragment, split};
+pub use lexer::{Fragment, is_complete, split};
 
 use lexer::is_word;
 use parser::Parser;

@@ -86,7 +86,8 @@ fn a_disagreeing_component_is_named_with_its_holders() {
 
 #[test]
 fn public_facts_must_agree() {
-    let changes: [(&str, fn(&mut wire::Receipt)); 4] = [
+    type Change = fn(&mut wire::Receipt);
+    let changes: [(&str, Change); 4] = [
         ("row count", |r| r.rows += 1),
         ("table", |r| r.table.push('x')),
         ("schema", |r| r.schema_digest[0] ^= 1),

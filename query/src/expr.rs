@@ -1,0 +1,71 @@
+//! Scalar expressions over the columns of one relation, in three-valued logic.
+//!
+//! Booleans, comparisons and look-ups work on planes, sums and products on arithmetic shares; the
+//! consumer says what it wants, so that a column is converted at most once and only if needed.
+//! Everything with a public constant is local or folded into a cheaper circuit.
+
+mod case;
+mod compare;
+mod logic;
+mod lookup;
+mod number;
+
+pub(crate) use compare::common_planes;
+pub(crate) use logic::truth;
+pub(crate) use lookup::indicators;
+pub(crate) use number::signed_bits;
+
+use crate::column::Column;
+use crate::error::{QueryError, Result};
+use crate::plan::{Expr, ExprKind};
+use crate::relation::Relation;
+use crate::types::Type;
+use crate::want::Want;
+use trine_mpc::Session;
+
+/// Computes an expression for every row. The result has the type of the expression, except that a
+/// bare column keeps its own.
+pub(crate) fn eval(
+    expr: &Expr,
+    relation: &mut Relation,
+    s: &mut Session,
+    want: Want,
+) -> Result<Column> {
+    match &expr.kind {
+        ExprKind::Column(index) => {
+            let column = relation
+                .columns
+                .get_mut(*index)
+                .ok_or_else(|| QueryError::bug("an expression names a column that is not there"))?;
+            column.ensure(s, want)?;
+            Ok(column.clone())
+        }
+        ExprKind::Literal(literal) => Ok(Column::literal(s, relation.rows, literal, &expr.ty)),
+        ExprKind::Not(inner) => logic::not(inner, relation, s),
+        ExprKind::And(all) => logic::and(all, relation, s),
+        ExprKind::Or(all) => logic::or(all, relation, s),
+        ExprKind::Compare { op, left, right } => compare::compare(*op, left, right, relation, s),
+        ExprKind::IsNull(inner) => {
+            let column = eval(inner, relation, s, Want::ANY)?;
+            Ok(match column.null {
+                Some(null) => Column::from_planes(Type::Boolean, null, None),
+                None => Column::boolean(s, relation.rows, false),
+            })
+        }
+        ExprKind::Add(x, y) => number::add(x, y, false, &expr.ty, relation, s, want),
+        ExprKind::Subtract(x, y) => number::add(x, y, true, &expr.ty, relation, s, want),
+        ExprKind::Multiply(x, y) => number::multiply(x, y, &expr.ty, relation, s),
+        ExprKind::Scale(x, factor) => number::scale(x, *factor, &expr.ty, relation, s),
+        ExprKind::Absolute(x) => number::absolute(x, &expr.ty, relation, s),
+        ExprKind::Case { branches, otherwise } => {
+            case::case(branches, otherwise, &expr.ty, relation, s, want)
+        }
+        ExprKind::Lookup { argument, table } => {
+            lookup::lookup(argument, table, &expr.ty, relation, s)
+        }
+        ExprKind::Retype(inner) => {
+            let column = eval(inner, relation, s, want)?;
+            column.retype(s, &expr.ty, want)
+        }
+    }
+}

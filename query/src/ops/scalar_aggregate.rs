@@ -1,0 +1,87 @@
+//! Scalar aggregate: one valid row, whatever the input is. No sort, except for DISTINCT.
+
+use crate::arith::ArithAny;
+use crate::bits;
+use crate::column::Column;
+use crate::error::{QueryError, Result};
+use crate::expr::eval;
+use crate::ops::extreme::extreme;
+use crate::ops::finish::finish;
+use crate::ops::measure::{Measures, Output, Sum, argument_want, contributes};
+use crate::ops::tally::tally;
+use crate::plan::{Aggregate, Function};
+use crate::relation::{Relation, moved_planes};
+use trine_mpc::sort::{Column as Moving, sort};
+use trine_mpc::{Session, protocol};
+
+/// Whether an aggregate is decided by the order of its values.
+pub(crate) const fn is_extreme(aggregate: &Aggregate) -> bool {
+    matches!(aggregate.function, Function::Min | Function::Max)
+}
+
+/// Costs one bit conversion a class and row, one round of inner products for all sums together; a
+/// tournament for each MIN and MAX; a sort for each DISTINCT. Reveals nothing.
+pub(crate) fn scalar_aggregate(
+    mut input: Relation,
+    aggregates: &[Aggregate],
+    s: &mut Session,
+) -> Result<Relation> {
+    let mut measures = Measures::new(&input);
+    let mut summed = Vec::new();
+    let mut columns: Vec<Option<Column>> = Vec::with_capacity(aggregates.len());
+    for aggregate in aggregates {
+        let extreme_of = aggregate.argument.as_ref().filter(|_| is_extreme(aggregate));
+        if let Some(argument) = extreme_of {
+            columns.push(Some(extreme(aggregate, argument, &mut input, s)?));
+            continue;
+        }
+        columns.push(None);
+        summed.push(aggregate);
+        if aggregate.distinct {
+            add_distinct(&mut measures, aggregate, &mut input, s)?;
+        } else {
+            measures.add(aggregate, &mut input, s)?;
+        }
+    }
+    let totals = tally(&measures.classes, 1, &measures.sums, input.rows, s)?;
+    let (finished, _) = finish(&summed, &measures.outputs, &totals, false, s)?;
+    let mut finished = finished.into_iter();
+    let columns = columns.into_iter().filter_map(|c| c.or_else(|| finished.next())).collect();
+    Ok(Relation { rows: 1, valid: None, columns })
+}
+
+/// A class of its own: the first row of every value, in sorted order.
+fn add_distinct(
+    measures: &mut Measures,
+    aggregate: &Aggregate,
+    input: &mut Relation,
+    s: &mut Session,
+) -> Result<()> {
+    let Some(argument) = &aggregate.argument else {
+        return Err(QueryError::bug("DISTINCT without an argument"));
+    };
+    let mut x = eval(argument, input, s, argument_want(aggregate))?;
+    let counts = contributes(aggregate, Some(&mut x), None, input, s)?;
+    let key = x.planes(s)?.stack(&counts);
+    let mut moving = vec![Moving::Planes(key.clone())];
+    if aggregate.function == Function::Sum {
+        moving.push(x.arith_in(s, aggregate.ty.ring_bits())?.into_moving());
+    }
+    let order = sort(s, &key)?;
+    let mut moved = order.apply(s, moving)?.into_iter();
+    let key = moved_planes(moved.next())?;
+    let again = bits::equals_previous(s, &key)?;
+    let counts = key.bits(key.width() - 1..key.width());
+    let first = protocol::and(s, &counts, &again.not(s.party()))?;
+    let class = measures.classes.len();
+    measures.push_class(first);
+    measures.outputs.push(match (aggregate.function, moved.next()) {
+        (Function::Count, _) => Output::Count { class },
+        (Function::Sum, Some(value)) => {
+            measures.sums.push(Sum { class, value: ArithAny::from_moving(value)? });
+            Output::Sum { sum: measures.sums.len() - 1, class }
+        }
+        _ => return Err(QueryError::bug("DISTINCT goes with COUNT and SUM")),
+    });
+    Ok(())
+}

@@ -1,0 +1,63 @@
+//! Sort aggregate: GROUP BY over keys of any domain, and DISTINCT. As many sorts as there are
+//! different arguments of MIN, MAX and DISTINCT aggregates, one at least.
+
+use crate::error::{QueryError, Result};
+use crate::ops::group_key::group_key;
+use crate::ops::group_pass::{Pass, run};
+use crate::ops::scalar_aggregate::is_extreme;
+use crate::plan::{Aggregate, Expr};
+use crate::relation::Relation;
+use trine_mpc::Session;
+
+/// Costs what its passes cost; all groups of all passes line up, because every pass puts its groups
+/// in key order to the front. Reveals nothing.
+pub(crate) fn sort_aggregate(
+    mut input: Relation,
+    keys: &[Expr],
+    aggregates: &[Aggregate],
+    s: &mut Session,
+) -> Result<Relation> {
+    let rows = input.rows;
+    let key = group_key(keys, &mut input, s)?;
+    let mut columns: Vec<Option<crate::column::Column>> = vec![None; aggregates.len()];
+    let mut valid = None;
+    let mut key_columns = Vec::new();
+    for (index, pass) in passes(aggregates).iter().enumerate() {
+        let grouped = run(pass, &key, &mut input, aggregates, s)?;
+        for (position, column) in grouped.columns {
+            columns[position] = Some(column);
+        }
+        if index == 0 {
+            valid = Some(grouped.valid);
+            key_columns = grouped.keys.map_or_else(Vec::new, |planes| key.columns(&planes));
+        }
+    }
+    let aggregates: Option<Vec<_>> = columns.into_iter().collect();
+    let Some(aggregates) = aggregates else {
+        return Err(QueryError::bug("a pass left an aggregate out"));
+    };
+    key_columns.extend(aggregates);
+    Ok(Relation { rows, valid, columns: key_columns })
+}
+
+/// One pass for each (FILTER, argument) whose order is asked for; the first also does the rest.
+fn passes(aggregates: &[Aggregate]) -> Vec<Pass> {
+    let mut passes: Vec<Pass> = vec![Pass::default()];
+    for (index, aggregate) in aggregates.iter().enumerate() {
+        if !aggregate.distinct && !is_extreme(aggregate) {
+            passes[0].plain.push(index);
+            continue;
+        }
+        let same = |pass: &Pass| {
+            pass.ordered.first().is_none_or(|&other| {
+                let other = &aggregates[other];
+                other.filter == aggregate.filter && other.argument == aggregate.argument
+            })
+        };
+        match passes.iter_mut().find(|pass| same(pass)) {
+            Some(pass) => pass.ordered.push(index),
+            None => passes.push(Pass { plain: Vec::new(), ordered: vec![index] }),
+        }
+    }
+    passes
+}
