@@ -1,0 +1,47 @@
+//! Which of two plans for the same relation is cheaper: by what a dry run predicts and the
+//! replicated network profile, never by what one node measures.
+
+use crate::executor::{OperatorCost, dry_run};
+use crate::plan::{Operator, Plan, ResultSize};
+use trine_mpc::Profile;
+use trine_proto::catalog::NetProfile;
+
+/// Bytes of share data that one party works off in a microsecond beside sending them.
+const WORK_BYTES_PER_US: u64 = 500;
+
+/// The profile as protocols take it.
+pub(crate) const fn profile(net: NetProfile) -> Profile {
+    Profile { round_trip_us: net.round_trip_us, megabits_per_s: net.megabits_per_s }
+}
+
+/// Predicted microseconds; none for a plan that cannot run.
+fn estimate(plan: &Plan, profile: Profile) -> Option<u64> {
+    let root = Plan {
+        op: Operator::Reveal {
+            input: Box::new(plan.clone()),
+            size: ResultSize::Hidden,
+            ordered: true,
+        },
+        fields: plan.fields.clone(),
+        rows: plan.rows,
+    };
+    let costs = dry_run(&root, profile).ok()?;
+    Some(costs.iter().map(|c| microseconds(c, profile)).sum())
+}
+
+fn microseconds(cost: &OperatorCost, profile: Profile) -> u64 {
+    let bytes = cost.cost.bytes.iter().copied().max().unwrap_or(0);
+    let waiting = cost.cost.rounds.saturating_mul(u64::from(profile.round_trip_us));
+    let sending = bytes.saturating_mul(8) / u64::from(profile.megabits_per_s.max(1));
+    waiting.saturating_add(sending).saturating_add(bytes / WORK_BYTES_PER_US)
+}
+
+/// The cheaper plan; the first one on a tie.
+pub(crate) fn cheaper(a: Plan, b: Plan, net: NetProfile) -> Plan {
+    let profile = profile(net);
+    match (estimate(&a, profile), estimate(&b, profile)) {
+        (Some(x), Some(y)) if y < x => b,
+        (None, Some(_)) => b,
+        _ => a,
+    }
+}

@@ -1,0 +1,289 @@
+//! Operators and expressions as a reader of EXPLAIN sees them.
+
+use crate::plan::{
+    Aggregate, Compare, Expr, ExprKind, Field, Function, JoinKind, Literal, Operator, Plan,
+    ResultSize, SortKey,
+};
+use crate::types::{NumberKind, Type};
+use chrono::{Days, NaiveDate};
+
+/// Characters of an expression at most.
+const TEXT_MAX: usize = 400;
+
+/// One line: operator, columns, widths.
+pub(super) fn operator(plan: &Plan) -> String {
+    match &plan.op {
+        Operator::Scan { schema, segments, .. } => {
+            let columns: Vec<String> = plan
+                .fields
+                .iter()
+                .map(|f| format!("{} {}", f.name, width(&f.ty, f.nullable)))
+                .collect();
+            let parts = if segments.len() == 1 { "segment" } else { "segments" };
+            format!("Scan {} ({}), {} {parts}", schema.name, columns.join(", "), segments.len())
+        }
+        Operator::Values(_) => format!("Values ({} columns)", plan.fields.len()),
+        Operator::Filter { input, predicate } => {
+            format!("Filter {}", expr(predicate, &input.fields))
+        }
+        Operator::Project { input, exprs } => {
+            let columns: Vec<String> = exprs
+                .iter()
+                .zip(&plan.fields)
+                .map(|(e, f)| {
+                    let shown = expr(e, &input.fields);
+                    if shown == f.name { shown } else { format!("{shown} AS {}", f.name) }
+                })
+                .collect();
+            format!("Project {}", shortened(columns.join(", ")))
+        }
+        Operator::UnionAll(inputs) => format!("UnionAll of {}", inputs.len()),
+        Operator::ScalarAggregate { input, aggregates } => {
+            format!("ScalarAggregate {}", list(aggregates, &input.fields))
+        }
+        Operator::SmallDomainAggregate { input, keys, aggregates } => {
+            let by = exprs(keys, &input.fields);
+            format!("SmallDomainAggregate by {by}{}", after(aggregates, &input.fields))
+        }
+        Operator::SortAggregate { input, keys, aggregates } => {
+            let by = exprs(keys, &input.fields);
+            let bits: usize = keys.iter().map(|k| k.ty.bits() + usize::from(k.nullable)).sum();
+            format!("SortAggregate by {by}{} [key {bits} bits]", after(aggregates, &input.fields))
+        }
+        Operator::UniqueKeyJoin { kind, many, unique, many_keys, unique_keys, residual } => {
+            let mut both = many.fields.clone();
+            both.extend(unique.fields.iter().cloned());
+            let equal: Vec<String> = many_keys
+                .iter()
+                .zip(unique_keys)
+                .map(|(m, u)| format!("{} = {}", expr(m, &many.fields), expr(u, &unique.fields)))
+                .collect();
+            let kind = match kind {
+                JoinKind::Inner => "inner",
+                JoinKind::Left => "left",
+                JoinKind::Semi => "semi",
+                JoinKind::Anti => "anti",
+            };
+            let and =
+                residual.as_ref().map_or_else(String::new, |r| format!(" and {}", expr(r, &both)));
+            let bits: usize =
+                many_keys.iter().zip(unique_keys).map(|(m, u)| m.ty.bits().max(u.ty.bits())).sum();
+            format!("UniqueKeyJoin {kind} on {}{and} [key {bits} bits]", equal.join(" and "))
+        }
+        Operator::OneRowJoin { one, .. } => {
+            let columns: Vec<&str> = one.fields.iter().map(|f| f.name.as_str()).collect();
+            format!("OneRowJoin with {}", columns.join(", "))
+        }
+        Operator::Sort { input, keys } => {
+            let bits: usize =
+                keys.iter().map(|k| k.expr.ty.bits() + usize::from(k.expr.nullable)).sum();
+            let by: Vec<String> = keys.iter().map(|k| sort_key(k, &input.fields)).collect();
+            format!("Sort by {} [key {bits} bits]", by.join(", "))
+        }
+        Operator::Limit { skip, fetch, .. } => match (fetch, skip) {
+            (Some(fetch), 0) => format!("Limit {fetch}"),
+            (Some(fetch), skip) => format!("Limit {fetch} offset {skip}"),
+            (None, skip) => format!("Limit offset {skip}"),
+        },
+        Operator::Reveal { size, ordered, .. } => {
+            let order = if *ordered { "in order" } else { "shuffled" };
+            let size = match size {
+                ResultSize::Hidden => "size hidden",
+                ResultSize::Padded => "size padded",
+            };
+            let columns: Vec<&str> = plan.fields.iter().map(|f| f.name.as_str()).collect();
+            format!("Reveal {} ({order}, {size})", columns.join(", "))
+        }
+    }
+}
+
+fn width(ty: &Type, nullable: bool) -> String {
+    let null = if nullable { "+null" } else { "" };
+    format!("{}b{null}", ty.bits())
+}
+
+fn after(aggregates: &[Aggregate], fields: &[Field]) -> String {
+    if aggregates.is_empty() { String::new() } else { format!(": {}", list(aggregates, fields)) }
+}
+
+fn list(aggregates: &[Aggregate], fields: &[Field]) -> String {
+    let all: Vec<String> = aggregates.iter().map(|a| aggregate(a, fields)).collect();
+    shortened(all.join(", "))
+}
+
+fn aggregate(aggregate: &Aggregate, fields: &[Field]) -> String {
+    let name = match aggregate.function {
+        Function::CountStar | Function::Count => "count",
+        Function::Sum => "sum",
+        Function::Avg => "avg",
+        Function::Min => "min",
+        Function::Max => "max",
+        Function::BoolAnd => "bool_and",
+        Function::BoolOr => "bool_or",
+    };
+    let argument = aggregate.argument.as_ref().map_or_else(|| "*".to_owned(), |a| expr(a, fields));
+    let distinct = if aggregate.distinct { "distinct " } else { "" };
+    let filter = aggregate
+        .filter
+        .as_ref()
+        .map_or_else(String::new, |f| format!(" filter ({})", expr(f, fields)));
+    format!("{name}({distinct}{argument}){filter}")
+}
+
+fn sort_key(key: &SortKey, fields: &[Field]) -> String {
+    let direction = if key.descending { " desc" } else { "" };
+    let nulls = match (key.expr.nullable, key.nulls_first) {
+        (false, _) => "",
+        (true, true) => " nulls first",
+        (true, false) => " nulls last",
+    };
+    format!("{}{direction}{nulls}", expr(&key.expr, fields))
+}
+
+fn exprs(all: &[Expr], fields: &[Field]) -> String {
+    let shown: Vec<String> = all.iter().map(|e| expr(e, fields)).collect();
+    shortened(shown.join(", "))
+}
+
+fn shortened(text: String) -> String {
+    match text.char_indices().nth(TEXT_MAX) {
+        Some((at, _)) => format!("{}…", &text[..at]),
+        None => text,
+    }
+}
+
+/// An expression over columns of these names; changes of scale and type do not show.
+pub(super) fn expr(e: &Expr, fields: &[Field]) -> String {
+    shortened(render(e, fields, 24))
+}
+
+/// `depth` levels at most.
+fn render(e: &Expr, fields: &[Field], depth: usize) -> String {
+    let Some(depth) = depth.checked_sub(1) else { return "…".into() };
+    let show = |x: &Expr| render(x, fields, depth);
+    let inner = |x: &Expr| {
+        let text = render(x, fields, depth);
+        if is_atom(x) { text } else { format!("({text})") }
+    };
+    let join =
+        |parts: &[Expr], word: &str| parts.iter().map(inner).collect::<Vec<String>>().join(word);
+    match &e.kind {
+        ExprKind::Column(index) => fields.get(*index).map_or("?", |f| &f.name).to_owned(),
+        ExprKind::Literal(value) => literal(value, &e.ty),
+        ExprKind::Not(x) => match &x.kind {
+            ExprKind::IsNull(y) => format!("{} IS NOT NULL", inner(y)),
+            _ => format!("NOT {}", inner(x)),
+        },
+        ExprKind::And(parts) => join(parts, " AND "),
+        ExprKind::Or(parts) => join(parts, " OR "),
+        ExprKind::Compare { op, left, right } => {
+            let op = match op {
+                Compare::Eq => "=",
+                Compare::Ne => "<>",
+                Compare::Lt => "<",
+                Compare::Le => "<=",
+                Compare::Gt => ">",
+                Compare::Ge => ">=",
+            };
+            format!("{} {op} {}", inner(left), inner(right))
+        }
+        ExprKind::IsNull(x) => format!("{} IS NULL", inner(x)),
+        ExprKind::Add(x, y) => format!("{} + {}", inner(x), inner(y)),
+        ExprKind::Subtract(x, y) => format!("{} - {}", inner(x), inner(y)),
+        ExprKind::Multiply(x, y) => format!("{} * {}", inner(x), inner(y)),
+        ExprKind::Scale(x, factor) if changes_scale(&x.ty, &e.ty) => {
+            let _ = factor;
+            show(x)
+        }
+        ExprKind::Scale(x, factor) => format!("{} * {factor}", inner(x)),
+        ExprKind::Absolute(x) => format!("abs({})", show(x)),
+        ExprKind::Case { branches, otherwise } => {
+            let mut text = String::from("CASE");
+            for (condition, value) in branches {
+                text.push_str(&format!(" WHEN {} THEN {}", show(condition), show(value)));
+            }
+            format!("{text} ELSE {} END", show(otherwise))
+        }
+        ExprKind::Lookup { argument, table } => {
+            let wanted: Vec<usize> = table
+                .iter()
+                .enumerate()
+                .filter(|(_, l)| matches!(l, Literal::Boolean(true)))
+                .map(|(i, _)| i)
+                .collect();
+            match &argument.ty {
+                Type::Number { kind: NumberKind::Enum { labels }, .. }
+                    if e.ty == Type::Boolean && wanted.len() <= 8 =>
+                {
+                    let names: Vec<String> =
+                        wanted.iter().filter_map(|i| labels.get(*i)).map(|l| quoted(l)).collect();
+                    format!("{} IN ({})", inner(argument), names.join(", "))
+                }
+                _ => format!("table of {} over {}", table.len(), inner(argument)),
+            }
+        }
+        ExprKind::Retype(x) => show(x),
+    }
+}
+
+fn changes_scale(from: &Type, to: &Type) -> bool {
+    let scale = |ty: &Type| match ty {
+        Type::Number { kind, .. } => crate::planner::numbers::scale(kind),
+        _ => None,
+    };
+    scale(from) != scale(to)
+}
+
+fn is_atom(e: &Expr) -> bool {
+    match &e.kind {
+        ExprKind::Column(_)
+        | ExprKind::Literal(_)
+        | ExprKind::Absolute(_)
+        | ExprKind::Case { .. } => true,
+        ExprKind::Retype(x) => is_atom(x),
+        ExprKind::Scale(x, _) => changes_scale(&x.ty, &e.ty) && is_atom(x),
+        _ => false,
+    }
+}
+
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
+
+fn literal(value: &Literal, ty: &Type) -> String {
+    match (value, ty) {
+        (Literal::Null, _) => "NULL".into(),
+        (Literal::Boolean(b), _) => b.to_string(),
+        (Literal::Text(bytes), _) => quoted(&String::from_utf8_lossy(bytes)),
+        (Literal::Number(v), Type::Number { kind, .. }) => number(*v, kind),
+        (Literal::Number(v), _) => v.to_string(),
+    }
+}
+
+fn number(v: i128, kind: &NumberKind) -> String {
+    match kind {
+        NumberKind::Decimal { scale, .. } if *scale > 0 => {
+            let digits = usize::from(*scale);
+            let all = format!("{:0>width$}", v.unsigned_abs(), width = digits + 1);
+            let (whole, part) = all.split_at(all.len() - digits);
+            format!("{}{whole}.{part}", if v < 0 { "-" } else { "" })
+        }
+        NumberKind::Double { fraction_bits } if *fraction_bits > 0 => {
+            format!("{v}/2^{fraction_bits}")
+        }
+        NumberKind::Date => date(v).unwrap_or_else(|| v.to_string()),
+        NumberKind::Enum { labels } => usize::try_from(v)
+            .ok()
+            .and_then(|i| labels.get(i))
+            .map_or_else(|| v.to_string(), |l| quoted(l)),
+        _ => v.to_string(),
+    }
+}
+
+fn date(days: i128) -> Option<String> {
+    let epoch = NaiveDate::from_ymd_opt(1970, 1, 1)?;
+    let shift = Days::new(u64::try_from(days.unsigned_abs()).ok()?);
+    let day =
+        if days < 0 { epoch.checked_sub_days(shift)? } else { epoch.checked_add_days(shift)? };
+    Some(format!("'{day}'"))
+}

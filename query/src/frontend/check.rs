@@ -1,0 +1,349 @@
+//! Refuses, with a position, what the syntax tree already shows to be out of reach: before a name
+//! is resolved and long before a node starts.
+
+use super::functions::Functions;
+use super::position::Positions;
+use sqlparser::ast::{
+    BinaryOperator, DataType, Distinct, Expr, Function, FunctionArguments, GroupByExpr,
+    JoinOperator, LimitClause, OrderByKind, Query, Select, SelectFlavor, SetExpr, SetOperator,
+    SetQuantifier, Spanned, TableFactor, Value, Visit, Visitor,
+};
+use std::ops::ControlFlow;
+use trine_proto::status::{SqlError, sqlstate};
+
+/// Depth of one expression at most.
+pub(crate) const EXPRESSION_DEPTH_MAX: usize = 400;
+
+/// Checks a whole query.
+pub(crate) fn check(
+    query: &Query,
+    functions: &Functions,
+    positions: &Positions<'_>,
+) -> Result<(), SqlError> {
+    let mut checker = Checker { functions, positions, depth: 0 };
+    match query.visit(&mut checker) {
+        ControlFlow::Break(error) => Err(*error),
+        ControlFlow::Continue(()) => Ok(()),
+    }
+}
+
+struct Checker<'a> {
+    functions: &'a Functions,
+    positions: &'a Positions<'a>,
+    depth: usize,
+}
+
+type Flow = ControlFlow<Box<SqlError>>;
+
+fn refuse(message: impl Into<String>, hint: &str) -> SqlError {
+    SqlError::unsupported(message, hint)
+}
+
+impl Checker<'_> {
+    fn place(&self, node: &impl Spanned) -> u32 {
+        let start = node.span().start;
+        self.positions.character(start.line, start.column)
+    }
+
+    fn stop(&self, node: &impl Spanned, error: SqlError) -> Flow {
+        ControlFlow::Break(Box::new(error.at(self.place(node))))
+    }
+
+    fn check_function(&self, function: &Function) -> Result<(), SqlError> {
+        let name = match function.name.0.as_slice() {
+            [part] => match part.as_ident() {
+                Some(ident) if ident.quote_style.is_none() => ident.value.to_lowercase(),
+                Some(ident) => ident.value.clone(),
+                None => function.name.to_string(),
+            },
+            _ => {
+                return Err(refuse(
+                    format!("function name {} with a schema is not supported", function.name),
+                    "write the bare function name",
+                ));
+            }
+        };
+        if function.over.is_some() || self.functions.is_window_only(&name) {
+            return Err(refuse(
+                format!("window function {name} is not supported"),
+                "use GROUP BY, or join with an aggregate in a subquery",
+            ));
+        }
+        if !self.functions.exists(&name) {
+            return Err(SqlError::new(
+                sqlstate::UNDEFINED_FUNCTION,
+                format!("function {name} does not exist"),
+            ));
+        }
+        if self.functions.is_unsupported_aggregate(&name) {
+            return Err(refuse(
+                format!("aggregate {name} is not supported"),
+                "the aggregates are COUNT, SUM, AVG, MIN, MAX, BOOL_AND and BOOL_OR",
+            ));
+        }
+        let clauses = match &function.args {
+            FunctionArguments::List(list) => !list.clauses.is_empty(),
+            _ => false,
+        };
+        if !function.within_group.is_empty() || clauses || function.null_treatment.is_some() {
+            return Err(refuse(
+                format!("ORDER BY and other clauses inside {name}(…) are not supported"),
+                "leave the clause out",
+            ));
+        }
+        Ok(())
+    }
+
+    fn check_expr(&self, expr: &Expr) -> Result<(), SqlError> {
+        match expr {
+            Expr::Function(function) => self.check_function(function),
+            Expr::BinaryOp { op: BinaryOperator::Divide | BinaryOperator::Modulo, .. }
+                if !is_constant(expr) =>
+            {
+                Err(refuse(
+                    "division is not supported on secret values",
+                    "multiply the other side of the comparison, use AVG, or divide in the client",
+                ))
+            }
+            Expr::GroupingSets(_) | Expr::Cube(_) | Expr::Rollup(_) => Err(refuse(
+                "GROUPING SETS, CUBE and ROLLUP are not supported",
+                "combine several GROUP BY queries with UNION ALL",
+            )),
+            Expr::Value(v) if matches!(v.value, Value::Placeholder(_)) => Err(refuse(
+                "statement parameters are not supported",
+                "write the value into the statement: literals in the text are public",
+            )),
+            Expr::Cast { data_type, .. } => check_cast(data_type),
+            Expr::Extract { .. } => Err(refuse(
+                "EXTRACT is not supported on secret values",
+                "compare the DATE with the first and last day of the period",
+            )),
+            Expr::AtTimeZone { .. } => {
+                Err(refuse("time zones are not supported", "use DATE columns"))
+            }
+            Expr::Array(_) | Expr::Struct { .. } | Expr::Map(_) | Expr::Dictionary(_) => {
+                Err(refuse("arrays, structs and maps are not supported", "use plain columns"))
+            }
+            Expr::JsonAccess { .. } | Expr::CompoundFieldAccess { .. } => {
+                Err(refuse("access to parts of a value is not supported", "use plain columns"))
+            }
+            Expr::SimilarTo { .. } | Expr::RLike { .. } => Err(refuse(
+                "regular expressions are not supported",
+                "use LIKE over an ENUM column, or LIKE 'prefix%'",
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    fn check_query(&self, query: &Query) -> Result<(), SqlError> {
+        if query.with.as_ref().is_some_and(|w| w.recursive) {
+            return Err(refuse(
+                "WITH RECURSIVE is not supported",
+                "a recursion's depth would depend on secret data; write the steps out",
+            ));
+        }
+        if !query.locks.is_empty() {
+            return Err(refuse(
+                "FOR UPDATE and FOR SHARE are not supported",
+                "leave the clause out: a query reads a snapshot",
+            ));
+        }
+        if query.fetch.is_some() {
+            return Err(refuse("FETCH FIRST is not supported", "write LIMIT"));
+        }
+        if query.for_clause.is_some()
+            || query.settings.is_some()
+            || query.format_clause.is_some()
+            || !query.pipe_operators.is_empty()
+        {
+            return Err(refuse("this clause is not supported", "write a plain SELECT"));
+        }
+        if let Some(LimitClause::LimitOffset { limit_by, .. }) = &query.limit_clause
+            && !limit_by.is_empty()
+        {
+            return Err(refuse("LIMIT BY is not supported", "write LIMIT"));
+        }
+        if let Some(order_by) = &query.order_by {
+            let OrderByKind::Expressions(_) = &order_by.kind else {
+                return Err(refuse("ORDER BY ALL is not supported", "name the columns"));
+            };
+        }
+        check_set_operations(&query.body)
+    }
+}
+
+fn check_cast(data_type: &DataType) -> Result<(), SqlError> {
+    match data_type {
+        DataType::Varchar(Some(_))
+        | DataType::Char(Some(_))
+        | DataType::Character(Some(_))
+        | DataType::CharacterVarying(Some(_))
+        | DataType::CharVarying(Some(_)) => Err(refuse(
+            format!("CAST to {data_type} is not supported"),
+            "cast to VARCHAR without a length: nothing is cut",
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn check_set_operations(body: &SetExpr) -> Result<(), SqlError> {
+    if let SetExpr::SetOperation { op, set_quantifier, left, right } = body {
+        let all = matches!(set_quantifier, SetQuantifier::All);
+        let by_name = !matches!(
+            set_quantifier,
+            SetQuantifier::All | SetQuantifier::Distinct | SetQuantifier::None
+        );
+        if by_name || (all && !matches!(op, SetOperator::Union)) {
+            return Err(refuse(
+                format!("{op} {set_quantifier} is not supported"),
+                "UNION, UNION ALL, INTERSECT and EXCEPT are",
+            ));
+        }
+        check_set_operations(left)?;
+        check_set_operations(right)?;
+    }
+    Ok(())
+}
+
+fn check_select(select: &Select) -> Result<(), SqlError> {
+    if matches!(select.distinct, Some(Distinct::On(_))) {
+        return Err(refuse("DISTINCT ON is not supported", "use GROUP BY with MIN or MAX"));
+    }
+    if select.into.is_some() {
+        return Err(refuse("SELECT INTO is not supported", "leave INTO out"));
+    }
+    if select.qualify.is_some() || !select.named_window.is_empty() {
+        return Err(refuse("window functions are not supported", "use GROUP BY"));
+    }
+    match &select.group_by {
+        GroupByExpr::All(_) => {
+            return Err(refuse("GROUP BY ALL is not supported", "name the columns"));
+        }
+        GroupByExpr::Expressions(_, modifiers) if !modifiers.is_empty() => {
+            return Err(refuse(
+                "GROUPING SETS, CUBE and ROLLUP are not supported",
+                "combine several GROUP BY queries with UNION ALL",
+            ));
+        }
+        GroupByExpr::Expressions(..) => {}
+    }
+    let odd = select.top.is_some()
+        || select.prewhere.is_some()
+        || select.value_table_mode.is_some()
+        || !select.lateral_views.is_empty()
+        || !select.connect_by.is_empty()
+        || !select.cluster_by.is_empty()
+        || !select.distribute_by.is_empty()
+        || !select.sort_by.is_empty()
+        || select.flavor != SelectFlavor::Standard;
+    if odd {
+        return Err(refuse("this clause is not PostgreSQL's SELECT", "write a plain SELECT"));
+    }
+    for join in select.from.iter().flat_map(|table| &table.joins) {
+        check_join(&join.join_operator)?;
+    }
+    Ok(())
+}
+
+fn check_join(operator: &JoinOperator) -> Result<(), SqlError> {
+    use JoinOperator as J;
+    match operator {
+        J::Join(_)
+        | J::Inner(_)
+        | J::Left(_)
+        | J::LeftOuter(_)
+        | J::Right(_)
+        | J::RightOuter(_)
+        | J::CrossJoin(_) => Ok(()),
+        J::FullOuter(_) => Err(refuse(
+            "FULL JOIN is not supported",
+            "write a LEFT JOIN, UNION ALL and the rows of the other side that have no match",
+        )),
+        _ => Err(refuse("this kind of join is not supported", "use INNER, LEFT or RIGHT JOIN")),
+    }
+}
+
+fn check_table_factor(factor: &TableFactor) -> Result<(), SqlError> {
+    match factor {
+        TableFactor::Table { args: None, version: None, sample: None, json_path: None, .. }
+        | TableFactor::NestedJoin { .. } => Ok(()),
+        TableFactor::Derived { lateral: false, sample: None, .. } => Ok(()),
+        TableFactor::Derived { .. } => Err(refuse(
+            "LATERAL and TABLESAMPLE are not supported",
+            "write a join with an equality instead",
+        )),
+        TableFactor::Table { sample: Some(_), .. } => Err(refuse(
+            "TABLESAMPLE is not supported",
+            "there is no sample without a trace of which rows were taken",
+        )),
+        _ => Err(refuse(
+            "table functions are not supported in FROM",
+            "name a table or write a subquery",
+        )),
+    }
+}
+
+/// Whether an expression can be folded before the plan: no column, no subquery.
+fn is_constant(expr: &Expr) -> bool {
+    struct Finder;
+    impl Visitor for Finder {
+        type Break = ();
+        fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+            match expr {
+                Expr::Identifier(_)
+                | Expr::CompoundIdentifier(_)
+                | Expr::Subquery(_)
+                | Expr::Exists { .. }
+                | Expr::Function(_) => ControlFlow::Break(()),
+                _ => ControlFlow::Continue(()),
+            }
+        }
+    }
+    expr.visit(&mut Finder).is_continue()
+}
+
+impl Visitor for Checker<'_> {
+    type Break = Box<SqlError>;
+
+    fn pre_visit_query(&mut self, query: &Query) -> Flow {
+        match self.check_query(query) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => self.stop(query, error),
+        }
+    }
+
+    fn pre_visit_select(&mut self, select: &Select) -> Flow {
+        match check_select(select) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => self.stop(select, error),
+        }
+    }
+
+    fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> Flow {
+        match check_table_factor(factor) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => self.stop(factor, error),
+        }
+    }
+
+    fn pre_visit_expr(&mut self, expr: &Expr) -> Flow {
+        self.depth += 1;
+        if self.depth > EXPRESSION_DEPTH_MAX {
+            let message =
+                format!("an expression is nested deeper than {EXPRESSION_DEPTH_MAX} levels");
+            return ControlFlow::Break(Box::new(
+                SqlError::new(sqlstate::LIMIT_EXCEEDED, message)
+                    .hint("write long lists with IN, or split the expression"),
+            ));
+        }
+        match self.check_expr(expr) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => self.stop(expr, error),
+        }
+    }
+
+    fn post_visit_expr(&mut self, _: &Expr) -> Flow {
+        self.depth -= 1;
+        ControlFlow::Continue(())
+    }
+}

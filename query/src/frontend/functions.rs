@@ -1,0 +1,90 @@
+//! The functions a statement may name. DataFusion's defaults are all registered, so that a known
+//! function is refused as unsupported, and only an unknown one as unknown.
+
+use datafusion_expr::{AggregateUDF, ScalarUDF};
+use datafusion_functions::core::planner::CoreFunctionPlanner;
+use datafusion_functions::datetime::planner::DatetimeFunctionPlanner;
+use datafusion_functions::unicode::planner::UnicodeFunctionPlanner;
+use datafusion_functions_aggregate::planner::AggregateFunctionPlanner;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, LazyLock};
+
+use datafusion_expr::planner::ExprPlanner;
+
+/// Aggregates that the planner compiles.
+const AGGREGATES: [&str; 8] = ["count", "sum", "avg", "mean", "min", "max", "bool_and", "bool_or"];
+/// Functions that exist only with OVER.
+const WINDOW_ONLY: [&str; 9] = [
+    "row_number",
+    "rank",
+    "dense_rank",
+    "percent_rank",
+    "cume_dist",
+    "ntile",
+    "lag",
+    "lead",
+    "nth_value",
+];
+/// Functions that the parser or the planner writes in other forms.
+const SYNTAX: [&str; 6] =
+    ["current_date", "current_timestamp", "current_time", "localtime", "localtimestamp", "exists"];
+
+/// Look-up by lower-case name or alias.
+pub(crate) struct Functions {
+    pub(crate) scalar: BTreeMap<String, Arc<ScalarUDF>>,
+    pub(crate) aggregate: BTreeMap<String, Arc<AggregateUDF>>,
+    pub(crate) planners: Vec<Arc<dyn ExprPlanner>>,
+    window_only: BTreeSet<&'static str>,
+}
+
+static FUNCTIONS: LazyLock<Functions> = LazyLock::new(Functions::new);
+
+impl Functions {
+    /// The one table of the process.
+    pub(crate) fn shared() -> &'static Self {
+        &FUNCTIONS
+    }
+
+    fn new() -> Self {
+        let mut scalar = BTreeMap::new();
+        for function in datafusion_functions::all_default_functions() {
+            for name in function.aliases() {
+                scalar.insert(name.to_lowercase(), Arc::clone(&function));
+            }
+            scalar.insert(function.name().to_lowercase(), function);
+        }
+        let mut aggregate = BTreeMap::new();
+        for function in datafusion_functions_aggregate::all_default_aggregate_functions() {
+            for name in function.aliases() {
+                aggregate.insert(name.to_lowercase(), Arc::clone(&function));
+            }
+            aggregate.insert(function.name().to_lowercase(), function);
+        }
+        Self {
+            scalar,
+            aggregate,
+            planners: vec![
+                Arc::new(CoreFunctionPlanner::default()),
+                Arc::new(DatetimeFunctionPlanner),
+                Arc::new(UnicodeFunctionPlanner),
+                Arc::new(AggregateFunctionPlanner),
+            ],
+            window_only: WINDOW_ONLY.into_iter().collect(),
+        }
+    }
+
+    pub(crate) fn exists(&self, name: &str) -> bool {
+        self.scalar.contains_key(name)
+            || self.aggregate.contains_key(name)
+            || self.window_only.contains(name)
+            || SYNTAX.contains(&name)
+    }
+
+    pub(crate) fn is_window_only(&self, name: &str) -> bool {
+        self.window_only.contains(name)
+    }
+
+    pub(crate) fn is_unsupported_aggregate(&self, name: &str) -> bool {
+        self.aggregate.contains_key(name) && !AGGREGATES.contains(&name)
+    }
+}

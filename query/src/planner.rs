@@ -1,0 +1,136 @@
+//! From DataFusion's optimised logical plan to the closed set of oblivious operators.
+//!
+//! * [`relation`]: one operator for each node, with public row bounds;
+//! * [`join`], [`mark`], [`unique`]: which side of a join has a unique key, and joins that are not
+//!   written as such (semi, anti, EXISTS under OR, NOT IN);
+//! * [`aggregate`]: grouping, with or without a sort;
+//! * [`scalar`], [`build`], [`dictionary`], [`literals`], [`numbers`]: expressions with types,
+//!   scales and bounds that hold whatever the data is.
+//!
+//! Columns are looked up by their position in DataFusion's schema; nothing depends on hash order.
+
+mod aggregate;
+mod build;
+mod dictionary;
+mod join;
+mod literals;
+mod mark;
+pub(crate) mod numbers;
+mod relation;
+mod scalar;
+mod unique;
+
+use crate::frontend::Positions;
+use crate::plan::{Operator, Plan};
+use crate::policy;
+use datafusion_common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion_expr::{Expr as Logical, LogicalPlan};
+use trine_proto::catalog::NetProfile;
+use trine_proto::status::{SqlError, sqlstate};
+
+/// Rows of a relation at most: row numbers are 32 bits in the protocols.
+pub(crate) const ROWS_MAX: u64 = 1 << 31;
+
+/// Compiles logical plans.
+pub(crate) struct Planner<'a> {
+    positions: &'a Positions<'a>,
+    profile: NetProfile,
+}
+
+impl<'a> Planner<'a> {
+    pub(crate) const fn new(positions: &'a Positions<'a>, profile: NetProfile) -> Self {
+        Self { positions, profile }
+    }
+
+    /// The whole statement: the relation, its result columns by these names, and what is revealed.
+    pub(crate) fn plan(&self, logical: &LogicalPlan, names: &[String]) -> Result<Plan, SqlError> {
+        let input = self.relation(logical, true)?;
+        for (field, arrow) in input.fields.iter().zip(logical.schema().fields()) {
+            if !numbers::agrees(field, arrow.data_type()) {
+                return Err(SqlError::unsupported(
+                    format!(
+                        "column {} would be {} where SQL says {}",
+                        arrow.name(),
+                        numbers::sql_name(&field.ty),
+                        arrow.data_type()
+                    ),
+                    "use narrower DECIMAL types",
+                ));
+            }
+        }
+        let mut fields = input.fields.clone();
+        for (field, name) in fields.iter_mut().zip(names) {
+            field.name.clone_from(name);
+        }
+        let rows = input.rows;
+        let ordered = is_ordered(&input);
+        let size = policy::result_size(rows);
+        Ok(Plan { op: Operator::Reveal { input: Box::new(input), size, ordered }, fields, rows })
+    }
+
+    /// An unsupported expression, at its first column.
+    fn unsupported(
+        &self,
+        expr: &Logical,
+        message: impl Into<String>,
+        hint: impl Into<String>,
+    ) -> SqlError {
+        self.put(SqlError::unsupported(message, hint), expr)
+    }
+
+    /// The error at the expression, unless it has a position already.
+    fn put(&self, error: SqlError, expr: &Logical) -> SqlError {
+        if error.position == 0 { error.at(self.place(expr)) } else { error }
+    }
+
+    /// Position of the first column of an expression; 0 when there is none.
+    fn place(&self, expr: &Logical) -> u32 {
+        let mut found = 0;
+        // The closure never fails, so neither does the walk.
+        let _ = expr.apply(|node| {
+            if let Logical::Column(column) | Logical::OuterReferenceColumn(_, column) = node {
+                found = match column.spans.first() {
+                    Some(span) => self.positions.character(span.start.line, span.start.column),
+                    None => self.positions.identifier(&column.name),
+                };
+                if found != 0 {
+                    return Ok(TreeNodeRecursion::Stop);
+                }
+            }
+            Ok(TreeNodeRecursion::Continue)
+        });
+        found
+    }
+
+    /// Position of a word of the statement; 0 when it is not there.
+    fn word(&self, word: &str) -> u32 {
+        self.positions.identifier(word)
+    }
+
+    fn correlated(&self, expr: &Logical) -> SqlError {
+        self.unsupported(
+            expr,
+            "this correlated subquery is not supported",
+            "correlate by equality, or write a join with GROUP BY",
+        )
+    }
+}
+
+/// Whether the rows of a relation stand in the order of a Sort.
+fn is_ordered(plan: &Plan) -> bool {
+    match &plan.op {
+        Operator::Sort { .. } => true,
+        Operator::Limit { input, .. } | Operator::Project { input, .. } => is_ordered(input),
+        _ => false,
+    }
+}
+
+/// Refuses a relation with too many rows.
+fn check_rows(rows: Option<u64>) -> Result<u64, SqlError> {
+    rows.filter(|r| *r <= ROWS_MAX).ok_or_else(|| {
+        SqlError::new(
+            sqlstate::LIMIT_EXCEEDED,
+            format!("the public row bound of an intermediate result exceeds {ROWS_MAX}"),
+        )
+    })
+}

@@ -1,0 +1,89 @@
+//! Which columns tell the valid rows of a relation apart, and which relations have one row.
+
+use super::build;
+use crate::plan::{Compare, Expr, ExprKind, JoinKind, Operator, Plan};
+use std::collections::BTreeSet;
+
+/// Sets of columns, each unique among valid rows without NULL in it. An empty set: at most one row.
+pub(super) fn unique_keys(plan: &Plan) -> BTreeSet<BTreeSet<usize>> {
+    if plan.rows <= 1 {
+        return BTreeSet::from([BTreeSet::new()]);
+    }
+    match &plan.op {
+        Operator::Scan { schema, columns, .. } => {
+            let key: Option<BTreeSet<usize>> =
+                schema.primary_key.iter().map(|k| columns.iter().position(|c| c == k)).collect();
+            key.filter(|k| !k.is_empty()).into_iter().collect()
+        }
+        Operator::Filter { input, predicate } => {
+            let mut keys = unique_keys(input);
+            let constant = constant_columns(predicate);
+            if !constant.is_empty() {
+                let fewer: Vec<BTreeSet<usize>> =
+                    keys.iter().map(|k| k.difference(&constant).copied().collect()).collect();
+                keys.extend(fewer);
+            }
+            keys
+        }
+        Operator::Project { input, exprs } => {
+            let place =
+                |column: &usize| exprs.iter().position(|e| build::plain_column(e) == Some(*column));
+            unique_keys(input)
+                .iter()
+                .filter_map(|key| key.iter().map(place).collect::<Option<BTreeSet<usize>>>())
+                .collect()
+        }
+        Operator::SortAggregate { keys, .. } | Operator::SmallDomainAggregate { keys, .. } => {
+            BTreeSet::from([(0..keys.len()).collect()])
+        }
+        Operator::UniqueKeyJoin { many, .. } => unique_keys(many),
+        Operator::OneRowJoin { input, .. }
+        | Operator::Sort { input, .. }
+        | Operator::Limit { input, .. }
+        | Operator::Reveal { input, .. } => unique_keys(input),
+        Operator::UnionAll(inputs) => match inputs.as_slice() {
+            [only] => unique_keys(only),
+            _ => BTreeSet::new(),
+        },
+        Operator::Values(_) | Operator::ScalarAggregate { .. } => BTreeSet::new(),
+    }
+}
+
+/// Columns that a predicate sets equal to a constant.
+fn constant_columns(predicate: &Expr) -> BTreeSet<usize> {
+    match &predicate.kind {
+        ExprKind::And(parts) => parts.iter().flat_map(constant_columns).collect(),
+        ExprKind::Compare { op: Compare::Eq, left, right } => {
+            let column = match (build::literal(left), build::literal(right)) {
+                (None, Some(_)) => build::plain_column(left),
+                (Some(_), None) => build::plain_column(right),
+                _ => None,
+            };
+            column.into_iter().collect()
+        }
+        _ => BTreeSet::new(),
+    }
+}
+
+/// Whether a key over the relation is unique: a set of plain columns of it is.
+pub(super) fn is_unique(plan: &Plan, key: &[Expr]) -> bool {
+    let columns: BTreeSet<usize> = key.iter().filter_map(build::plain_column).collect();
+    unique_keys(plan).iter().any(|set| set.is_subset(&columns))
+}
+
+/// Whether at most one row is valid.
+pub(super) fn at_most_one(plan: &Plan) -> bool {
+    unique_keys(plan).contains(&BTreeSet::new())
+}
+
+/// Whether exactly one row is there, and valid.
+pub(super) fn exactly_one(plan: &Plan) -> bool {
+    match &plan.op {
+        Operator::ScalarAggregate { .. } => true,
+        Operator::Values(rows) => rows.len() == 1,
+        Operator::Project { input, .. } | Operator::Sort { input, .. } => exactly_one(input),
+        Operator::OneRowJoin { input, .. } => exactly_one(input),
+        Operator::UniqueKeyJoin { kind: JoinKind::Left, many, .. } => exactly_one(many),
+        _ => false,
+    }
+}

@@ -1,0 +1,153 @@
+//! A compiled statement: what the node runs, compares and explains.
+
+use crate::error::QueryError;
+use crate::executor::{self, Observer};
+use crate::explain;
+use crate::frontend::{self, Explain, Positions};
+use crate::output::ShareVector;
+use crate::plan::{PLAN_FORMAT, Plan};
+use crate::planner::Planner;
+use std::thread;
+use trine_mpc::{Profile, Session};
+use trine_proto::catalog::{Catalog, NetProfile};
+use trine_proto::ids::LogIndex;
+use trine_proto::status::{SqlError, sqlstate};
+use trine_proto::wire::{Counted, ExplainRow, ResultHeader, ResultKind};
+use trine_storage::Store;
+
+/// Stack of the compiling thread: enough for the deepest statement within the limits.
+const STACK_BYTES: usize = 256 << 20;
+
+/// A statement that any node compiles to the same plan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Statement {
+    /// Whether to run it, explain it or both.
+    pub explain: Explain,
+    /// The plan; its root is Reveal.
+    pub plan: Plan,
+    /// Replicated network profile at the statement's position.
+    pub net_profile: NetProfile,
+    digest: [u8; 32],
+}
+
+/// This party's part of a result.
+#[derive(Clone, Debug)]
+pub struct ResultShares {
+    /// Public description; `attempt` and `seconds` are the node's to fill in.
+    pub header: ResultHeader,
+    /// Per column its values, then its NULL plane if nullable; last the valid plane. Empty for
+    /// EXPLAIN ANALYZE.
+    pub vectors: Vec<ShareVector>,
+}
+
+/// Compiles a statement against the catalog at a log index, for a principal. The same arguments
+/// give the same plan, on every machine. Takes some milliseconds, on a thread of its own.
+///
+/// # Errors
+/// Whatever is wrong with the statement or not supported, with SQLSTATE, position and hint.
+pub fn compile(
+    sql: &str,
+    catalog: &Catalog,
+    at: LogIndex,
+    principal: &str,
+    signed_at_ms: u64,
+) -> Result<Statement, SqlError> {
+    let failed = |what: &str| SqlError::new(sqlstate::INTERNAL_ERROR, what);
+    thread::scope(|scope| {
+        thread::Builder::new()
+            .name("compile".into())
+            .stack_size(STACK_BYTES)
+            .spawn_scoped(scope, || on_this_stack(sql, catalog, at, principal, signed_at_ms))
+            .map_err(|_| failed("no memory to compile the statement"))?
+            .join()
+            .map_err(|_| failed("the statement could not be compiled: a defect of the planner"))?
+    })
+}
+
+fn on_this_stack(
+    sql: &str,
+    catalog: &Catalog,
+    at: LogIndex,
+    principal: &str,
+    signed_at_ms: u64,
+) -> Result<Statement, SqlError> {
+    let bound = frontend::bind(sql, catalog, at, principal, signed_at_ms)?;
+    let positions = Positions::new(sql);
+    let net_profile = catalog.net_profile;
+    let plan = Planner::new(&positions, net_profile).plan(&bound.plan, &bound.names)?;
+    let digest = digest(&plan, net_profile)?;
+    Ok(Statement { explain: bound.explain, plan, net_profile, digest })
+}
+
+/// BLAKE3 over the plan format, the plan and the profile that chooses its circuits.
+fn digest(plan: &Plan, net_profile: NetProfile) -> Result<[u8; 32], SqlError> {
+    let bytes = postcard::to_stdvec(&(PLAN_FORMAT, plan, net_profile))
+        .map_err(|e| SqlError::new(sqlstate::INTERNAL_ERROR, e.to_string()))?;
+    Ok(*blake3::hash(&bytes).as_bytes())
+}
+
+impl Statement {
+    /// What the nodes compare before the first protocol message.
+    #[must_use]
+    pub const fn digest(&self) -> [u8; 32] {
+        self.digest
+    }
+
+    /// One row per operator, in pre-order: what it does, public bounds, predicted cost, and what
+    /// the nodes learn.
+    ///
+    /// # Errors
+    /// [`QueryError::Sql`] for a plan that cannot run.
+    pub fn explain_rows(&self, profile: Profile) -> Result<Vec<ExplainRow>, QueryError> {
+        explain::rows(&self.plan, profile)
+    }
+
+    /// The answer to EXPLAIN.
+    ///
+    /// # Errors
+    /// As [`Self::explain_rows`].
+    pub fn result_header_for_explain(&self) -> Result<ResultHeader, QueryError> {
+        let explain = self.explain_rows(crate::cost::profile(self.net_profile))?;
+        let mut header = ResultHeader { explain, ..ResultHeader::default() };
+        header.set_kind(ResultKind::Explain);
+        Ok(header)
+    }
+}
+
+/// Runs a statement as one party of three; EXPLAIN ANALYZE gives counted costs instead of rows.
+///
+/// # Errors
+/// [`QueryError::Mpc`] costs the attempt; the others are final.
+pub fn execute(
+    statement: &Statement,
+    session: &mut Session,
+    store: &Store,
+    observer: &mut dyn Observer,
+) -> Result<ResultShares, QueryError> {
+    if statement.explain == Explain::Plan {
+        let header = statement.result_header_for_explain()?;
+        return Ok(ResultShares { header, vectors: Vec::new() });
+    }
+    let profile = session.profile();
+    let party = session.party();
+    let executed = executor::run(&statement.plan, session, store, observer)?;
+    let own = |bytes: [u64; 3]| bytes.get(party).copied().unwrap_or(0);
+    let total = Counted {
+        rounds: executed.counted.iter().map(|c| c.cost.rounds).sum(),
+        bytes_sent: executed.counted.iter().map(|c| own(c.cost.bytes)).sum(),
+    };
+    let mut header = ResultHeader {
+        rows: executed.rows,
+        columns: executed.columns,
+        total: Some(total),
+        ordered: explain::is_ordered(&statement.plan),
+        ..ResultHeader::default()
+    };
+    if statement.explain == Explain::No {
+        header.set_kind(ResultKind::Shares);
+        return Ok(ResultShares { header, vectors: executed.vectors });
+    }
+    header.set_kind(ResultKind::Explain);
+    header.explain = explain::analysed(&statement.plan, profile, &executed.counted, party)?;
+    Ok(ResultShares { header, vectors: Vec::new() })
+}
