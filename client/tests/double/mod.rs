@@ -2,6 +2,8 @@
 //! real TLS and signatures but no storage, log or computation behind them. They let a test fail a
 //! certain call at a certain node, which real nodes do only by accident.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
