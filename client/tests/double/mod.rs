@@ -231,7 +231,7 @@ impl wire::transaction_server::Transaction for Node {
     ) -> Answer<wire::TransactionState> {
         use wire::transaction_state::Kind;
         let id = request.into_inner().transaction_id;
-        let state = Node::state(self);
+        let state = Self::state(self);
         let committed = state.commits.iter().any(|c| c.transaction_id == id);
         let kind = if committed { Kind::Committed } else { Kind::Unknown };
         Ok(Response::new(wire::TransactionState { kind: kind.into(), log_index: 1, error: None }))
