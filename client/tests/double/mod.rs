@@ -2,6 +2,7 @@
 //! real TLS and signatures but no storage, log or computation behind them. They let a test fail a
 //! certain call at a certain node, which real nodes do only by accident.
 
+#![allow(dead_code, reason = "each test program uses a part of it")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
