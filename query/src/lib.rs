@@ -31,6 +31,7 @@ pub mod plan;
 mod planner;
 mod policy;
 mod relation;
+mod rules;
 mod statement;
 pub mod types;
 mod unique;

@@ -10,7 +10,7 @@
 //! Columns are looked up by their position in DataFusion's schema; nothing depends on hash order.
 
 mod aggregate;
-mod build;
+pub(crate) mod build;
 mod dictionary;
 mod join;
 mod literals;

@@ -7,6 +7,7 @@ use crate::frontend::{self, Explain, Positions};
 use crate::output::ShareVector;
 use crate::plan::{PLAN_FORMAT, Plan};
 use crate::planner::Planner;
+use crate::rules;
 use std::thread;
 use trine_mpc::{Profile, Session};
 use trine_proto::catalog::{Catalog, NetProfile};
@@ -75,6 +76,7 @@ fn on_this_stack(
     let positions = Positions::new(sql);
     let net_profile = catalog.net_profile;
     let plan = Planner::new(&positions, net_profile).plan(&bound.plan, &bound.names)?;
+    let plan = rules::apply(plan);
     let digest = digest(&plan, net_profile)?;
     Ok(Statement { explain: bound.explain, plan, net_profile, digest })
 }

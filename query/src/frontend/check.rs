@@ -45,8 +45,15 @@ impl Checker<'_> {
         self.positions.character(start.line, start.column)
     }
 
+    /// At the first keyword that the message names, if it stands in the statement; else at the node.
     fn stop(&self, node: &impl Spanned, error: SqlError) -> Flow {
-        ControlFlow::Break(Box::new(error.at(self.place(node))))
+        let keyword = error.message.split(' ').take_while(|w| w.chars().all(char::is_uppercase));
+        let place = keyword
+            .last()
+            .map(|word| self.positions.identifier(&word.to_lowercase()))
+            .filter(|place| *place != 0)
+            .unwrap_or_else(|| self.place(node));
+        ControlFlow::Break(Box::new(error.at(place)))
     }
 
     fn check_function(&self, function: &Function) -> Result<(), SqlError> {
@@ -127,6 +134,14 @@ impl Checker<'_> {
             Expr::JsonAccess { .. } | Expr::CompoundFieldAccess { .. } => {
                 Err(refuse("access to parts of a value is not supported", "use plain columns"))
             }
+            Expr::Tuple(_) => Err(refuse(
+                "row values are not supported",
+                "compare the columns one by one, joined by AND",
+            )),
+            Expr::Substring { .. } | Expr::Overlay { .. } | Expr::Position { .. } => Err(refuse(
+                "parts of texts are not supported on secret values",
+                "use LIKE 'prefix%', or an ENUM column and substr(…)",
+            )),
             Expr::SimilarTo { .. } | Expr::RLike { .. } => Err(refuse(
                 "regular expressions are not supported",
                 "use LIKE over an ENUM column, or LIKE 'prefix%'",

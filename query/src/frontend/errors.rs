@@ -99,13 +99,14 @@ fn from_schema(error: &SchemaError, positions: &Positions<'_>) -> SqlError {
 }
 
 fn unknown_column(field: &Column, valid: &[Column], positions: &Positions<'_>) -> SqlError {
-    let hint = nearest(&field.name, valid);
     let error = match &field.relation {
-        Some(relation) if !knows(valid, relation) => SqlError::new(
-            sqlstate::UNDEFINED_TABLE,
-            format!("missing FROM-clause entry for table \"{}\"", relation.table()),
-        )
-        .at(positions.identifier(relation.table())),
+        Some(relation) if !knows(valid, relation) => {
+            return SqlError::new(
+                sqlstate::UNDEFINED_TABLE,
+                format!("missing FROM-clause entry for table \"{}\"", relation.table()),
+            )
+            .at(positions.identifier(relation.table()));
+        }
         Some(relation) => SqlError::new(
             sqlstate::UNDEFINED_COLUMN,
             format!("column {}.{} does not exist", relation.table(), field.name),
@@ -117,7 +118,7 @@ fn unknown_column(field: &Column, valid: &[Column], positions: &Positions<'_>) -
         )
         .at(positions.identifier(&field.name)),
     };
-    match hint {
+    match nearest(&field.name, valid) {
         Some(name) => error.hint(format!("perhaps you meant \"{name}\"")),
         None => error,
     }
@@ -128,9 +129,9 @@ fn knows(valid: &[Column], relation: &TableReference) -> bool {
         || valid.iter().any(|c| c.relation.as_ref().is_some_and(|r| r.table() == relation.table()))
 }
 
-/// The valid name at the smallest edit distance (at most a third of the length).
+/// The valid name at the smallest edit distance, at most a third of the length.
 fn nearest(name: &str, valid: &[Column]) -> Option<String> {
-    let limit = name.chars().count().div_ceil(3);
+    let limit = name.chars().count() / 3;
     valid
         .iter()
         .map(|c| (edit_distance(name, &c.name), c.name.clone()))
@@ -187,6 +188,20 @@ fn from_plan(text: &str, diagnostic: Option<&Diagnostic>) -> SqlError {
         )
         .hint("use HAVING");
     }
+    if has("non-boolean predicate") {
+        return SqlError::new(
+            sqlstate::DATATYPE_MISMATCH,
+            format!("a condition must be BOOLEAN ({text})"),
+        )
+        .hint("write a comparison");
+    }
+    if has("must be >=") && (has("limit") || has("offset")) {
+        let word = if has("limit") { "LIMIT" } else { "OFFSET" };
+        return SqlError::new("2201W", format!("{word} must not be negative"));
+    }
+    if has("order by column out of bounds") {
+        return not_in_list("ORDER BY", &text);
+    }
     if has("invalid function") {
         let name = text.split('\'').nth(1).unwrap_or("?").to_owned();
         return SqlError::new(
@@ -195,10 +210,7 @@ fn from_plan(text: &str, diagnostic: Option<&Diagnostic>) -> SqlError {
         );
     }
     if has("cannot find column with position") {
-        return SqlError::new(
-            "42P10",
-            format!("ORDER BY or GROUP BY position is not in the select list ({text})"),
-        );
+        return not_in_list("GROUP BY", &text);
     }
     if has("specified more than once") {
         return SqlError::new("42712", text);
@@ -225,10 +237,19 @@ fn from_plan(text: &str, diagnostic: Option<&Diagnostic>) -> SqlError {
         return SqlError::new(sqlstate::DATATYPE_MISMATCH, text)
             .hint("compare and combine values of one type, or CAST one of them");
     }
-    if has("subquery") {
-        return SqlError::new(sqlstate::SYNTAX_ERROR, text);
+    if has("too many columns") {
+        return SqlError::new(sqlstate::SYNTAX_ERROR, "subquery must return only one column");
     }
     SqlError::new(sqlstate::SYNTAX_ERROR, text)
+}
+
+/// An ordinal beyond the select list: the first number of DataFusion's sentence.
+fn not_in_list(clause: &str, text: &str) -> SqlError {
+    let number = text.split(|c: char| !c.is_ascii_digit()).find(|part| !part.is_empty());
+    SqlError::new(
+        "42P10",
+        format!("{clause} position {} is not in select list", number.unwrap_or("?")),
+    )
 }
 
 fn from_arrow(text: &str) -> SqlError {

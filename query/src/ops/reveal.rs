@@ -26,13 +26,16 @@ pub(crate) fn reveal(plan: &Plan, input: Relation, s: &mut Session) -> Result<Re
     let wants = vec![Want::ANY; relation.columns.len()];
     if !ordered {
         relation = shuffle(relation, &wants, s)?;
+    } else if !valid_rows_come_first(child) {
+        // Gaps in the order would tell the client what does not qualify.
+        relation = compact(relation, &wants, s)?;
     }
     let Some(valid) = relation.valid.clone() else { return Ok(relation) };
     if *size == ResultSize::Hidden || relation.rows <= 1 {
         return Ok(relation);
     }
     let rows = padded_rows(plan, &valid, s)?;
-    if !ordered || !valid_rows_come_first(child) {
+    if !ordered {
         relation = compact(relation, &wants, s)?;
     }
     Ok(relation.slice(s, 0..rows))

@@ -4,7 +4,7 @@ use super::Planner;
 use super::build;
 use super::dictionary;
 use super::numbers::{self, BOUND_MAX, PRECISION_MAX, bounded, overflow, ten_to};
-use super::relation::narrowed;
+use super::relation::{self, narrowed};
 use super::scalar::{Scope, defect};
 use crate::plan::{Aggregate, Expr, Field, Function, Literal, Operator, Plan};
 use crate::types::{DOUBLE_FRACTION_BITS, NumberKind, Type};
@@ -44,7 +44,8 @@ impl Planner<'_> {
                 keys.is_empty(),
             )?);
         }
-        let names: Vec<String> = node.schema.fields().iter().map(|f| f.name().clone()).collect();
+        let names: Vec<String> =
+            node.schema.fields().iter().map(|f| relation::readable(f.name())).collect();
         Ok(self.grouped(widened.plan, keys, aggregates, &names))
     }
 
@@ -328,9 +329,14 @@ pub(super) fn counted(input: Plan, extra: Vec<Aggregate>) -> Result<Plan, SqlErr
         nullable: false,
     };
     let aggregates: Vec<Aggregate> = std::iter::once(star).chain(extra).collect();
+    let name = |a: &Aggregate| match a.function {
+        Function::Min => "min",
+        Function::Max => "max",
+        _ => "count",
+    };
     let fields = aggregates
         .iter()
-        .map(|a| Field { name: "count".into(), ty: a.ty.clone(), nullable: a.nullable })
+        .map(|a| Field { name: name(a).into(), ty: a.ty.clone(), nullable: a.nullable })
         .collect();
     Ok(Plan {
         op: Operator::ScalarAggregate { input: Box::new(input), aggregates },
@@ -355,7 +361,7 @@ pub(super) fn with_marker(input: Plan) -> Plan {
     exprs.push(build::boolean(true));
     let names: Vec<String> =
         input.fields.iter().map(|f| f.name.clone()).chain(["marker".to_owned()]).collect();
-    super::relation::project(input, exprs, names)
+    relation::project(input, exprs, names)
 }
 
 /// MIN or MAX of an expression as an aggregate of a whole relation.

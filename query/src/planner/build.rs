@@ -153,13 +153,97 @@ pub(crate) fn compare(op: Compare, left: Expr, right: Expr) -> Built {
     if is_null_literal(&left) || is_null_literal(&right) {
         return Ok(null(Type::Boolean));
     }
+    if let Some(done) = with_constant(op, &left, &right) {
+        return done;
+    }
+    if let Some(done) = with_constant(super::dictionary::flip(op), &right, &left) {
+        return done;
+    }
     let (left, right) = comparable(left, right)?;
+    Ok(comparison(op, left, right))
+}
+
+fn comparison(op: Compare, left: Expr, right: Expr) -> Expr {
     let nullable = left.nullable || right.nullable;
-    Ok(Expr {
+    Expr {
         kind: ExprKind::Compare { op, left: Box::new(left), right: Box::new(right) },
         ty: Type::Boolean,
         nullable,
-    })
+    }
+}
+
+/// A number against a constant of another scale: the constant moves to the number's own scale,
+/// rounded so that the answer stays the same; casts of the number fall away.
+fn with_constant(op: Compare, number: &Expr, constant: &Expr) -> Option<Built> {
+    let (Literal::Number(v), Type::Number { kind: from, .. }) = (literal(constant)?, &constant.ty)
+    else {
+        return None;
+    };
+    if literal(number).is_some() {
+        return None;
+    }
+    let number = unscaled(number);
+    let Type::Number { kind: to, .. } = &number.ty else { return None };
+    let (from, to) = (scale(from)?, scale(to)?);
+    let (floor, exact) = rescaled(*v, from, to)?;
+    let bound = match self::number(floor, constant_kind(&number.ty)?) {
+        Ok(bound) => bound,
+        Err(error) => return Some(Err(error)),
+    };
+    let op = match (op, exact) {
+        (op, true) => op,
+        (Compare::Lt | Compare::Le, false) => Compare::Le,
+        (Compare::Gt | Compare::Ge, false) => Compare::Gt,
+        (Compare::Eq, false) => return Some(Ok(never(number))),
+        (Compare::Ne, false) => return Some(Ok(not(never(number)))),
+    };
+    Some(Ok(comparison(op, number.clone(), bound)))
+}
+
+fn constant_kind(ty: &Type) -> Option<NumberKind> {
+    match ty {
+        Type::Number { kind, .. } => Some(kind.clone()),
+        _ => None,
+    }
+}
+
+/// FALSE, or NULL where the value is.
+fn never(value: &Expr) -> Expr {
+    if !value.nullable {
+        return boolean(false);
+    }
+    and(vec![is_null(value.clone()), null(Type::Boolean)])
+}
+
+/// The number below changes of scale and kind.
+fn unscaled(expr: &Expr) -> &Expr {
+    let of = |ty: &Type| match ty {
+        Type::Number { kind, .. } => scale(kind),
+        _ => None,
+    };
+    let (inner, factor) = match &expr.kind {
+        ExprKind::Scale(inner, factor) => (inner, *factor),
+        ExprKind::Retype(inner) => (inner, 1),
+        _ => return expr,
+    };
+    let (Some(above), Some(below)) = (of(&expr.ty), of(&inner.ty)) else { return expr };
+    let (Some(tens), Some(twos)) = (above.0.checked_sub(below.0), above.1.checked_sub(below.1))
+    else {
+        return expr;
+    };
+    let raised = ten_to(tens).and_then(|t| t.checked_mul(1_i128.checked_shl(twos)?));
+    if raised == Some(factor) { unscaled(inner) } else { expr }
+}
+
+/// v under another scale: the floor, and whether that is exact.
+fn rescaled(v: i128, from: (u32, u32), to: (u32, u32)) -> Option<(i128, bool)> {
+    let power = |tens: u32, twos: u32| {
+        ten_to(tens)?.checked_mul(1_i128.checked_shl(twos).filter(|p| *p > 0)?)
+    };
+    let up = power(to.0.saturating_sub(from.0), to.1.saturating_sub(from.1))?;
+    let down = power(from.0.saturating_sub(to.0), from.1.saturating_sub(to.1))?;
+    let raised = v.checked_mul(up)?;
+    Some((raised.div_euclid(down), raised.rem_euclid(down) == 0))
 }
 
 /// Both sides in one scale; the kinds then no longer matter.
@@ -518,10 +602,20 @@ pub(crate) fn lookup(argument: Expr, table: Vec<Literal>, ty: Type) -> Expr {
 
 /// The expression over other columns: column i becomes `place(i)`.
 pub(crate) fn moved(expr: &Expr, place: &dyn Fn(usize) -> usize) -> Expr {
-    let one = |e: &Expr| Box::new(moved(e, place));
-    let all = |es: &[Expr]| es.iter().map(|e| moved(e, place)).collect::<Vec<Expr>>();
+    rebuilt(expr, &|index, column| Expr { kind: ExprKind::Column(place(index)), ..column.clone() })
+}
+
+/// The expression with column i replaced by `by[i]`.
+pub(crate) fn replaced(expr: &Expr, by: &[Expr]) -> Expr {
+    rebuilt(expr, &|index, column| by.get(index).unwrap_or(column).clone())
+}
+
+/// The expression with each column (its position, itself) replaced.
+fn rebuilt(expr: &Expr, column: &dyn Fn(usize, &Expr) -> Expr) -> Expr {
+    let one = |e: &Expr| Box::new(rebuilt(e, column));
+    let all = |es: &[Expr]| es.iter().map(|e| rebuilt(e, column)).collect::<Vec<Expr>>();
     let kind = match &expr.kind {
-        ExprKind::Column(index) => ExprKind::Column(place(*index)),
+        ExprKind::Column(index) => return column(*index, expr),
         ExprKind::Literal(value) => ExprKind::Literal(value.clone()),
         ExprKind::Not(x) => ExprKind::Not(one(x)),
         ExprKind::And(parts) => ExprKind::And(all(parts)),
@@ -536,7 +630,10 @@ pub(crate) fn moved(expr: &Expr, place: &dyn Fn(usize) -> usize) -> Expr {
         ExprKind::Scale(x, factor) => ExprKind::Scale(one(x), *factor),
         ExprKind::Absolute(x) => ExprKind::Absolute(one(x)),
         ExprKind::Case { branches, otherwise } => ExprKind::Case {
-            branches: branches.iter().map(|(c, v)| (moved(c, place), moved(v, place))).collect(),
+            branches: branches
+                .iter()
+                .map(|(c, v)| (rebuilt(c, column), rebuilt(v, column)))
+                .collect(),
             otherwise: one(otherwise),
         },
         ExprKind::Lookup { argument, table } => {

@@ -134,10 +134,14 @@ impl Planner<'_> {
             return Ok(if swapped { picked(joined, &order) } else { joined });
         }
         if sides.left_keys.is_empty() {
-            return Err(SqlError::unsupported(
+            let error = SqlError::unsupported(
                 "a join without an equality is not supported",
                 "join on = of a PRIMARY KEY, or cross join with an aggregate (one row)",
-            ));
+            );
+            return Err(match &join.filter {
+                Some(filter) => self.put(error, filter),
+                None => error,
+            });
         }
         let right_unique = sides.right_is_unique();
         let sides = sides.swapped();
@@ -159,6 +163,10 @@ impl Planner<'_> {
     fn outer(&self, sides: Sides, join: &Join) -> Result<Plan, SqlError> {
         if sides.right.rows <= 1 {
             return outer_one_row(sides);
+        }
+        if sides.left_keys.is_empty() && at_most_one(&sides.right) {
+            let right = limited(sides.right, 0, Some(1));
+            return outer_one_row(Sides { right, ..sides });
         }
         if !sides.right_is_unique() {
             return Err(self.no_unique_side(join));
@@ -246,14 +254,15 @@ impl Planner<'_> {
                 .and_then(|c| sides.right.fields.get(c))
                 .is_some_and(|f| !f.nullable)
         };
-        let unmatched = build::conjuncts(predicate.clone()).iter().any(|part| match &part.kind {
-            ExprKind::IsNull(inner) => match inner.kind {
-                ExprKind::Column(index) => never_null(index),
+        let (unmatched, others): (Vec<Expr>, Vec<Expr>) =
+            build::conjuncts(predicate).into_iter().partition(|part| match &part.kind {
+                ExprKind::IsNull(inner) => match inner.kind {
+                    ExprKind::Column(index) => never_null(index),
+                    _ => false,
+                },
                 _ => false,
-            },
-            _ => false,
-        });
-        if !unmatched {
+            });
+        if unmatched.is_empty() {
             return Ok(None);
         }
         let right_types: Vec<Field> = sides.right.fields.clone();
@@ -265,21 +274,25 @@ impl Planner<'_> {
         debug_assert_eq!(exprs.len(), nl + nr);
         let padded = project(anti, exprs, names);
         let shown = picked(padded, &columns);
-        Ok(Some(filtered(shown, predicate)))
+        Ok(Some(filtered(shown, build::and(others))))
     }
 
     /// Neither side of a join tells its rows apart by the key.
     pub(super) fn no_unique_side(&self, join: &Join) -> SqlError {
         let key = |side: fn(&(Logical, Logical)) -> &Logical| {
-            let names: Vec<String> = join
-                .on
+            let columns: Vec<&Logical> = join.on.iter().map(side).collect();
+            let names: Vec<String> = columns
                 .iter()
-                .map(|pair| match side(pair) {
+                .map(|c| match c {
                     Logical::Column(c) => c.name.clone(),
                     other => other.to_string(),
                 })
                 .collect();
-            names.join(", ")
+            let table = match columns.first() {
+                Some(Logical::Column(c)) => c.relation.as_ref().map(|r| r.table().to_owned()),
+                _ => None,
+            };
+            format!("{} ({})", table.unwrap_or_default(), names.join(", ")).trim().to_owned()
         };
         let (left, right) = (key(|p| &p.0), key(|p| &p.1));
         let message = match join.join_type {
@@ -289,10 +302,16 @@ impl Planner<'_> {
             }
             _ => "this subquery is not supported: its condition is not an equality of a unique key",
         };
-        let columns = if left == right { left } else { format!("{left}) or ({right}") };
+        let columns = match join.join_type {
+            JoinType::Inner if join.on.is_empty() => "its columns".to_owned(),
+            JoinType::Inner => format!("{left} or on {right}"),
+            JoinType::Right => left,
+            _ if join.on.is_empty() => "the column compared".to_owned(),
+            _ => right,
+        };
         let error = SqlError::unsupported(
             message,
-            format!("declare a PRIMARY KEY on ({columns}), or join with SELECT … GROUP BY of them"),
+            format!("declare a PRIMARY KEY on {columns}, or join with SELECT … GROUP BY of them"),
         );
         match join.on.first() {
             Some((l, _)) => self.put(error, l),

@@ -149,7 +149,7 @@ impl Planner<'_> {
         for expr in &projection.expr {
             exprs.push(self.scalar(expr, &scope)?);
         }
-        let names = projection.schema.fields().iter().map(|f| f.name().clone());
+        let names = projection.schema.fields().iter().map(|f| readable(f.name()));
         Ok(project(widened.plan, exprs, names))
     }
 
@@ -248,6 +248,20 @@ impl Planner<'_> {
         let skip = u64::try_from(skip).unwrap_or(u64::MAX);
         Ok(limited(input, skip, fetch.and_then(|f| u64::try_from(f).ok())))
     }
+}
+
+/// DataFusion's name of an expression without the types of its constants.
+pub(super) fn readable(name: &str) -> String {
+    let mut text = name.replace("count(Int64(1))", "count(*)");
+    for prefix in ["Int64(", "Utf8(", "Boolean(", "Float64("] {
+        while let Some(start) = text.find(prefix) {
+            let inside = start + prefix.len();
+            let Some(length) = text[inside..].find(')') else { break };
+            let value = text[inside..inside + length].to_owned();
+            text.replace_range(start..=inside + length, &value);
+        }
+    }
+    text
 }
 
 fn node_name(plan: &LogicalPlan) -> String {

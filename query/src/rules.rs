@@ -1,0 +1,53 @@
+//! Rewrites of finished plans that keep the meaning and the cost of every protocol: the plan gets
+//! shorter to read and to run. Applied in order, once, from the leaves up.
+
+mod merge_projections;
+
+use crate::plan::{Operator, Plan};
+
+/// One rewrite of one node whose inputs are rewritten already.
+type Rule = fn(Plan) -> Plan;
+
+/// The rules in order.
+const RULES: [Rule; 1] = [merge_projections::apply];
+
+/// Applies every rule to every node.
+pub(crate) fn apply(plan: Plan) -> Plan {
+    let plan = with_inputs(plan, &apply);
+    RULES.iter().fold(plan, |plan, rule| rule(plan))
+}
+
+/// The plan with each input replaced.
+fn with_inputs(plan: Plan, f: &dyn Fn(Plan) -> Plan) -> Plan {
+    let one = |input: Box<Plan>| Box::new(f(*input));
+    let op = match plan.op {
+        op @ (Operator::Scan { .. } | Operator::Values(_)) => op,
+        Operator::Filter { input, predicate } => Operator::Filter { input: one(input), predicate },
+        Operator::Project { input, exprs } => Operator::Project { input: one(input), exprs },
+        Operator::UnionAll(inputs) => Operator::UnionAll(inputs.into_iter().map(f).collect()),
+        Operator::ScalarAggregate { input, aggregates } => {
+            Operator::ScalarAggregate { input: one(input), aggregates }
+        }
+        Operator::SmallDomainAggregate { input, keys, aggregates } => {
+            Operator::SmallDomainAggregate { input: one(input), keys, aggregates }
+        }
+        Operator::SortAggregate { input, keys, aggregates } => {
+            Operator::SortAggregate { input: one(input), keys, aggregates }
+        }
+        Operator::UniqueKeyJoin { kind, many, unique, many_keys, unique_keys, residual } => {
+            let (many, unique) = (one(many), one(unique));
+            Operator::UniqueKeyJoin { kind, many, unique, many_keys, unique_keys, residual }
+        }
+        Operator::OneRowJoin { input, one: row } => {
+            Operator::OneRowJoin { input: one(input), one: one(row) }
+        }
+        Operator::Sort { input, keys } => Operator::Sort { input: one(input), keys },
+        Operator::Limit { input, skip, fetch } => {
+            Operator::Limit { input: one(input), skip, fetch }
+        }
+        Operator::Reveal { input, size, ordered } => {
+            Operator::Reveal { input: one(input), size, ordered }
+        }
+    };
+    Plan { op, ..plan }
+}
