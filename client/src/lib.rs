@@ -53,5 +53,5 @@ pub use encode::Cell;
 pub use query::JobProgress;
 pub use random::random_id;
 pub use trine_proto::status::SqlError;
-pub use upload::Committed;
+pub use upload::{Committed, arrange};
 pub use value::{Answer, OutputColumn, Table, Value};

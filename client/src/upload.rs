@@ -296,8 +296,11 @@ fn send_parts(parts: [NodePart; 3], streams: &Streams) -> Result<(), SqlError> {
     }
 }
 
-/// The literals as rows in the order of the schema, checked: an error points at its literal.
-fn arrange(
+/// The literals of an INSERT as rows in the order of the schema, checked; what is not named is NULL.
+///
+/// # Errors
+/// An unknown column, a wrong number of values, or a cell that does not fit, at its literal.
+pub fn arrange(
     schema: &trine_proto::schema::TableSchema,
     insert: &Insert,
 ) -> Result<Vec<Vec<Cell>>, SqlError> {

@@ -1,5 +1,7 @@
 //! What a client says to three nodes, and what it makes of their answers and failures.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod double;
 
 use std::path::{Path, PathBuf};

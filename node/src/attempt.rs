@@ -62,6 +62,13 @@ impl Handle {
         }
     }
 
+    /// The protocol is over at this party: what the log makes of the attempt from now on must not
+    /// reach peers that still work on messages of ours.
+    pub(crate) fn finish(&self) {
+        let net = self.lock().net.take();
+        drop(net);
+    }
+
     /// Operator, operators done, bytes so far.
     pub(crate) fn progress(&self) -> wire::Progress {
         let state = self.lock();

@@ -157,6 +157,7 @@ impl Runner {
             .stack_size(ATTEMPT_STACK_BYTES)
             .spawn(move || {
                 let end = runner.run(task, &catalog, &handle);
+                handle.finish();
                 runner.report(task, end);
                 // The watching task has ended when the node stops.
                 let _ = runner.ended.send(task);

@@ -1,8 +1,12 @@
 //! The engines that files run on: a closed set, so an enum.
 
+use crate::cluster::Cluster;
+use crate::inprocess::InProcess;
 use crate::oracle::Oracle;
 use crate::value::Output;
+use futures::FutureExt as _;
 use std::fmt;
+use std::panic::AssertUnwindSafe;
 use trine_proto::status::{SqlError, sqlstate};
 
 /// Which engine to start.
@@ -20,6 +24,10 @@ pub enum EngineKind {
 pub enum Engine {
     /// See [`EngineKind::Oracle`].
     Oracle(Box<Oracle>),
+    /// See [`EngineKind::Inprocess`].
+    InProcess(Box<InProcess>),
+    /// See [`EngineKind::Cluster`].
+    Cluster(Box<Cluster>),
 }
 
 /// Why a statement failed.
@@ -71,7 +79,8 @@ impl Engine {
     pub async fn start(kind: EngineKind) -> Result<Self, EngineError> {
         match kind {
             EngineKind::Oracle => Ok(Self::Oracle(Box::new(Oracle::new()))),
-            EngineKind::Inprocess | EngineKind::Cluster => Err(EngineError::new("0A000", "later")),
+            EngineKind::Inprocess => Ok(Self::InProcess(Box::new(InProcess::new()?))),
+            EngineKind::Cluster => Ok(Self::Cluster(Box::new(Cluster::start().await?))),
         }
     }
 
@@ -80,6 +89,7 @@ impl Engine {
     pub const fn label(&self) -> &'static str {
         match self {
             Self::Oracle(_) => "datafusion",
+            Self::InProcess(_) | Self::Cluster(_) => "trine",
         }
     }
 
@@ -90,6 +100,8 @@ impl Engine {
     pub async fn reset(&mut self) -> Result<(), EngineError> {
         match self {
             Self::Oracle(oracle) => **oracle = Oracle::new(),
+            Self::InProcess(parties) => **parties = InProcess::new()?,
+            Self::Cluster(cluster) => cluster.reset().await?,
         }
         Ok(())
     }
@@ -99,15 +111,18 @@ impl Engine {
     /// # Errors
     /// The first statement that fails.
     pub async fn run(&mut self, sql: &str) -> Result<Output, EngineError> {
-        match self {
-            Self::Oracle(oracle) => oracle.run(sql).await,
-        }
+        // A panic is one failed record, not the end of the run.
+        let outcome = AssertUnwindSafe(self.answer(sql)).catch_unwind().await;
+        outcome.unwrap_or_else(|_| {
+            Err(EngineError::new(sqlstate::INTERNAL_ERROR, "the engine panicked"))
+        })
     }
 
-    /// Stops what was started.
-    pub async fn stop(self) {
+    async fn answer(&mut self, sql: &str) -> Result<Output, EngineError> {
         match self {
-            Self::Oracle(_) => {}
+            Self::Oracle(oracle) => oracle.run(sql).await,
+            Self::InProcess(parties) => parties.run(sql),
+            Self::Cluster(cluster) => cluster.run(sql).await,
         }
     }
 }

@@ -12,7 +12,7 @@ use std::path::Path;
 /// Fills one file in place; returns how many answers were written.
 ///
 /// # Errors
-/// The file cannot be read or written, or a statement before the last open query fails.
+/// The file cannot be read or written. A query that fails is reported and stays open.
 pub async fn fill(engine: &mut Engine, path: &Path) -> Result<usize, String> {
     let text = std::fs::read_to_string(path).map_err(|e| e.to_string())?;
     let script = script::read(path)?;
@@ -38,7 +38,13 @@ pub async fn fill(engine: &mut Engine, path: &Path) -> Result<usize, String> {
                 if lines[start..end].contains(&"----") {
                     continue;
                 }
-                let output = engine.run(sql).await.map_err(|e| format!("{loc}: {e}"))?;
+                let output = match engine.run(sql).await {
+                    Ok(output) => output,
+                    Err(e) => {
+                        eprintln!("{loc}: {e}");
+                        continue;
+                    }
+                };
                 let mut rows = rendered_rows(&output, types);
                 if *sort_mode == Some(SortMode::RowSort) {
                     rows.sort();

@@ -64,6 +64,5 @@ async fn run(arguments: &Arguments) -> Result<Report, String> {
         }
         total += report;
     }
-    engine.stop().await;
     Ok(total)
 }

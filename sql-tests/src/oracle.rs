@@ -102,6 +102,8 @@ fn error(e: DataFusionError) -> EngineError {
         E::SQL(..) => sqlstate::SYNTAX_ERROR,
         E::NotImplemented(_) => sqlstate::FEATURE_NOT_SUPPORTED,
         E::SchemaError(..) => sqlstate::UNDEFINED_COLUMN,
+        E::Execution(text) if text.contains("already exists") => sqlstate::DUPLICATE_TABLE,
+        E::Execution(text) if text.contains("doesn't exist") => sqlstate::UNDEFINED_TABLE,
         E::Plan(text) if text.contains("not found") => sqlstate::UNDEFINED_TABLE,
         E::Plan(_) | E::Diagnostic(..) => sqlstate::DATATYPE_MISMATCH,
         E::Execution(_) | E::ArrowError(..) => sqlstate::INVALID_TEXT,
@@ -113,6 +115,7 @@ fn error(e: DataFusionError) -> EngineError {
 /// The statements of a text as tokens, without their semicolons.
 fn split(sql: &str) -> Result<Vec<Vec<Token>>, EngineError> {
     let tokens = Tokenizer::new(&PostgreSqlDialect {}, sql)
+        .with_unescape(false)
         .tokenize()
         .map_err(|e| EngineError::new(sqlstate::SYNTAX_ERROR, e.to_string()))?;
     let statements = tokens.split(|t| *t == Token::SemiColon).map(<[Token]>::to_vec);

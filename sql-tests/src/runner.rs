@@ -1,10 +1,16 @@
 //! Running files: every record counts as passed, failed or skipped, and a failing one never stops
 //! the file.
+//!
+//! Rows of a query without ORDER BY are compared as a multiset even where a file says `nosort`: SQL
+//! leaves their order open, and Trine shuffles them on purpose.
 
 use crate::compare::{Expected, compare};
 use crate::engine::{Engine, EngineError};
 use crate::script::{LABELS, Script, TestRecord};
 use crate::value::Output;
+use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
+use datafusion::sql::sqlparser::keywords::Keyword;
+use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 use sqllogictest::{
     Condition, Control, ExpectedError, Location, QueryExpect, Record, SortMode, StatementExpect,
 };
@@ -121,6 +127,7 @@ async fn run_record(
         Record::Query { loc, sql, expected, .. } => {
             let outcome = engine.run(sql).await;
             let header = script.header_lines.contains(&loc.line());
+            let sort = if is_ordered(sql) { sort } else { SortMode::RowSort };
             (loc, sql.as_str(), judge_query(outcome, expected, sort, header, script.exact_errors))
         }
         Record::System { loc, command, .. } => {
@@ -158,6 +165,23 @@ fn judge_statement(
     }
 }
 
+/// Whether the rows of a query come in an order: ORDER BY outside of parentheses, or EXPLAIN.
+fn is_ordered(sql: &str) -> bool {
+    let Ok(tokens) = Tokenizer::new(&PostgreSqlDialect {}, sql).tokenize() else { return true };
+    let mut depth = 0_usize;
+    let mut words = Vec::new();
+    for token in &tokens {
+        match token {
+            Token::LParen => depth += 1,
+            Token::RParen => depth = depth.saturating_sub(1),
+            Token::Word(w) if depth == 0 && w.quote_style.is_none() => words.push(w.keyword),
+            _ => {}
+        }
+    }
+    words.first() == Some(&Keyword::EXPLAIN)
+        || words.windows(2).any(|pair| pair == [Keyword::ORDER, Keyword::BY])
+}
+
 fn judge_query(
     outcome: Result<Output, EngineError>,
     expected: &QueryExpect<sqllogictest::DefaultColumnType>,
@@ -177,7 +201,7 @@ fn judge_query(
                 }
                 lines = lines.get(1..).unwrap_or_default();
             }
-            let sort = sort_mode.unwrap_or(file_sort);
+            let sort = sort_mode.filter(|s| *s != SortMode::NoSort).unwrap_or(file_sort);
             compare(&output, &Expected { types, sort, lines }).map_err(|actual| {
                 format!(
                     "expected:\n{}\nactual:\n{}",
@@ -211,4 +235,42 @@ fn first_lines(text: &str) -> String {
         lines.push("…");
     }
     lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::EngineKind;
+
+    #[test]
+    fn order_by_counts_outside_of_parentheses() {
+        assert!(is_ordered("SELECT a FROM t ORDER BY a"));
+        assert!(!is_ordered("SELECT a FROM (SELECT a FROM t ORDER BY a) AS s"));
+        assert!(!is_ordered("SELECT sum(a) OVER (ORDER BY b) FROM t -- ORDER BY a"));
+        assert!(is_ordered("EXPLAIN SELECT 1"));
+    }
+
+    async fn report(text: &str) -> Report {
+        let mut engine = Engine::start(EngineKind::Oracle).await.unwrap();
+        run_script(&mut engine, &crate::script::parse(text, "f").unwrap()).await
+    }
+
+    #[tokio::test]
+    async fn every_record_counts_once_and_a_failure_stops_nothing() {
+        let text = "statement ok\nCREATE TABLE t (a INT)\n\nstatement count 2\nINSERT INTO t VALUES (2), (1)\n\n\
+                    query I\nSELECT a FROM t\n----\n1\n2\n\nquery I\nSELECT a FROM t ORDER BY a DESC\n----\n1\n2\n\n\
+                    onlyif mysql\nquery I\nSELECT 1\n----\n2\n\nstatement error\nSELECT 1\n\n\
+                    statement error (42P01)\nSELECT a FROM nix\n\nstatement error (42601)\nSELECT a FROM nix\n\n\
+                    halt\n\nquery I\nSELECT 1\n----\n1\n";
+        let report = report(text).await;
+        assert_eq!((report.passed, report.failed, report.skipped), (4, 3, 2), "{report:?}");
+        assert!(report.failures[0].starts_with("f:13"), "{}", report.failures[0]);
+    }
+
+    #[tokio::test]
+    async fn a_refusal_as_unsupported_fails_even_where_an_error_is_expected() {
+        let text = "statement ok\nCREATE TABLE t (a INT)\n\nstatement error\nCREATE UNIQUE INDEX i ON t (a)\n";
+        let report = report(text).await;
+        assert_eq!((report.passed, report.failed), (1, 1), "{report:?}");
+    }
 }

@@ -112,8 +112,9 @@ fn three_decimals(value: &Value) -> String {
             let rounded = (digits.abs() + unit / 2) / unit * digits.signum();
             Value::Decimal { digits: rounded, scale: 3 }.to_string()
         }
-        Value::Decimal { digits, scale } => {
-            Value::Decimal { digits: digits * power(3 - *scale), scale: 3 }.to_string()
+        Value::Decimal { scale, .. } => {
+            let point = if *scale == 0 { "." } else { "" };
+            format!("{value}{point}{}", "0".repeat(3 - usize::from(*scale)))
         }
         other => other.as_f64().map_or_else(String::new, |v| {
             let text = format!("{v:.3}");

@@ -11,9 +11,9 @@ use rustyline::{Context, Editor, Helper, Highlighter, Hinter};
 use tokio::runtime::Runtime;
 use trine_client::statement::is_complete;
 
+use super::Failure;
 use super::session::Session;
 use super::sql::run_script;
-use super::{Failure, meta};
 
 const PROMPT: &str = "trine=> ";
 
@@ -107,13 +107,7 @@ pub(super) fn run(runtime: &Runtime, mut session: Session) -> Result<(), Failure
             continue;
         }
         editor.add_history_entry(text.trim_end()).map_err(unreadable)?;
-        let outcome = runtime.block_on(async {
-            if text.trim_start().starts_with('\\') {
-                meta::run(&mut session, &text).await
-            } else {
-                run_script(&mut session, &text).await
-            }
-        });
+        let outcome = runtime.block_on(run_script(&mut session, &text));
         match outcome {
             Ok(true) => {}
             Ok(false) => break,

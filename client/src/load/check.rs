@@ -125,12 +125,15 @@ fn check_row(source: &Source, encoder: &RowEncoder, checked: &mut Checked) -> bo
         note(1, "", format!("{found} field{plural}, the header names {due}"));
         return false;
     }
-    let mut good = true;
-    for (i, column) in encoder.columns().iter().enumerate() {
-        if let Err(e) = source.cell(i, column) {
-            note(source.field_number(i), &column.column().name, e.reason);
-            good = false;
-        }
+    let columns = encoder.columns().iter().enumerate();
+    let mut bad: Vec<_> = columns
+        .filter_map(|(i, c)| Some((source.field_number(i), i, source.cell(i, c).err()?.reason)))
+        .collect();
+    // Reported in the order of the file, whatever the order of the table.
+    bad.sort_unstable();
+    let good = bad.is_empty();
+    for (field, i, reason) in bad {
+        note(field, &encoder.columns()[i].column().name, reason);
     }
     good
 }

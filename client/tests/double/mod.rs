@@ -2,6 +2,9 @@
 //! real TLS and signatures but no storage, log or computation behind them. They let a test fail a
 //! certain call at a certain node, which real nodes do only by accident.
 
+#![allow(dead_code, reason = "each test program uses a part of it")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -229,7 +232,7 @@ impl wire::transaction_server::Transaction for Node {
     ) -> Answer<wire::TransactionState> {
         use wire::transaction_state::Kind;
         let id = request.into_inner().transaction_id;
-        let state = Node::state(self);
+        let state = Self::state(self);
         let committed = state.commits.iter().any(|c| c.transaction_id == id);
         let kind = if committed { Kind::Committed } else { Kind::Unknown };
         Ok(Response::new(wire::TransactionState { kind: kind.into(), log_index: 1, error: None }))
