@@ -50,26 +50,80 @@ pub(crate) fn transpose64(block: &mut [u64; 64]) {
     }
 }
 
+/// Words of one tile: a cache line of every plane.
+const TILE_WORDS: usize = 8;
+
+/// Writes planes `first..first+64` (those below `width`) word by word: `block(w)` gives word w of
+/// each. Whole cache lines at a time: planes lie a power of two apart more often
+/// than not, and single words would fight for the same cache set.
+pub(crate) fn write_planes(
+    planes: &mut [u64],
+    words: usize,
+    width: usize,
+    first: usize,
+    mut block: impl FnMut(usize) -> [u64; 64],
+) {
+    let count = (width - first).min(64);
+    let mut tile = [[0; TILE_WORDS]; 64];
+    for start in (0..words).step_by(TILE_WORDS) {
+        let used = (words - start).min(TILE_WORDS);
+        for w in 0..used {
+            for (line, word) in tile.iter_mut().zip(block(start + w)) {
+                line[w] = word;
+            }
+        }
+        for (plane, line) in tile.iter().enumerate().take(count) {
+            let at = (first + plane) * words + start;
+            planes[at..at + used].copy_from_slice(&line[..used]);
+        }
+    }
+}
+
+/// The other way: `take(w, rows)` gets the 64 rows of word w of planes `first..first+64` (zeros
+/// above `width`).
+fn read_planes(
+    planes: &[u64],
+    words: usize,
+    width: usize,
+    first: usize,
+    mut take: impl FnMut(usize, &[u64; 64]),
+) {
+    let count = (width - first).min(64);
+    let mut tile = [[0; TILE_WORDS]; 64];
+    for start in (0..words).step_by(TILE_WORDS) {
+        let used = (words - start).min(TILE_WORDS);
+        for (plane, line) in tile.iter_mut().enumerate().take(count) {
+            let at = (first + plane) * words + start;
+            line[..used].copy_from_slice(&planes[at..at + used]);
+        }
+        for w in 0..used {
+            let mut rows = [0; 64];
+            for (slot, line) in rows.iter_mut().zip(&tile) {
+                *slot = line[w];
+            }
+            transpose64(&mut rows);
+            take(start + w, &rows);
+        }
+    }
+}
+
 /// Planes of row-major bytes (`row_bytes(width)` a row); bits of a row beyond `width` are dropped.
 pub(crate) fn planes_from_rows(len: usize, width: usize, rows: &[u8]) -> Vec<u64> {
     let (words, stride) = (words(len), row_bytes(width));
     let mut planes = vec![0; words * width];
-    for word in 0..words {
-        let in_block = (len - word * 64).min(64);
-        for first in (0..width).step_by(64) {
-            let bytes = (stride - first / 8).min(8);
+    for first in (0..width).step_by(64) {
+        let bytes = (stride - first / 8).min(8);
+        write_planes(&mut planes, words, width, first, |word| {
             let mut block = [0; 64];
-            for (row, slot) in block.iter_mut().enumerate().take(in_block) {
-                let at = (word * 64 + row) * stride + first / 8;
+            for (row, slot) in (word * 64..len).zip(&mut block) {
+                let at = row * stride + first / 8;
                 let mut buffer = [0; 8];
                 buffer[..bytes].copy_from_slice(&rows[at..at + bytes]);
                 *slot = u64::from_le_bytes(buffer);
             }
             transpose64(&mut block);
-            for (plane, value) in (first..width).zip(block) {
-                planes[plane * words + word] = value;
-            }
-        }
+            block
+        });
     }
     planes
 }
@@ -78,31 +132,19 @@ pub(crate) fn planes_from_rows(len: usize, width: usize, rows: &[u8]) -> Vec<u64
 pub(crate) fn rows_from_planes(len: usize, width: usize, planes: &[u64]) -> Vec<u8> {
     let (words, stride) = (words(len), row_bytes(width));
     let mut rows = vec![0; len * stride];
-    for word in 0..words {
-        let in_block = (len - word * 64).min(64);
-        for first in (0..width).step_by(64) {
-            let bytes = (stride - first / 8).min(8);
-            let mut block = load_block(planes, words, word, first, width);
-            transpose64(&mut block);
-            for (row, value) in block.iter().enumerate().take(in_block) {
-                let at = (word * 64 + row) * stride + first / 8;
+    for first in (0..width).step_by(64) {
+        let bytes = (stride - first / 8).min(8);
+        read_planes(planes, words, width, first, |word, block| {
+            for (row, value) in (word * 64..len).zip(block) {
+                let at = row * stride + first / 8;
                 rows[at..at + bytes].copy_from_slice(&value.to_le_bytes()[..bytes]);
             }
-        }
+        });
     }
     rows
 }
 
-/// Word `word` of planes `first..first+64` (zeros above `width`).
-fn load_block(planes: &[u64], words: usize, word: usize, first: usize, width: usize) -> [u64; 64] {
-    let mut block = [0; 64];
-    for (slot, plane) in block.iter_mut().zip(first..width) {
-        *slot = planes[plane * words + word];
-    }
-    block
-}
-
-/// Row-major 64-bit groups: group `first/64` of row r of the planes is written to
+/// Row-major 64-bit groups: bits `first..first+64` of row r are written to
 /// `rows[r * stride + offset]`; `rows` covers whole blocks of 64 rows.
 pub(crate) fn chunk_rows(
     planes: &[u64],
@@ -113,14 +155,12 @@ pub(crate) fn chunk_rows(
     stride: usize,
     offset: usize,
 ) {
-    let words = words(len);
-    for word in 0..words {
-        let mut block = load_block(planes, words, word, first, width);
-        transpose64(&mut block);
-        for (row, value) in block.into_iter().enumerate() {
-            rows[(word * 64 + row) * stride + offset] = value;
+    read_planes(planes, words(len), width, first, |word, block| {
+        let slots = rows[word * 64 * stride..].iter_mut().skip(offset).step_by(stride);
+        for (slot, value) in slots.zip(block) {
+            *slot = *value;
         }
-    }
+    });
 }
 
 /// Planes up to which rows are picked bit by bit instead of through a transpose.
@@ -146,16 +186,14 @@ pub(crate) fn gather(planes: &[u64], len: usize, width: usize, index: &[u32]) ->
     let mut rows = vec![0; words_in * 64];
     for first in (0..width).step_by(64) {
         chunk_rows(planes, len, width, first, &mut rows, 1, 0);
-        for (word, picked) in index.chunks(64).enumerate() {
+        write_planes(&mut out, words_out, width, first, |word| {
             let mut block = [0; 64];
-            for (slot, &row) in block.iter_mut().zip(picked) {
+            for (slot, &row) in block.iter_mut().zip(&index[word * 64..]) {
                 *slot = rows[row as usize];
             }
             transpose64(&mut block);
-            for (plane, value) in (first..width).zip(block) {
-                out[plane * words_out + word] = value;
-            }
-        }
+            block
+        });
     }
     out
 }
@@ -231,9 +269,13 @@ pub(crate) fn index_planes(len: usize, width: usize) -> Vec<u64> {
 
 /// Little-endian bytes of words.
 pub(crate) fn bytes_from_words(words: &[u64]) -> Vec<u8> {
-    let mut bytes = vec![0; words.len() * 8];
-    for (chunk, word) in bytes.chunks_exact_mut(8).zip(words) {
-        chunk.copy_from_slice(&word.to_le_bytes());
+    let mut bytes = Vec::with_capacity(words.len() * 8);
+    let mut line = [0; 512];
+    for group in words.chunks(64) {
+        for (chunk, word) in line.chunks_exact_mut(8).zip(group) {
+            chunk.copy_from_slice(&word.to_le_bytes());
+        }
+        bytes.extend_from_slice(&line[..group.len() * 8]);
     }
     bytes
 }
@@ -273,9 +315,9 @@ mod tests {
         block.copy_from_slice(&noise(64, 7));
         let before = block;
         transpose64(&mut block);
-        for r in 0..64 {
-            for p in 0..64 {
-                assert_eq!(block[r] >> p & 1, before[p] >> r & 1);
+        for (r, row) in block.iter().enumerate() {
+            for (p, plane) in before.iter().enumerate() {
+                assert_eq!(row >> p & 1, plane >> r & 1);
             }
         }
     }

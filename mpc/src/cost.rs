@@ -1,6 +1,6 @@
 //! Bytes and rounds, predicted and counted in the same unit.
 //!
-//! Every protocol has a `cost_*` here: a dry session charges it, a test holds it equal to what a
+//! Every protocol has a `cost_*` here (sorts: [`crate::sort::cost_sort`]): a dry session charges it, a test holds it equal to what a
 //! real session counts. Bytes are payload: planes in whole 64-bit words, ring elements as they
 //! are. A protocol over no rows (or no bits) sends nothing and has no round.
 
@@ -272,16 +272,50 @@ pub fn cost_bits_to_arith(n: usize, k: usize, l: usize) -> Cost {
     Cost::each(2, (n * k * l / 8) as u64)
 }
 
-/// The number in k planes as one arithmetic vector in a ring of l bits: l(k + 2) bits a row, 2
-/// rounds. Planes from 2^l on do not count.
+/// How a number in planes becomes arithmetic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ToArith {
+    /// Every bit by itself, summed before the second round: l(k+2) bits a row, 2 rounds.
+    Bits,
+    /// A random number is subtracted in planes and the difference opened to two parties: l, an
+    /// adder of l bits, and 2l; the rounds of the adder and 2 more.
+    Adder,
+}
+
+/// The number in k planes as one arithmetic vector in a ring of l bits, one form. Planes from 2^l on
+/// do not count.
 #[must_use]
-pub fn cost_planes_to_arith(n: usize, k: usize, l: usize) -> Cost {
-    let element = (n * l / 8) as u64;
-    match k.min(l) as u64 {
-        0 => Cost::default(),
-        _ if n == 0 => Cost::default(),
-        k => Cost { rounds: 2, bytes: [k * element, element, element] },
+pub fn cost_planes_to_arith_as(
+    profile: Profile,
+    form: ToArith,
+    n: usize,
+    k: usize,
+    l: usize,
+) -> Cost {
+    if n == 0 || k == 0 {
+        return Cost::default();
     }
+    match form {
+        ToArith::Bits => {
+            let element = (n * l / 8) as u64;
+            Cost { rounds: 2, bytes: [k.min(l) as u64 * element, element, element] }
+        }
+        ToArith::Adder => {
+            let planes = (words(n) * l * 8) as u64;
+            let input = Cost { rounds: 1, bytes: [0, planes, 0] };
+            let open = Cost { rounds: 1, bytes: [planes, planes, 0] };
+            input + cost_add(profile, n, l) + open
+        }
+    }
+}
+
+/// The number in k planes as one arithmetic vector in a ring of l bits, in the form that the profile
+/// chooses.
+#[must_use]
+pub fn cost_planes_to_arith(profile: Profile, n: usize, k: usize, l: usize) -> (ToArith, Cost) {
+    let of = |form| (form, cost_planes_to_arith_as(profile, form, n, k, l));
+    let (bits, adder) = (of(ToArith::Bits), of(ToArith::Adder));
+    if profile.time_ns(adder.1) < profile.time_ns(bits.1) { adder } else { bits }
 }
 
 /// The low k bits of ring elements as planes: k bits by party 0 in 1 round, then an adder.
@@ -369,4 +403,59 @@ pub fn cost_partition(n: usize) -> Cost {
     let moved = (n.div_ceil(2) * 8) as u64;
     let shuffle = Cost { rounds: 3, bytes: [2 * moved, moved, moved] };
     cost_bits_to_arith(n, 1, 32) + cost_multiply(n, 32) + shuffle + cost_open_arith(n, 32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn logarithms() {
+        let both = |n| (ceil_log2(n), floor_log2(n));
+        assert_eq!([0, 1, 2, 3, 4, 5, 64, 65].map(both).map(|b| b.0), [0, 0, 1, 2, 2, 3, 6, 7]);
+        assert_eq!([0, 1, 2, 3, 4, 5, 64, 65].map(both).map(|b| b.1), [0, 0, 1, 1, 2, 2, 6, 6]);
+    }
+
+    #[test]
+    fn costs_of_the_design_for_64_rows_of_64_bits() {
+        let bits = |cost: Cost| cost.bytes.iter().sum::<u64>() * 8 / 64;
+        assert_eq!(bits(cost_and(64, 64)), 3 * 64);
+        assert_eq!(bits(cost_equal(64, 64)), 3 * 63);
+        assert_eq!(bits(cost_less_than_as(Circuit::Tree, 64, 64)), 3 * 121);
+        assert_eq!(cost_less_than_as(Circuit::Tree, 64, 64).rounds, 7);
+        assert_eq!(bits(cost_less_than_as(Circuit::Ripple, 64, 64)), 3 * 64);
+        assert_eq!(cost_less_than_as(Circuit::Ripple, 64, 64).rounds, 64);
+        assert_eq!(bits(cost_carries_as(Circuit::Ripple, 64, 63)), 3 * 63);
+        assert_eq!(bits(cost_bits_to_arith(64, 1, 64)), 3 * 64);
+        assert_eq!(cost_bits_to_arith(64, 5, 64).rounds, 2);
+        assert_eq!(bits(cost_shuffle(64, 64, 0)), 4 * 64);
+        assert_eq!(bits(cost_shuffle(64, 0, 2)), 4 * 128);
+        assert_eq!(cost_shuffle(64, 9, 3).rounds, 3);
+        assert_eq!(bits(cost_partition(64)), 3 * 32 + 3 * 32 + 4 * 32 + 3 * 32);
+        assert_eq!(cost_partition(64).rounds, 7);
+        assert_eq!(cost_or_all_rows(1000).rounds, 10);
+    }
+
+    #[test]
+    fn nothing_costs_nothing() {
+        let nothing = Cost::default();
+        for profile in [Profile::LOCAL, Profile::WIDE] {
+            assert_eq!(cost_less_than(profile, 0, 9), nothing);
+            assert_eq!(cost_add(profile, 0, 9), nothing);
+            assert_eq!(cost_divide(profile, 0, 9, 9, 9), nothing);
+            assert_eq!(cost_arith_to_planes(profile, 0, 9), nothing);
+        }
+        assert_eq!(cost_shuffle(1, 9, 9), nothing);
+        assert_eq!(cost_partition(1), nothing);
+        assert_eq!(cost_open_planes(0, 5), nothing);
+    }
+
+    #[test]
+    fn many_rows_nearby_want_ripple_and_few_far_away_want_trees() {
+        let form = |profile: Profile, n| chosen(profile, |form| cost_less_than_as(form, n, 64)).0;
+        assert_eq!(form(Profile::LOCAL, 1 << 20), Circuit::Ripple);
+        assert_eq!(form(Profile::LOCAL, 1000), Circuit::Tree);
+        assert_eq!(form(Profile::WIDE, 1000), Circuit::Tree);
+        assert_eq!(form(Profile { round_trip_us: 0, megabits_per_s: 0 }, 1), Circuit::Ripple);
+    }
 }

@@ -233,11 +233,17 @@ pub fn reconstruct_values(parties: &[Planes; 3]) -> Vec<u128> {
     values_of(parties[0].width(), &reconstruct_planes(parties))
 }
 
-/// Random boolean shares of row-major bytes, by party index. Bits beyond the last row are noise.
+/// Random boolean shares of row-major bytes, by party index. Bits beyond the last row are noise, in
+/// the value too.
 #[must_use]
 pub fn share_planes(seed: u64, len: usize, width: usize, rows: &[u8]) -> [Planes; 3] {
-    let plain = bits::planes_from_rows(len, width, rows);
+    let mut plain = bits::planes_from_rows(len, width, rows);
     let mut noise = Noise::new(seed ^ 0x5EED);
+    if let Some(unused) = bits::words(len).checked_sub(1).map(|_| !bits::tail_mask(len)) {
+        for plane in plain.chunks_exact_mut(bits::words(len)) {
+            plane[bits::words(len) - 1] |= unused & noise.word();
+        }
+    }
     let x0: Vec<u64> = plain.iter().map(|_| noise.word()).collect();
     let x1: Vec<u64> = plain.iter().map(|_| noise.word()).collect();
     let x2: Vec<u64> = plain.iter().zip(&x0).zip(&x1).map(|((x, a), b)| x ^ a ^ b).collect();

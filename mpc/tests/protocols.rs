@@ -1,6 +1,9 @@
 //! Every protocol equals its plain function and costs what is predicted, over row counts at the
 //! borders of words and chunks, several widths, both circuit forms and all three parties.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests may stop the test")]
+#![allow(clippy::disallowed_methods, reason = "there is no policy to check here")]
+
 use trine_mpc::testing::{
     Noise, reconstruct_arith, reconstruct_values, run_as, share_arith, share_values,
 };
@@ -190,7 +193,7 @@ fn division() {
             "divide",
             &[k, d],
             |s, c| protocol::divide(s, &c[0], &c[1], f),
-            |v| if v[1] == 0 { mask(k + f) } else { (v[0] << f) / v[1] },
+            |v| (v[0] << f).checked_div(v[1]).unwrap_or_else(|| mask(k + f)),
         );
     }
 }
@@ -308,38 +311,53 @@ fn to_arithmetic<T: Ring + std::fmt::Debug>() {
                 |s| protocol::bits_to_arith::<T>(s, &ghost),
             );
             assert!(dry.len() == width && dry.iter().all(|g| g.is_ghost() && g.len() == n));
-            for j in 0..width {
-                let plane = [0, 1, 2].map(|party: usize| results[party][j].clone());
+            let [first, second, third] = results;
+            for (j, ((a, b), c)) in first.into_iter().zip(second).zip(third).enumerate() {
+                let plane = [a, b, c];
                 let bits: Vec<T> = v.iter().map(|v| T::from_u128(v >> j & 1)).collect();
                 assert_eq!(reconstruct_arith(&plane), bits);
             }
-            let (results, _) = checked(
-                PROFILES[0],
-                n as u64,
-                |s| protocol::planes_to_arith::<T>(s, &shares[s.party()]),
-                |s| protocol::planes_to_arith::<T>(s, &ghost),
-            );
-            let expected: Vec<T> = if width == 0 {
-                vec![T::default(); n]
-            } else {
-                v.iter().map(|v| T::from_u128(*v)).collect()
-            };
-            assert_eq!(reconstruct_arith(&results), expected);
-            let (results, _) = checked(
-                PROFILES[0],
-                n as u64,
-                |s| protocol::signed_planes_to_arith::<T>(s, &shares[s.party()]),
-                |s| protocol::signed_planes_to_arith::<T>(s, &ghost),
-            );
             let signed = |v: &u128| {
                 let negative = width > 0 && v >> (width - 1) & 1 == 1;
                 T::from_u128(if negative { v | !mask(width) } else { *v })
             };
-            let expected: Vec<T> =
-                if width == 0 { vec![T::default(); n] } else { v.iter().map(signed).collect() };
-            assert_eq!(reconstruct_arith(&results), expected);
+            let zeros = vec![T::default(); n];
+            // One profile takes the bits, the other the adder.
+            for profile in PROFILES {
+                let (results, dry) = checked(
+                    profile,
+                    n as u64,
+                    |s| protocol::planes_to_arith::<T>(s, &shares[s.party()]),
+                    |s| protocol::planes_to_arith::<T>(s, &ghost),
+                );
+                assert!(dry.is_ghost() && dry.len() == n);
+                let expected: Vec<T> = v.iter().map(|v| T::from_u128(*v)).collect();
+                assert_eq!(
+                    reconstruct_arith(&results),
+                    if width == 0 { zeros.clone() } else { expected }
+                );
+                let (results, _) = checked(
+                    profile,
+                    n as u64,
+                    |s| protocol::signed_planes_to_arith::<T>(s, &shares[s.party()]),
+                    |s| protocol::signed_planes_to_arith::<T>(s, &ghost),
+                );
+                let expected: Vec<T> = v.iter().map(signed).collect();
+                assert_eq!(
+                    reconstruct_arith(&results),
+                    if width == 0 { zeros.clone() } else { expected }
+                );
+            }
         }
     }
+}
+
+#[test]
+fn the_profile_chooses_how_numbers_become_arithmetic() {
+    use trine_mpc::cost::{ToArith, cost_planes_to_arith};
+    assert_eq!(cost_planes_to_arith(PROFILES[0], 1000, 60, 64).0, ToArith::Adder);
+    assert_eq!(cost_planes_to_arith(PROFILES[0], 1000, 2, 64).0, ToArith::Bits);
+    assert_eq!(cost_planes_to_arith(PROFILES[1], 1000, 60, 64).0, ToArith::Bits);
 }
 
 #[test]

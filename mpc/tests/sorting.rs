@@ -1,5 +1,7 @@
 //! Shuffle, sort and partition: right, stable, and costing what is predicted and recomputed.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests may stop the test")]
+
 use trine_mpc::sort::{Column, Shuffle, SortOrder, cost_sort_opened_expected, partition, sort};
 use trine_mpc::testing::{
     Noise, reconstruct_arith, reconstruct_values, run, run_as, share_arith, share_values,
@@ -124,6 +126,9 @@ fn a_shuffle_permutes_whole_rows() {
     }
 }
 
+/// Columns sorted, brought back, sorted again; and the costs.
+type Moved = (Vec<Column>, Vec<Column>, Vec<Column>, (Cost, Cost, Cost));
+
 /// Makes an order, applies it to a table and takes it back; returns the sorted rows.
 fn through_order(
     profile: Profile,
@@ -148,10 +153,9 @@ fn through_order(
     }
     let _ = ghost.unapply(&mut dry, table.ghosts()).unwrap();
     hold_costs(&[results[0].3, results[1].3, results[2].3], &dry);
-    let pick =
-        |f: fn(&(Vec<Column>, Vec<Column>, Vec<Column>, (Cost, Cost, Cost))) -> &Vec<Column>| {
-            tuples(&[f(&results[0]).clone(), f(&results[1]).clone(), f(&results[2]).clone()])
-        };
+    let pick = |f: fn(&Moved) -> &Vec<Column>| {
+        tuples(&[f(&results[0]).clone(), f(&results[1]).clone(), f(&results[2]).clone()])
+    };
     assert_eq!(pick(|r| &r.1), table.tuples(), "unapply brings every row back");
     let sorted = pick(|r| &r.0);
     assert_eq!(pick(|r| &r.2), sorted, "an order is the same for later columns");

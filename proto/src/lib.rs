@@ -7,6 +7,7 @@
 //! * the replicated catalog as pure data with look-ups ([`catalog`]) and the commands that change
 //!   it ([`command`]; the rules that apply them live in trine-consensus);
 //! * errors that reach a user: SQLSTATE, sentence, position, hint ([`status`]);
+//! * the digest by which a client checks a result ([`result`]);
 //! * identities: Ed25519 keys, signatures and TLS by pinned key ([`identity`], [`tls`]).
 //!
 //! It does no I/O.
@@ -15,6 +16,7 @@ pub mod catalog;
 pub mod command;
 pub mod identity;
 pub mod ids;
+pub mod result;
 pub mod schema;
 pub mod status;
 pub mod tls;

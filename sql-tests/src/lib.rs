@@ -1,1 +1,27 @@
-//! sqllogictest runner, corpora and the cluster test harness
+//! sqllogictest files on three engines.
+//!
+//! Guarantees: every record of a file is counted once, as passed, failed or skipped; a statement
+//! that an engine refuses as unsupported is a failed record; a failing record never hides the next.
+//!
+//! The way of a file:
+//! 1. [`script::discover`] finds it, [`script::read`] makes the dialects of five projects one;
+//! 2. [`runner::run_script`] resets the engine and walks through the records;
+//! 3. [`engine::Engine::run`] answers each: [`oracle`] is plain DataFusion, [`inprocess`] three
+//!    parties in this process, [`cluster`] a `trined dev` of three processes over mutual TLS;
+//! 4. [`compare::compare`] holds the answer against the expected lines.
+//!
+//! [`generator`] makes random tables and queries for the same engines; [`fill`] writes the oracle's
+//! answers into new files; [`answers`] compares answers in CSV for the demo.
+
+pub mod answers;
+mod client_answer;
+pub mod cluster;
+pub mod compare;
+pub mod engine;
+pub mod fill;
+pub mod generator;
+pub mod inprocess;
+pub mod oracle;
+pub mod runner;
+pub mod script;
+pub mod value;

@@ -5,13 +5,20 @@
 //! Round 2, with r and s from the stream of P1 and P2: P2 sends y_0 = (1 - 2d) c_0 + r to P0, P1 sends
 //! y_1 = (1 - 2d) c_1 + s to P0, and y_2 = d - r - s is local to P1 and P2.
 //!
+//! *Number to arithmetic*: either bit by bit, the weighted sum taken before the second round; or y_1
+//! from the stream of P0 and P1, y_2 from that of P1 and P2, and y_0 = x - y_1 - y_2 by an adder in
+//! planes, where P1 inputs -(y_1 + y_2), opened to P0 and P2 only. P0 lacks y_2 and P2 lacks y_1: what
+//! they see is uniform.
+//!
 //! *Arithmetic to boolean*: P0 knows x_0 + x_1 and inputs it; x_2 is a boolean sharing already (its
 //! own component 2); an adder does the rest.
 
 use super::adder::add;
 use super::{ready, ready_arith};
-use crate::bits::{bytes_from_words, transpose64, words, words_from_bytes};
-use crate::cost::{cost_arith_to_planes, cost_bits_to_arith, cost_planes_to_arith};
+use crate::bits::{
+    bytes_from_words, rows_from_planes, transpose64, words, words_from_bytes, write_planes,
+};
+use crate::cost::{ToArith, cost_arith_to_planes, cost_bits_to_arith, cost_planes_to_arith};
 use crate::prg::Position;
 use crate::ring::{bytes_from_elements, elements_from_bytes};
 use crate::{Arith, MpcError, Planes, Result, Ring, Session};
@@ -36,8 +43,8 @@ pub fn bits_to_arith<T: Ring>(s: &mut Session, x: &Planes) -> Result<Vec<Arith<T
     Ok((0..width).map(plane).collect())
 }
 
-/// Unsigned value of all planes, mod 2^l: bits to arithmetic, the weighted sum taken before the
-/// second round. l(k+2), 2 rounds. Reveals nothing.
+/// Unsigned value of all planes, mod 2^l. In the form that the profile chooses: bit by bit, l(k+2)
+/// and 2 rounds; or by an adder, 3l + 3(l-1) and its rounds + 2. Reveals nothing.
 ///
 /// # Errors
 /// Network.
@@ -56,12 +63,18 @@ pub fn signed_planes_to_arith<T: Ring>(s: &mut Session, x: &Planes) -> Result<Ar
 fn weighted_sum<T: Ring>(s: &mut Session, x: &Planes, signed: bool) -> Result<Arith<T>> {
     ready(s, x)?;
     let (len, width) = (x.len(), x.width().min(T::BITS));
+    let (form, cost) = cost_planes_to_arith(s.profile(), len, width, T::BITS);
     if s.is_dry() {
-        s.charge(cost_planes_to_arith(len, width, T::BITS));
+        s.charge(cost);
         return Ok(Arith::ghost(len));
     }
     if width == 0 || len == 0 {
         return Ok(Arith::constant(s.party(), len, T::default()));
+    }
+    if form == ToArith::Adder {
+        let low = x.bits(0..width);
+        let whole = if signed { low.sign_extend(T::BITS) } else { low.zero_extend(T::BITS) };
+        return through_adder(s, &whole);
     }
     // Beyond the ring a sign plane weighs nothing: 2^l = 0.
     let negative = (signed && x.width() <= T::BITS).then(|| width - 1);
@@ -76,6 +89,66 @@ fn weighted_sum<T: Ring>(s: &mut Session, x: &Planes, signed: bool) -> Result<Ar
         }
         sums
     })
+}
+
+/// The number in exactly l planes, its difference from a random one opened to parties 0 and 2.
+fn through_adder<T: Ring>(s: &mut Session, x: &Planes) -> Result<Arith<T>> {
+    let (len, operator) = (x.len(), s.operator());
+    let size = words(len) * T::BITS;
+    let [at_number, at_input] = [0, 1].map(|p| Position::new(operator, p));
+    let zeros = || vec![0; size];
+    // y_1 with P0, y_2 with P2; the input has component 2 from the stream of P1 and P2, and
+    // component 0 = 0.
+    let (y1, y2, input): (Vec<T>, Vec<T>, _) = match s.party() {
+        0 => {
+            let y1 = s.common(1, at_number, len)?;
+            let masked = words_from_bytes(&s.receive(1, size * 8)?);
+            (y1, Vec::new(), (zeros(), masked))
+        }
+        1 => {
+            let (y1, y2): (Vec<T>, Vec<T>) =
+                (s.common(0, at_number, len)?, s.common(2, at_number, len)?);
+            let both = y1.iter().zip(&y2).map(|(a, b)| T::default().minus(a.plus(*b)));
+            let mut masked = planes_of(&both.collect::<Vec<T>>(), T::BITS);
+            let mask = s.stream(2)?.words(at_input, size);
+            crate::shares::planes::xor_into(&mut masked, &mask);
+            s.send(0, bytes_from_words(&masked))?;
+            (y1, y2, (masked, mask))
+        }
+        _ => {
+            let y2 = s.common(1, at_number, len)?;
+            (Vec::new(), y2, (s.stream(1)?.words(at_input, size), zeros()))
+        }
+    };
+    s.end_round();
+    let input = Planes::from_components(len, T::BITS, input.0, input.1);
+    let difference = add(s, x, &input, false)?;
+    // P0 lacks component 2, P2 lacks component 1. What lies beyond the last row is not masked.
+    let (a, b) = (difference.clear_component(true), difference.clear_component(false));
+    match s.party() {
+        0 => {
+            s.send(2, bytes_from_words(&b))?;
+            let missing = words_from_bytes(&s.receive(1, size * 8)?);
+            s.end_round();
+            Ok(Arith::from_components(elements_of(len, &a, &b, &missing), y1))
+        }
+        1 => {
+            s.send(0, bytes_from_words(&b))?;
+            s.end_round();
+            Ok(Arith::from_components(y1, y2))
+        }
+        _ => {
+            let missing = words_from_bytes(&s.receive(0, size * 8)?);
+            s.end_round();
+            Ok(Arith::from_components(y2, elements_of(len, &a, &b, &missing)))
+        }
+    }
+}
+
+/// Plain ring elements of the three components of exactly l planes.
+fn elements_of<T: Ring>(len: usize, a: &[u64], b: &[u64], c: &[u64]) -> Vec<T> {
+    let planes: Vec<u64> = a.iter().zip(b).zip(c).map(|((a, b), c)| a ^ b ^ c).collect();
+    elements_from_bytes(&rows_from_planes(len, T::BITS, &planes))
 }
 
 /// The protocol over the low `planes` planes, row after row and plane after plane. `fold` is linear
@@ -224,17 +297,15 @@ pub fn arith_to_planes<T: Ring>(s: &mut Session, x: &Arith<T>, width: usize) -> 
 fn planes_of<T: Ring>(values: &[T], width: usize) -> Vec<u64> {
     let words = words(values.len());
     let mut planes = vec![0; words * width];
-    for (word, rows) in values.chunks(64).enumerate() {
-        for first in (0..width).step_by(64) {
+    for first in (0..width).step_by(64) {
+        write_planes(&mut planes, words, width, first, |word| {
             let mut block = [0; 64];
-            for (slot, value) in block.iter_mut().zip(rows) {
+            for (slot, value) in block.iter_mut().zip(&values[word * 64..]) {
                 *slot = low_word(value.to_u128() >> first);
             }
             transpose64(&mut block);
-            for (plane, value) in (first..width).zip(block) {
-                planes[plane * words + word] = value;
-            }
-        }
+            block
+        });
     }
     planes
 }

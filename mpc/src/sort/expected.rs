@@ -107,3 +107,48 @@ fn expected_levels(n: usize) -> usize {
 
 /// Fitted to runs of 2^6 to 2^20 rows.
 const LEVELS_SAVED: f64 = 6.0;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// C(n) by its recurrence.
+    fn by_recurrence(n: usize) -> f64 {
+        let mut c: Vec<f64> = Vec::new();
+        let mut sum = 0.0;
+        for m in 0..=n {
+            let here = if m <= SMALL_SEGMENT {
+                (m * m.saturating_sub(1) / 2) as f64
+            } else {
+                (m - 1) as f64 + 2.0 / m as f64 * sum
+            };
+            sum += here;
+            c.push(here);
+        }
+        c[n]
+    }
+
+    #[test]
+    fn comparisons_follow_the_recurrence() {
+        for n in [0, 1, 2, 5, 6, 7, 10, 100, 1023, 1024, 5000, 100_000] {
+            let exact = by_recurrence(n);
+            let closed = expected_comparisons(n) as f64;
+            assert!((exact - closed).abs() <= 1.0 + exact * 1e-9, "{n}: {exact} {closed}");
+        }
+    }
+
+    #[test]
+    fn logarithm_is_a_logarithm() {
+        for x in [1.0, 1.5, 2.0, 10.0, 1e6, 4e9] {
+            assert!((ln(x) - f64::ln(x)).abs() < 1e-12, "{x}");
+        }
+    }
+
+    #[test]
+    fn fewer_than_two_rows_are_sorted() {
+        for n in [0, 1] {
+            assert_eq!(cost_sort(Profile::LOCAL, n, 30), Cost::default());
+        }
+        assert!(cost_sort(Profile::LOCAL, 2, 0).rounds > 3);
+    }
+}

@@ -9,7 +9,7 @@
 use super::expected::{cost_level, cost_sort_opened_expected};
 use super::order::SortOrder;
 use super::shuffle::{Shuffle, Shuffled};
-use crate::bits::{chunk_rows, transpose64, words};
+use crate::bits::{chunk_rows, transpose64, words, write_planes};
 use crate::cost::{Circuit, ceil_log2, cost_shuffle};
 use crate::protocol::{less_than_distinct, open_words};
 use crate::{Cost, MpcError, Planes, Result, Session};
@@ -75,42 +75,44 @@ impl Segment {
             n => n - 1,
         }
     }
+    /// Places to compare, each with its pivot's: all with the first, or all pairs of few.
+    fn list_pairs(self, pairs: &mut Vec<(u32, u32)>) {
+        let pivots = if self.len() <= SMALL_SEGMENT { self.len() } else { 1 };
+        let place = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
+        for pivot in self.from..self.from + pivots {
+            pairs.extend((pivot + 1..self.to).map(|at| (place(at), place(pivot))));
+        }
+    }
 }
 
 /// Opens comparisons until the order is known; also what that cost by the segments' sizes.
 fn open_order(s: &mut Session, key: Shuffled<Planes>) -> Result<(Vec<u32>, Cost)> {
     let Shuffled(key) = key;
     let (rows, width) = (key.len(), key.width());
-    let keys = RowKeys::new(&key);
+    let mut arrangement = Arrangement::new(&key)?;
     drop(key);
-    let Ok(count) = u32::try_from(rows) else {
-        return Err(MpcError::Shape("fewer than 2^32 rows"));
-    };
-    let mut order: Vec<u32> = (0..count).collect();
     let mut segments = vec![Segment { from: 0, to: rows }];
     let mut recomputed = Cost::default();
-    let mut scratch = Vec::with_capacity(rows);
     let mut pairs = Vec::with_capacity(rows);
     while !segments.is_empty() {
         pairs.clear();
         for segment in &segments {
-            list_pairs(&order[segment.from..segment.to], &mut pairs);
+            segment.list_pairs(&mut pairs);
         }
-        let sizes: usize = segments.iter().map(|segment| segment.comparisons()).sum();
+        let sizes = segments.iter().map(|segment| segment.comparisons()).sum();
         let (form, cost) = cost_level(s.profile(), sizes, width);
         recomputed += cost;
-        let less = compare(s, form, &keys, &pairs)?;
+        let less = compare(s, form, &arrangement, &pairs)?;
         let mut next = Vec::new();
         let mut from = 0;
         for segment in segments {
             let bits = Verdicts { words: &less, from };
             from += segment.comparisons();
-            let rows = &mut order[segment.from..segment.to];
-            if rows.len() <= SMALL_SEGMENT {
-                place_by_rank(rows, bits)?;
+            if segment.len() <= SMALL_SEGMENT {
+                place_by_rank(&mut arrangement.order[segment.from..segment.to], bits)?;
                 continue;
             }
-            let pivot = segment.from + split(rows, bits, &mut scratch);
+            let pivot = arrangement.split(segment, bits);
             for part in [
                 Segment { from: segment.from, to: pivot },
                 Segment { from: pivot + 1, to: segment.to },
@@ -122,15 +124,7 @@ fn open_order(s: &mut Session, key: Shuffled<Planes>) -> Result<(Vec<u32>, Cost)
         }
         segments = next;
     }
-    Ok((order, recomputed))
-}
-
-/// The comparisons of one segment: every row with the first, or all pairs.
-fn list_pairs(rows: &[u32], pairs: &mut Vec<(u32, u32)>) {
-    let pivots = if rows.len() <= SMALL_SEGMENT { rows.len() } else { 1 };
-    for (place, &pivot) in rows.iter().enumerate().take(pivots) {
-        pairs.extend(rows[place + 1..].iter().map(|&row| (row, pivot)));
-    }
+    Ok((arrangement.order, recomputed))
 }
 
 /// Opened bits, read from one place on.
@@ -148,33 +142,13 @@ impl Verdicts<'_> {
     }
 }
 
-/// Rows less than the pivot (the first row), the pivot, the others. Returns the pivot's place.
-fn split(rows: &mut [u32], bits: Verdicts<'_>, scratch: &mut Vec<u32>) -> usize {
-    scratch.clear();
-    let pivot = rows[0];
-    let mut place = 0;
-    for i in 1..rows.len() {
-        let row = rows[i];
-        if bits.less(i - 1) {
-            rows[place] = row;
-            place += 1;
-        } else {
-            scratch.push(row);
-        }
-    }
-    rows[place] = pivot;
-    rows[place + 1..].copy_from_slice(scratch);
-    place
-}
-
 /// Puts few rows where their number of smaller ones says.
 fn place_by_rank(rows: &mut [u32], bits: Verdicts<'_>) -> Result<()> {
     let mut ranks = [0; SMALL_SEGMENT];
     let mut i = 0;
     for low in 0..rows.len() {
         for high in low + 1..rows.len() {
-            let smaller = bits.less(i);
-            ranks[if smaller { low } else { high }] += 1;
+            ranks[if bits.less(i) { low } else { high }] += 1;
             i += 1;
         }
     }
@@ -188,78 +162,101 @@ fn place_by_rank(rows: &mut [u32], bits: Verdicts<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Shuffled keys row by row, so that a comparison fetches few cache lines: for every 64 bits of the
-/// key one word of each component.
-struct RowKeys {
+/// Shuffled keys in the order found so far, row-major: for every 64 bits of the key one word of
+/// each component. Rows move with their keys, so that a level reads them in sequence.
+struct Arrangement {
     width: usize,
     groups: usize,
-    rows: Vec<u64>,
+    /// Shuffled row at each place.
+    order: Vec<u32>,
+    /// `2 * groups` words a place.
+    keys: Vec<u64>,
+    spare_order: Vec<u32>,
+    spare_keys: Vec<u64>,
 }
 
-impl RowKeys {
-    fn new(key: &Planes) -> Self {
+impl Arrangement {
+    fn new(key: &Planes) -> Result<Self> {
         let (len, width) = (key.len(), key.width());
+        let Ok(count) = u32::try_from(len) else {
+            return Err(MpcError::Shape("fewer than 2^32 rows"));
+        };
         let groups = width.div_ceil(64);
-        let mut rows = vec![0; words(len) * 64 * groups * 2];
+        let mut keys = vec![0; words(len) * 64 * groups * 2];
         let (a, b) = key.components();
         for group in 0..groups {
-            chunk_rows(a, len, width, group * 64, &mut rows, groups * 2, group);
-            chunk_rows(b, len, width, group * 64, &mut rows, groups * 2, groups + group);
+            chunk_rows(a, len, width, group * 64, &mut keys, groups * 2, group);
+            chunk_rows(b, len, width, group * 64, &mut keys, groups * 2, groups + group);
         }
-        Self { width, groups, rows }
+        let order = (0..count).collect();
+        Ok(Self { width, groups, order, keys, spare_order: Vec::new(), spare_keys: Vec::new() })
     }
 
-    fn word(&self, row: u32, part: usize) -> u64 {
-        self.rows[row as usize * self.groups * 2 + part]
+    /// Rows less than the pivot (the first row), the pivot, the others. Returns the pivot's place.
+    fn split(&mut self, segment: Segment, bits: Verdicts<'_>) -> usize {
+        let stride = self.groups * 2;
+        let keys_at = |place: usize| place * stride..(place + 1) * stride;
+        self.spare_order.clear();
+        self.spare_keys.clear();
+        self.spare_order.push(self.order[segment.from]);
+        self.spare_keys.extend_from_slice(&self.keys[keys_at(segment.from)]);
+        let mut place = segment.from;
+        for (i, at) in (segment.from + 1..segment.to).enumerate() {
+            if bits.less(i) {
+                self.order[place] = self.order[at];
+                self.keys.copy_within(keys_at(at), place * stride);
+                place += 1;
+            } else {
+                self.spare_order.push(self.order[at]);
+                self.spare_keys.extend_from_slice(&self.keys[keys_at(at)]);
+            }
+        }
+        self.order[place..segment.to].copy_from_slice(&self.spare_order);
+        self.keys[place * stride..segment.to * stride].copy_from_slice(&self.spare_keys);
+        place
     }
 
-    /// Planes of one component of the rows picked from `pairs`.
-    fn planes(
-        &self,
-        own: bool,
-        pairs: &[(u32, u32)],
-        pick: impl Fn(&(u32, u32)) -> u32,
-    ) -> Vec<u64> {
+    /// Planes of one component of the rows in `pairs`, or of their pivots.
+    fn planes(&self, own: bool, pivots: bool, pairs: &[(u32, u32)]) -> Vec<u64> {
+        let pick = |pair: &(u32, u32)| if pivots { pair.1 } else { pair.0 };
         let words = words(pairs.len());
         let mut planes = vec![0; self.width * words];
         for group in 0..self.groups {
             let part = if own { group } else { self.groups + group };
-            for (word, block_pairs) in pairs.chunks(64).enumerate() {
+            let word_of = |place: u32| self.keys[place as usize * self.groups * 2 + part];
+            write_planes(&mut planes, words, self.width, group * 64, |word| {
+                let pairs = &pairs[word * 64..pairs.len().min(word * 64 + 64)];
+                let (first, last) = (pick(&pairs[0]), pick(&pairs[pairs.len() - 1]));
+                if pivots && first == last {
+                    // Pivots never go back from pair to pair: this is one for all 64.
+                    let value = word_of(first);
+                    return std::array::from_fn(|bit| 0_u64.wrapping_sub(value >> bit & 1));
+                }
                 let mut block = [0; 64];
-                let first = pick(&block_pairs[0]);
-                if block_pairs.iter().all(|pair| pick(pair) == first) {
-                    // One row for the whole block, as pivots of long segments are: no transpose.
-                    let value = self.word(first, part);
-                    for (bit, slot) in block.iter_mut().enumerate() {
-                        *slot = 0_u64.wrapping_sub(value >> bit & 1);
-                    }
-                } else {
-                    for (slot, pair) in block.iter_mut().zip(block_pairs) {
-                        *slot = self.word(pick(pair), part);
-                    }
-                    transpose64(&mut block);
+                for (slot, pair) in block.iter_mut().zip(pairs) {
+                    *slot = word_of(pick(pair));
                 }
-                for (plane, value) in (group * 64..self.width).zip(block) {
-                    planes[plane * words + word] = value;
-                }
-            }
+                transpose64(&mut block);
+                block
+            });
         }
         planes
     }
 }
 
-/// For every (row, pivot) whether row < pivot, opened.
+/// For every (place, pivot's place) whether the row is less than the pivot, opened.
 fn compare(
     s: &mut Session,
     form: Circuit,
-    keys: &RowKeys,
+    arrangement: &Arrangement,
     pairs: &[(u32, u32)],
 ) -> Result<Vec<u64>> {
-    let column = |pick: fn(&(u32, u32)) -> u32| {
-        let (a, b) = (keys.planes(true, pairs, pick), keys.planes(false, pairs, pick));
-        Planes::from_components(pairs.len(), keys.width, a, b)
+    let column = |pivots| {
+        let own = arrangement.planes(true, pivots, pairs);
+        let other = arrangement.planes(false, pivots, pairs);
+        Planes::from_components(pairs.len(), arrangement.width, own, other)
     };
-    let (x, y) = (column(|pair| pair.0), column(|pair| pair.1));
+    let (x, y) = (column(false), column(true));
     let less = less_than_distinct(s, form, &x, y)?;
     open_words(s, &less)
 }

@@ -1,0 +1,38 @@
+# make demo    the main job on real data, three parties on this machine
+# make test    every test that CI runs
+# make verify  the gate: read-only checks, then the tests
+# make fix     what of it can be mended by a program
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help demo test verify fix
+
+# Every recipe takes the build's environment (RocksDB, target folder) from one place.
+ENV := source scripts/build-env.sh
+
+help:
+	@sed -n 's/^# make/make/p' Makefile
+
+demo:
+	@scripts/install-deps.sh
+	@$(ENV); cargo build --locked --release --bins
+	@$(ENV); scripts/demo.sh
+
+# The cluster tests start the real `trined`, so it is built first.
+test:
+	@scripts/install-deps.sh
+	@$(ENV); cargo build --locked --workspace --bins
+	@$(ENV); cargo test --locked --workspace
+
+verify:
+	@scripts/install-deps.sh
+	@cargo fmt --all --check
+	@$(ENV); cargo clippy --locked --workspace --all-targets -- -D warnings
+	@$(ENV); RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps
+	@$(ENV); scripts/check-deny.sh
+	@$(ENV); cargo build --locked --workspace --bins
+	@$(ENV); cargo test --locked --workspace
+
+fix:
+	@$(ENV); cargo clippy --locked --workspace --all-targets --fix --allow-dirty --allow-staged
+	@cargo fmt --all

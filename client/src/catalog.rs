@@ -1,0 +1,277 @@
+//! What tables there are. What rows are cut by must be said by all three nodes alike: a schema from
+//! one node alone could declare a secret column PUBLIC.
+
+use std::sync::PoisonError;
+use std::time::{Duration, Instant};
+
+use futures::future::join_all;
+use trine_proto::schema::{Form, Secrecy, TableSchema};
+use trine_proto::status::{SqlError, sqlstate};
+use trine_proto::wire::catalog_client::CatalogClient;
+use trine_proto::wire::{DescribeTables, TableDescription, TableDescriptions};
+
+use crate::client::Client;
+use crate::value::{OutputColumn, Table, Value};
+
+/// How long the three nodes may take to agree on the newest log position that this client saw.
+const AGREE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Pause between two questions.
+const AGREE_PAUSE: Duration = Duration::from_millis(20);
+
+impl Client {
+    /// Descriptions of a table, or of all that this principal may see (empty name), from any node
+    /// that has applied what this client has seen.
+    ///
+    /// # Errors
+    /// `42P01`, or none of the nodes answers.
+    pub async fn tables(&self, table: &str) -> Result<Vec<TableDescription>, SqlError> {
+        let started = Instant::now();
+        loop {
+            let question = DescribeTables { table: table.to_owned() };
+            let answer = self
+                .any(|channel| {
+                    let question = question.clone();
+                    async move { CatalogClient::new(channel).describe(question).await }
+                })
+                .await;
+            let late = started.elapsed() > AGREE_TIMEOUT;
+            match answer {
+                Ok(answer) if answer.log_index >= self.seen() || late => {
+                    if answer.tables.is_empty() && !table.is_empty() {
+                        return Err(undefined(table));
+                    }
+                    return Ok(answer.tables);
+                }
+                Err(e) if e.sqlstate != sqlstate::UNDEFINED_TABLE || late || self.seen() == 0 => {
+                    return Err(e);
+                }
+                _ => tokio::time::sleep(AGREE_PAUSE).await,
+            }
+        }
+    }
+
+    /// The schema of a table, alike at all three nodes.
+    ///
+    /// # Errors
+    /// `42P01`; a node's failure; `XX001` if the nodes do not come to agree.
+    pub async fn schema(&self, table: &str) -> Result<TableSchema, SqlError> {
+        let known = self.schemas.lock().unwrap_or_else(PoisonError::into_inner).get(table).cloned();
+        match known {
+            Some(schema) => Ok(schema),
+            None => self.fresh_schema(table).await,
+        }
+    }
+
+    /// The same, asked anew.
+    pub(crate) async fn fresh_schema(&self, table: &str) -> Result<TableSchema, SqlError> {
+        let started = Instant::now();
+        loop {
+            let question = DescribeTables { table: table.to_owned() };
+            let answers = join_all(self.nodes.iter().map(|node| {
+                let question = question.clone();
+                node.call(
+                    |channel| async move { CatalogClient::new(channel).describe(question).await },
+                )
+            }))
+            .await;
+            let late = started.elapsed() > AGREE_TIMEOUT;
+            match agreed(answers, table, self.seen()) {
+                Agreement::Schema(schema) => {
+                    let mut schemas = self.schemas.lock().unwrap_or_else(PoisonError::into_inner);
+                    schemas.insert(table.to_owned(), (*schema).clone());
+                    return Ok(*schema);
+                }
+                Agreement::Failed(error) => return Err(error),
+                Agreement::Behind(error) if late => return Err(error),
+                Agreement::Behind(_) => tokio::time::sleep(AGREE_PAUSE).await,
+            }
+        }
+    }
+}
+
+enum Agreement {
+    Schema(Box<TableSchema>),
+    Failed(SqlError),
+    /// A node has not applied all that was seen: worth asking again; else this is the error.
+    Behind(SqlError),
+}
+
+fn undefined(table: &str) -> SqlError {
+    SqlError::new(sqlstate::UNDEFINED_TABLE, format!("table \"{table}\" does not exist"))
+}
+
+fn agreed(answers: Vec<Result<TableDescriptions, SqlError>>, table: &str, seen: u64) -> Agreement {
+    let mut schemas = Vec::with_capacity(3);
+    let mut behind = false;
+    let mut missing = None;
+    let mut positions = Vec::with_capacity(3);
+    for answer in answers {
+        match answer {
+            Ok(answer) => {
+                behind |= answer.log_index < seen;
+                positions.push(answer.log_index);
+                let found =
+                    answer.tables.into_iter().filter_map(|t| t.schema).find(|s| s.name == table);
+                match found.as_ref().map(TableSchema::try_from) {
+                    Some(Ok(schema)) => schemas.push(schema),
+                    Some(Err(e)) => return Agreement::Failed(e),
+                    None => missing = Some(undefined(table)),
+                }
+            }
+            // A node says nothing about its position with this error: ask again if it may be late.
+            Err(e) if e.sqlstate == sqlstate::UNDEFINED_TABLE => {
+                behind |= seen > 0;
+                missing = Some(e);
+            }
+            Err(e) => return Agreement::Failed(e),
+        }
+    }
+    match (schemas.pop(), missing) {
+        (Some(schema), None) if !behind && schemas.iter().all(|s| *s == schema) => {
+            Agreement::Schema(Box::new(schema))
+        }
+        // Absent everywhere: a table that was never there is the common case and worth no wait.
+        (None, Some(error)) => Agreement::Failed(error),
+        (Some(_), None) if !behind => {
+            let error = SqlError::new(
+                sqlstate::DATA_CORRUPTED,
+                format!("the nodes describe table \"{table}\" differently"),
+            )
+            .hint("nothing was sent; tell the operators of the three nodes");
+            // At one and the same position there is nothing to wait for.
+            if positions.iter().all(|p| *p == positions[0]) {
+                Agreement::Failed(error)
+            } else {
+                Agreement::Behind(error)
+            }
+        }
+        (_, Some(error)) => Agreement::Behind(error),
+        (_, None) => Agreement::Behind(SqlError::new(
+            sqlstate::NODE_UNAVAILABLE,
+            "a node has not caught up with the others",
+        )),
+    }
+}
+
+/// A table's columns, as `\d TABLE` shows them: types with their ranges, encodings, who may read.
+#[must_use]
+pub fn describe_table(description: &TableDescription) -> Option<Table> {
+    let schema = TableSchema::try_from(description.schema.as_ref()?).ok()?;
+    let stored = schema.stored_columns();
+    let columns = ["column", "type", "null", "at the nodes", "key"];
+    let rows = schema
+        .columns
+        .iter()
+        .enumerate()
+        .map(|(i, c)| {
+            let range = c.range.map_or_else(String::new, |(low, high)| {
+                format!(" RANGE ({}, {})", bound(&c.ty, low), bound(&c.ty, high))
+            });
+            let encodings: Vec<String> = stored
+                .iter()
+                .filter(|s| s.column == i)
+                .map(|s| match s.form {
+                    Form::Boolean => format!("{} bits", s.bits),
+                    Form::Arithmetic => "64-bit ring".to_owned(),
+                })
+                .collect();
+            let secrecy = match c.secrecy {
+                Secrecy::Public => "PUBLIC, plain".to_owned(),
+                Secrecy::Secret => format!("shares: {}", encodings.join(" + ")),
+            };
+            let key = schema.primary_key.iter().position(|&k| k == i);
+            [
+                c.name.clone(),
+                format!("{}{range}", c.ty.sql_name()),
+                if c.nullable { String::new() } else { "NOT NULL".to_owned() },
+                secrecy,
+                key.map_or_else(String::new, |_| "PRIMARY KEY".to_owned()),
+            ]
+            .map(Value::Text)
+            .to_vec()
+        })
+        .collect();
+    Some(Table { columns: columns.map(OutputColumn::text).to_vec(), rows, explain: None })
+}
+
+/// An end of a declared range as SQL writes it.
+pub(crate) fn bound(ty: &trine_proto::schema::ColumnType, encoded: i64) -> String {
+    use trine_proto::schema::ColumnType;
+    match ty {
+        ColumnType::Decimal { scale, .. } => {
+            Value::Decimal { unscaled: encoded.into(), scale: u32::from(*scale) }.to_string()
+        }
+        ColumnType::Date => match i32::try_from(encoded) {
+            Ok(days) => format!("'{}'", Value::Date(days)),
+            Err(_) => encoded.to_string(),
+        },
+        _ => encoded.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::statement::{Statement, parse_all};
+    use trine_proto::wire;
+
+    fn schema(sql: &str) -> TableSchema {
+        match parse_all(sql).unwrap().remove(0) {
+            Statement::CreateTable { schema, .. } => schema,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn said(sql: &str, log_index: u64) -> Result<TableDescriptions, SqlError> {
+        let schema = Some(wire::TableSchema::from(&schema(sql)));
+        let table = TableDescription { schema, ..Default::default() };
+        Ok(TableDescriptions { tables: vec![table], log_index })
+    }
+
+    #[test]
+    fn one_node_cannot_make_a_secret_column_public() {
+        let honest = || said("create table t (a int)", 5);
+        let lying = |at| said("create table t (a int public)", at);
+        assert!(matches!(agreed(vec![honest(), honest(), honest()], "t", 5), Agreement::Schema(_)));
+        assert!(matches!(
+            agreed(vec![honest(), lying(5), honest()], "t", 5),
+            Agreement::Failed(e) if e.sqlstate == sqlstate::DATA_CORRUPTED
+        ));
+        assert!(matches!(agreed(vec![honest(), lying(6), honest()], "t", 5), Agreement::Behind(_)));
+        let late = said("create table t (a int)", 4);
+        assert!(matches!(agreed(vec![honest(), late, honest()], "t", 5), Agreement::Behind(_)));
+        let none = || Ok(TableDescriptions { tables: vec![], log_index: 5 });
+        assert!(matches!(agreed(vec![honest(), none(), honest()], "t", 5), Agreement::Behind(_)));
+        assert!(matches!(
+            agreed(vec![none(), none(), none()], "t", 5),
+            Agreement::Failed(e) if e.sqlstate == sqlstate::UNDEFINED_TABLE
+        ));
+    }
+
+    #[test]
+    fn a_table_describes_itself() {
+        let sql = "create table t (id int range (0, 9) primary key, d date range ('1970-01-01', \
+                   '1970-01-31'), p decimal(6,2) public)";
+        let description = TableDescription {
+            schema: Some(wire::TableSchema::from(&schema(sql))),
+            ..Default::default()
+        };
+        let table = describe_table(&description).unwrap();
+        let shown: Vec<Vec<String>> =
+            table.rows.iter().map(|r| r.iter().map(ToString::to_string).collect()).collect();
+        assert_eq!(
+            shown,
+            [
+                [
+                    "id",
+                    "INT RANGE (0, 9)",
+                    "NOT NULL",
+                    "shares: 4 bits + 64-bit ring",
+                    "PRIMARY KEY"
+                ],
+                ["d", "DATE RANGE ('1970-01-01', '1970-01-31')", "", "shares: 6 bits", ""],
+                ["p", "DECIMAL(6,2)", "", "PUBLIC, plain", ""],
+            ]
+        );
+    }
+}

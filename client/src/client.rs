@@ -1,0 +1,270 @@
+//! The client itself: three nodes, signed commands, and one entry for any statement.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use futures::future::join_all;
+use prost::Message as _;
+use tonic::transport::Channel;
+use trine_proto::command::CLIENT_DOMAIN;
+use trine_proto::ids::Party;
+use trine_proto::schema::TableSchema;
+use trine_proto::status::{SqlError, sqlstate};
+use trine_proto::wire::client_command::Command;
+use trine_proto::wire::transaction_client::TransactionClient;
+use trine_proto::wire::{self, CommandOutcome, Signed};
+
+use crate::clock::now_ms;
+use crate::config::Config;
+use crate::connect::{Node, is_connection_error};
+use crate::random::random_id;
+use crate::statement::{self, Statement};
+use crate::value::{Answer, OutputColumn, Table, Value};
+
+/// How long a signed command may be on its way.
+const COMMAND_EXPIRES_MS: u64 = 60_000;
+/// How long one node may take for one command before another is asked.
+const PROPOSE_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a question goes around the three nodes while none of them can serve it.
+const AROUND_TIMEOUT: Duration = Duration::from_secs(10);
+/// Pause between two rounds.
+const ROUND_PAUSE: Duration = Duration::from_millis(500);
+
+/// A client of one cluster, with one identity. Connections are made when they are needed.
+pub struct Client {
+    pub(crate) config: Config,
+    pub(crate) nodes: [Node; 3],
+    /// The node that answered last: asked first for what any node can answer.
+    preferred: AtomicUsize,
+    /// Highest log position seen: what is read must not be older.
+    seen: AtomicU64,
+    /// Schemas that all three nodes agreed on, by table.
+    pub(crate) schemas: Mutex<BTreeMap<String, TableSchema>>,
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Client({} of cluster {})", self.config.principal, self.config.cluster_id)
+    }
+}
+
+impl Client {
+    /// Connects. A node that is down is no error yet (what can do without it works); one that shows
+    /// a wrong key is, and so is a cluster of which no node answers.
+    ///
+    /// # Errors
+    /// `28000` or `57P03`, naming the node.
+    pub async fn connect(config: Config) -> Result<Self, SqlError> {
+        let [a, b, c] = config.nodes.clone();
+        let node = |i: usize, at| Node::new(Party::ALL[i], at, &config.identity);
+        let nodes = [node(0, a)?, node(1, b)?, node(2, c)?];
+        let mut first_error = None;
+        let mut up = None;
+        for (i, outcome) in join_all(nodes.iter().map(Node::channel)).await.into_iter().enumerate()
+        {
+            match outcome {
+                Ok(_) => up = up.or(Some(i)),
+                Err(e) if !is_connection_error(&e) => return Err(e),
+                Err(e) => first_error = first_error.or(Some(e)),
+            }
+        }
+        match (up, first_error) {
+            (None, Some(error)) => Err(error),
+            (up, _) => Ok(Self {
+                config,
+                nodes,
+                preferred: AtomicUsize::new(up.unwrap_or(0)),
+                seen: AtomicU64::new(0),
+                schemas: Mutex::new(BTreeMap::new()),
+            }),
+        }
+    }
+
+    /// The configuration it was made from.
+    #[must_use]
+    pub const fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Runs every statement of a text, in order; stops at the first that fails (what was done
+    /// before stays done: every statement is a transaction of its own).
+    ///
+    /// # Errors
+    /// The first statement's that fails; its position counts in the whole text.
+    pub async fn execute(&self, sql: &str) -> Result<Vec<Answer>, SqlError> {
+        let mut answers = Vec::new();
+        for fragment in statement::split(sql)? {
+            answers.push(self.run(statement::parse(&fragment)?).await?);
+        }
+        Ok(answers)
+    }
+
+    /// Runs one statement.
+    ///
+    /// # Errors
+    /// Whatever refuses it, here or at the nodes.
+    pub async fn run(&self, statement: Statement) -> Result<Answer, SqlError> {
+        match statement {
+            Statement::CreateTable { schema, if_not_exists } => {
+                self.create_table(&schema, if_not_exists).await
+            }
+            Statement::DropTable { table, if_exists } => {
+                self.forget_schema(&table);
+                let command = Command::DropTable(wire::DropTable { table, if_exists });
+                self.done("DROP TABLE", command).await
+            }
+            Statement::Grant { grant, table, principal } => {
+                let body = wire::Grant { table, principal };
+                if grant {
+                    self.done("GRANT", Command::Grant(body)).await
+                } else {
+                    self.done("REVOKE", Command::Revoke(body)).await
+                }
+            }
+            Statement::Insert(insert) => self.insert(insert).await,
+            Statement::Query { sql, offset } => {
+                let outcome = self.query(&sql).await;
+                outcome.map(Answer::Rows).map_err(|e| shifted(e, offset))
+            }
+            Statement::ShowTables => self.show_tables().await.map(Answer::Rows),
+            Statement::CreateIndex => Ok(Answer::done(
+                "CREATE INDEX",
+                Some("indexes do not exist: every operator is oblivious, nothing was done".into()),
+            )),
+        }
+    }
+
+    /// Creates a table.
+    ///
+    /// # Errors
+    /// Whatever the nodes refuse it for.
+    pub async fn create_table(
+        &self,
+        schema: &TableSchema,
+        if_not_exists: bool,
+    ) -> Result<Answer, SqlError> {
+        self.forget_schema(&schema.name);
+        let schema = Some(wire::TableSchema::from(schema));
+        let command = Command::CreateTable(wire::CreateTable { schema, if_not_exists });
+        self.done("CREATE TABLE", command).await
+    }
+
+    async fn show_tables(&self) -> Result<Table, SqlError> {
+        let rows = self
+            .tables("")
+            .await?
+            .into_iter()
+            .filter_map(|t| {
+                let name = t.schema?.name;
+                Some(vec![Value::Text(name), Value::Text(t.owner), Value::Int(t.rows.into())])
+            })
+            .collect();
+        let columns = vec![
+            OutputColumn::text("table"),
+            OutputColumn::text("owner"),
+            OutputColumn::integer("rows"),
+        ];
+        Ok(Table { columns, rows, explain: None })
+    }
+
+    async fn done(&self, tag: &str, command: Command) -> Result<Answer, SqlError> {
+        let outcome = self.propose(command).await?;
+        Ok(Answer::done(tag, Some(outcome.note).filter(|n| !n.is_empty())))
+    }
+
+    fn forget_schema(&self, table: &str) {
+        self.schemas.lock().unwrap_or_else(PoisonError::into_inner).remove(table);
+    }
+
+    /// A command with a fresh id, signed.
+    pub(crate) fn sign(&self, command: Command) -> Result<([u8; 16], Signed), SqlError> {
+        let command_id = random_id()?;
+        let signed_at_ms = now_ms();
+        let body = wire::ClientCommand {
+            cluster_id: self.config.cluster_id.0.to_vec(),
+            command_id: command_id.to_vec(),
+            signed_at_ms,
+            expires_at_ms: signed_at_ms.saturating_add(COMMAND_EXPIRES_MS),
+            command: Some(command),
+        };
+        let signed = self.config.identity.sign(CLIENT_DOMAIN, body.encode_to_vec());
+        Ok((command_id, signed.into()))
+    }
+
+    /// Signs a command and proposes it through any node that answers. Asked twice, a node answers
+    /// with the first outcome, so that trying the next node is safe.
+    pub(crate) async fn propose(&self, command: Command) -> Result<CommandOutcome, SqlError> {
+        let (_, signed) = self.sign(command)?;
+        let outcome = self
+            .any(|channel| {
+                let signed = signed.clone();
+                async move {
+                    let call = async { TransactionClient::new(channel).propose(signed).await };
+                    tokio::time::timeout(PROPOSE_TIMEOUT, call).await.unwrap_or_else(|_| {
+                        Err(tonic::Status::deadline_exceeded("no answer within 30 seconds"))
+                    })
+                }
+            })
+            .await?;
+        self.saw(outcome.log_index);
+        match outcome.error {
+            Some(error) => Err(error.into()),
+            None => Ok(outcome),
+        }
+    }
+
+    /// Asks the nodes in turn, the one that answered last first, until one answers or refuses. While
+    /// nodes are up but cannot serve (an election), goes around again for some seconds.
+    pub(crate) async fn any<T, F, R>(&self, call: F) -> Result<T, SqlError>
+    where
+        F: Fn(Channel) -> R,
+        R: Future<Output = Result<tonic::Response<T>, tonic::Status>>,
+    {
+        let started = Instant::now();
+        let mut last = None;
+        loop {
+            let first = self.preferred.load(Ordering::Relaxed);
+            let mut reached = false;
+            for i in 0..3 {
+                let at = (first + i) % 3;
+                let node = &self.nodes[at];
+                reached |= node.channel().await.is_ok();
+                match node.call(&call).await {
+                    Ok(answer) => {
+                        self.preferred.store(at, Ordering::Relaxed);
+                        return Ok(answer);
+                    }
+                    Err(e) if is_connection_error(&e) => last = Some(e),
+                    Err(e) => return Err(e),
+                }
+            }
+            // Two nodes are needed to decide anything; with none reachable there is nobody to wait for.
+            if !reached || started.elapsed() > AROUND_TIMEOUT {
+                break;
+            }
+            tokio::time::sleep(ROUND_PAUSE).await;
+        }
+        Err(last.unwrap_or_else(|| SqlError::new(sqlstate::NODE_UNAVAILABLE, "no node answers")))
+    }
+
+    /// Remembers a log position: what is read later is not older.
+    pub(crate) fn saw(&self, log_index: u64) {
+        self.seen.fetch_max(log_index, Ordering::Relaxed);
+    }
+
+    /// Highest log position seen.
+    pub(crate) fn seen(&self) -> u64 {
+        self.seen.load(Ordering::Relaxed)
+    }
+}
+
+/// An error whose position counts in a statement, moved into the text that the statement is part of.
+fn shifted(mut error: SqlError, offset: u32) -> SqlError {
+    if error.position > 0 {
+        error.position = error.position.saturating_add(offset);
+    }
+    error
+}

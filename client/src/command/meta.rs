@@ -1,0 +1,90 @@
+//! The shell's commands that start with a backslash.
+
+use trine_client::output::Format;
+use trine_client::statement::Statement;
+use trine_client::{Answer, SqlError, describe_table};
+use trine_proto::status::sqlstate;
+
+use super::Failure;
+use super::session::Session;
+use super::sql::run_script;
+
+const HELP: &str = "\
+\\d            list tables            \\dt           the same
+\\d TABLE      columns, encodings, ranges, who may read
+\\i FILE       run a file             \\x [on|off]   one value a line
+\\timing       show how long a statement takes
+\\q            leave                  \\?            this help
+A statement ends with a semicolon. Ctrl-C cancels a running query.";
+
+/// Runs one command. False if it is `\q`.
+pub(super) async fn run(session: &mut Session, line: &str) -> Result<bool, Failure> {
+    let line = line.trim().trim_end_matches(';');
+    let (command, argument) = match line.split_once(char::is_whitespace) {
+        Some((command, argument)) => (command, argument.trim()),
+        None => (line, ""),
+    };
+    match (command, argument) {
+        ("\\q", _) => return Ok(false),
+        ("\\?" | "\\h", _) => session.say(HELP)?,
+        ("\\d" | "\\dt", "") => {
+            let answer = session.client.run(Statement::ShowTables).await?;
+            session.write(&answer)?;
+        }
+        ("\\d" | "\\dt", table) => describe(session, table).await?,
+        ("\\timing", argument) => {
+            session.timing = switched(argument, session.timing)?;
+            session.say(if session.timing { "Timing is on." } else { "Timing is off." })?;
+        }
+        ("\\x", argument) => {
+            let on = switched(argument, session.format == Format::Expanded)?;
+            session.format = if on { Format::Expanded } else { Format::Table };
+            session.say(if on { "Expanded display is on." } else { "Expanded display is off." })?;
+        }
+        ("\\i", "") => return Err(misused("\\i takes the name of a file")),
+        ("\\i", file) => {
+            let text = std::fs::read_to_string(file)
+                .map_err(|e| misused(&format!("cannot read {file}: {e}")))?;
+            return Box::pin(run_script(session, &text)).await;
+        }
+        (other, _) => return Err(misused(&format!("there is no command {other}; \\? lists them"))),
+    }
+    Ok(true)
+}
+
+fn misused(message: &str) -> Failure {
+    SqlError::new(sqlstate::INVALID_PARAMETER, message).into()
+}
+
+fn switched(argument: &str, now: bool) -> Result<bool, Failure> {
+    match argument {
+        "" => Ok(!now),
+        "on" => Ok(true),
+        "off" => Ok(false),
+        _ => Err(misused("on or off")),
+    }
+}
+
+async fn describe(session: &mut Session, name: &str) -> Result<(), Failure> {
+    let plain = match name.strip_prefix('"').and_then(|n| n.strip_suffix('"')) {
+        Some(quoted) => quoted.to_owned(),
+        None => name.to_lowercase(),
+    };
+    for description in session.client.tables(&plain).await? {
+        let Some(table) = describe_table(&description) else { continue };
+        session.say(&format!("Table \"{plain}\""))?;
+        session.write(&Answer::Rows(table))?;
+        session.say(&format!(
+            "Owner: {}. Rows: {} in {} batches. May read: {}.",
+            description.owner,
+            description.rows,
+            description.segments,
+            if description.readers.is_empty() {
+                "the owner only".to_owned()
+            } else {
+                description.readers.join(", ")
+            }
+        ))?;
+    }
+    Ok(())
+}

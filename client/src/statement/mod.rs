@@ -1,0 +1,241 @@
+//! SQL text into statements. What holds data of its user (INSERT) is taken apart here and never
+//! travels as text; what the nodes must read (SELECT, EXPLAIN) is passed on unchanged; everything
+//! else is refused here, with its position and what to write instead.
+//!
+//! Positions are 1-based characters of the whole text given, as `wire::Error` counts them.
+
+mod create;
+mod insert;
+mod lexer;
+mod parser;
+
+pub use insert::Insert;
+pub use lexer::{Fragment, is_complete, split};
+
+use lexer::is_word;
+use parser::Parser;
+use sqlparser::tokenizer::Token as Sql;
+use trine_proto::schema::TableSchema;
+use trine_proto::status::SqlError;
+
+/// One statement that Trine can do.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Statement {
+    /// CREATE TABLE.
+    CreateTable {
+        /// Name, columns, primary key.
+        schema: TableSchema,
+        /// IF NOT EXISTS was written.
+        if_not_exists: bool,
+    },
+    /// DROP TABLE.
+    DropTable {
+        /// Its name.
+        table: String,
+        /// IF EXISTS was written.
+        if_exists: bool,
+    },
+    /// GRANT (true) or REVOKE (false) SELECT ON table TO / FROM principal.
+    Grant {
+        /// Grant, else revoke.
+        grant: bool,
+        /// The table.
+        table: String,
+        /// Name of a principal, or "public".
+        principal: String,
+    },
+    /// INSERT INTO … VALUES: rows of literals, which leave as shares only.
+    Insert(Insert),
+    /// SELECT, WITH, VALUES or EXPLAIN: goes to the nodes as it is written.
+    Query {
+        /// The text, without the semicolon.
+        sql: String,
+        /// Characters before it in the whole text.
+        offset: u32,
+    },
+    /// SHOW TABLES.
+    ShowTables,
+    /// CREATE INDEX: accepted, nothing is done.
+    CreateIndex,
+}
+
+/// Recognises one statement of a text that was [`split`].
+///
+/// # Errors
+/// `42601` for a syntax error, `0A000` for what Trine does not do (yet); both with the position.
+pub fn parse(fragment: &Fragment<'_>) -> Result<Statement, SqlError> {
+    let mut p = Parser::new(fragment);
+    let start = p.position();
+    let statement = match p.keyword_text().as_str() {
+        "SELECT" | "WITH" | "VALUES" | "EXPLAIN" => query(fragment)?,
+        "(" => query(fragment)?,
+        "CREATE" => create(&mut p)?,
+        "DROP" => drop_table(&mut p)?,
+        "GRANT" => grant(&mut p, true)?,
+        "REVOKE" => grant(&mut p, false)?,
+        "INSERT" => Statement::Insert(insert::parse(&mut p)?),
+        "SHOW" => show(&mut p)?,
+        other => return Err(refuse(other, start)),
+    };
+    Ok(statement)
+}
+
+/// [`split`] and [`parse`] of a whole text.
+///
+/// # Errors
+/// Those of both; the first one found.
+pub fn parse_all(text: &str) -> Result<Vec<Statement>, SqlError> {
+    split(text)?.iter().map(parse).collect()
+}
+
+fn refuse(word: &str, position: u32) -> SqlError {
+    let hint = match word {
+        "UPDATE" => "values cannot be changed in place yet: load the new rows into a new table",
+        "DELETE" | "TRUNCATE" => {
+            "rows cannot be deleted yet: DROP TABLE removes the table as a whole"
+        }
+        "COPY" => "use `trine load FILE.csv --table T`",
+        "ALTER" => "create a table with the columns wanted and load into that",
+        "BEGIN" | "START" | "COMMIT" | "ROLLBACK" | "END" | "ABORT" | "SAVEPOINT" => {
+            "every statement is a transaction of its own; one INSERT may have many rows"
+        }
+        "PREPARE" | "EXECUTE" | "DEALLOCATE" => "write the statement with its literals",
+        "SET" | "RESET" => "there are no settings",
+        "MERGE" => "INSERT the rows into a new table",
+        "DESCRIBE" | "DESC" => "use SHOW TABLES, or \\d TABLE in the shell",
+        _ => {
+            return SqlError::new(
+                trine_proto::status::sqlstate::SYNTAX_ERROR,
+                if word.is_empty() {
+                    "syntax error: a statement begins with a keyword".to_owned()
+                } else {
+                    format!("syntax error at or near \"{}\"", word.to_lowercase())
+                },
+            )
+            .hint(
+                "Trine does SELECT, EXPLAIN, INSERT … VALUES, CREATE TABLE, DROP TABLE, GRANT, \
+                 REVOKE and SHOW TABLES",
+            )
+            .at(position);
+        }
+    };
+    SqlError::unsupported(format!("{word} is not supported yet"), hint).at(position)
+}
+
+/// The text goes on unchanged, unless something in it would write: its literals are data.
+fn query(fragment: &Fragment<'_>) -> Result<Statement, SqlError> {
+    let tokens = fragment.tokens();
+    let starts = |i: usize| {
+        i == 0
+            || matches!(tokens[i - 1].sql, Sql::LParen | Sql::RParen)
+            || ["EXPLAIN", "ANALYZE", "VERBOSE"].iter().any(|w| is_word(&tokens[i - 1].sql, w))
+    };
+    for (i, token) in tokens.iter().enumerate() {
+        let writes = ["INSERT", "UPDATE", "DELETE", "MERGE", "CREATE", "COPY", "EXECUTE"]
+            .iter()
+            .find(|w| is_word(&token.sql, w));
+        let names_something =
+            tokens.get(i + 1).is_some_and(|next| matches!(next.sql, Sql::Word(_)));
+        if let Some(word) = writes
+            && starts(i)
+            && names_something
+        {
+            return Err(SqlError::unsupported(
+                format!("{word} is not supported inside another statement"),
+                "only SELECT can be explained or stand in WITH",
+            )
+            .at(token.position()));
+        }
+    }
+    Ok(Statement::Query { sql: fragment.text().to_owned(), offset: fragment.offset() })
+}
+
+fn create(p: &mut Parser<'_>) -> Result<Statement, SqlError> {
+    p.expect_word("CREATE")?;
+    if p.word("TABLE") {
+        return create::table(p);
+    }
+    if p.word("INDEX") {
+        return Ok(Statement::CreateIndex);
+    }
+    let (position, word) = (p.position(), p.keyword_text());
+    let hint = match word.as_str() {
+        "UNIQUE" => "declare a PRIMARY KEY in CREATE TABLE",
+        "VIEW" | "MATERIALIZED" => "write the view's SELECT in WITH name AS (…)",
+        "TEMP" | "TEMPORARY" | "LOCAL" | "GLOBAL" | "UNLOGGED" | "EXTERNAL" => {
+            "write CREATE TABLE and DROP TABLE"
+        }
+        "OR" => "write DROP TABLE IF EXISTS, then CREATE TABLE",
+        "TYPE" => "write ENUM('a','b') as the type of the column",
+        "USER" | "ROLE" => "an administrator enrols principals with `trine admin enrol`",
+        _ => "Trine has CREATE TABLE and CREATE INDEX",
+    };
+    Err(SqlError::unsupported(format!("CREATE {word} is not supported").trim_end(), hint)
+        .at(position))
+}
+
+fn drop_table(p: &mut Parser<'_>) -> Result<Statement, SqlError> {
+    p.expect_word("DROP")?;
+    if !p.word("TABLE") {
+        let (position, word) = (p.position(), p.keyword_text());
+        return Err(SqlError::unsupported(
+            format!("DROP {word} is not supported"),
+            "Trine has DROP TABLE",
+        )
+        .at(position));
+    }
+    let if_exists = p.word("IF");
+    if if_exists {
+        p.expect_word("EXISTS")?;
+    }
+    let table = p.name()?;
+    let _ = p.word("RESTRICT");
+    p.refuse_list("DROP TABLE")?;
+    p.end()?;
+    Ok(Statement::DropTable { table, if_exists })
+}
+
+fn grant(p: &mut Parser<'_>, grant: bool) -> Result<Statement, SqlError> {
+    p.expect_word(if grant { "GRANT" } else { "REVOKE" })?;
+    if !p.word("SELECT") {
+        let (position, word) = (p.position(), p.keyword_text());
+        return Err(SqlError::unsupported(
+            format!("privilege {word} is not supported"),
+            "the privilege that exists is SELECT: GRANT SELECT ON table TO principal",
+        )
+        .at(position));
+    }
+    if p.symbol(&Sql::LParen) {
+        return Err(SqlError::unsupported(
+            "privileges on single columns are not supported yet",
+            "GRANT SELECT ON table TO principal",
+        )
+        .at(p.position()));
+    }
+    p.expect_word("ON")?;
+    let _ = p.word("TABLE");
+    let table = p.name()?;
+    p.refuse_list("GRANT and REVOKE")?;
+    p.expect_word(if grant { "TO" } else { "FROM" })?;
+    let principal = if p.word("PUBLIC") { "public".to_owned() } else { p.principal_name()? };
+    p.refuse_list("GRANT and REVOKE")?;
+    p.end()?;
+    Ok(Statement::Grant { grant, table, principal })
+}
+
+fn show(p: &mut Parser<'_>) -> Result<Statement, SqlError> {
+    p.expect_word("SHOW")?;
+    let position = p.position();
+    if !p.word("TABLES") {
+        return Err(SqlError::unsupported(
+            format!("SHOW {} is not supported", p.keyword_text()),
+            "write SHOW TABLES",
+        )
+        .at(position));
+    }
+    p.end()?;
+    Ok(Statement::ShowTables)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,267 @@
+use super::*;
+use crate::encode::Cell;
+use crate::output::render_error;
+use trine_proto::schema::{ColumnType, Secrecy};
+
+fn one(text: &str) -> Statement {
+    let mut all = parse_all(text).unwrap_or_else(|e| panic!("{text}: {e}"));
+    assert_eq!(all.len(), 1, "{text}");
+    all.remove(0)
+}
+
+fn schema(text: &str) -> TableSchema {
+    match one(text) {
+        Statement::CreateTable { schema, .. } => schema,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// SQLSTATE and the text from the position of the error on.
+fn error(text: &str) -> (String, String) {
+    let e = parse_all(text).expect_err(text);
+    let at = (e.position as usize).checked_sub(1).expect("a position");
+    (e.sqlstate, text.chars().skip(at).take(12).collect())
+}
+
+fn is_error(text: &str, sqlstate: &str, at: &str) {
+    assert_eq!(error(text), (sqlstate.to_owned(), at.chars().take(12).collect()), "{text}");
+}
+
+#[test]
+fn create_table_takes_every_type() {
+    let s = schema(
+        "CREATE TABLE public.Sales (id INTEGER PRIMARY KEY, n int2, big INT8 NOT NULL, ok bool, \
+         price NUMERIC(10, 2), qty DECIMAL(5), day DATE, note VARCHAR(20) NULL, t text, \
+         c CHAR(3), v CHARACTER VARYING(7), kind ENUM('a', 'it''s') PUBLIC, \"Odd Name\" INT)",
+    );
+    let types: Vec<String> = s.columns.iter().map(|c| c.ty.sql_name()).collect();
+    assert_eq!(
+        types,
+        [
+            "INT",
+            "SMALLINT",
+            "BIGINT",
+            "BOOLEAN",
+            "DECIMAL(10,2)",
+            "DECIMAL(5,0)",
+            "DATE",
+            "VARCHAR(20)",
+            "VARCHAR(64)",
+            "VARCHAR(3)",
+            "VARCHAR(7)",
+            "ENUM('a','it''s')",
+            "INT",
+        ]
+    );
+    assert_eq!(s.name, "sales");
+    assert_eq!(s.columns[12].name, "Odd Name");
+    assert_eq!(s.primary_key, [0]);
+    let nullable: Vec<usize> =
+        s.columns.iter().enumerate().filter(|(_, c)| !c.nullable).map(|(i, _)| i).collect();
+    assert_eq!(nullable, [0, 2]);
+    assert_eq!(s.columns[11].secrecy, Secrecy::Public);
+    assert!(s.columns.iter().filter(|c| c.secrecy == Secrecy::Public).count() == 1);
+}
+
+#[test]
+fn create_table_takes_ranges_and_keys() {
+    let s = schema(
+        "create table if not exists t (a int range (-5, 9999) not null, d date range ('2000-01-01', \
+         date '2009-12-31'), p decimal(6,2) range (0, 99.5), constraint k primary key (d, a))",
+    );
+    assert_eq!(s.columns[0].range, Some((-5, 9999)));
+    assert_eq!(s.columns[1].range, Some((10957, 14609)));
+    assert_eq!(s.columns[2].range, Some((0, 9950)));
+    assert_eq!(s.primary_key, [1, 0]);
+    assert!(!s.columns[1].nullable);
+    assert!(matches!(
+        one("create table if not exists t (a int)"),
+        Statement::CreateTable { if_not_exists: true, .. }
+    ));
+    // Words of ours that are no keywords of SQL stay usable as names.
+    let s = schema("create table t (range int range (0, 1), public int, check_ int)");
+    assert_eq!(s.columns[0].name, "range");
+    assert!(matches!(s.columns[1].ty, ColumnType::Int));
+}
+
+#[test]
+fn create_table_points_at_what_is_wrong() {
+    is_error("create table t (a int, b double precision)", "0A000", "double precision)");
+    is_error("create table t (a timestamp)", "0A000", "timestamp)");
+    is_error("create table t (a int, a int)", "42701", "a int)");
+    is_error("create table t (a decimal(19, 2))", "42P16", "19, 2))");
+    is_error("create table t (a decimal(5, 6))", "42P16", "5, 6))");
+    is_error("create table t (a numeric)", "0A000", "numeric)");
+    is_error("create table t (a varchar(0))", "42P16", "0))");
+    is_error("create table t (a enum('x', 'x'))", "42P16", "'x'))");
+    is_error("create table t (a int range (5, 1))", "42P16", "range (5, 1))");
+    is_error("create table t (a smallint range (0, 40000))", "22003", "40000))");
+    is_error("create table t (a text range (0, 1))", "42P16", "range (0, 1))");
+    is_error("create table t (a int unique)", "0A000", "unique)");
+    is_error("create table t (a int default 5)", "0A000", "default 5)");
+    is_error("create table t (a int, check (a > 0))", "0A000", "check (a > 0))");
+    is_error("create table t (a int, primary key (b))", "42703", "b))");
+    is_error("create table t (a int primary key, b int primary key)", "42P16", "primary key)");
+    is_error("create table t (a int,)", "42601", ")");
+    is_error("create table t (a)", "42601", ")");
+    is_error("create table t (order int)", "42601", "order int)");
+    is_error("create table t ()", "42601", ")");
+    is_error("create table t (a int", "42601", "");
+    is_error("create table t (a int) x", "42601", "x");
+    is_error("create table s.t (a int)", "0A000", "s.t (a int)");
+    is_error("create table t as select 1", "0A000", "t as select 1");
+    is_error("create view v as select 1", "0A000", "view v as select 1");
+    is_error("create table t (a int[])", "0A000", "int[])");
+}
+
+#[test]
+fn insert_takes_literals_apart() {
+    let Statement::Insert(insert) =
+        one("INSERT INTO T (a, \"B\") VALUES (1, 'it''s'), (-2.50, NULL), (+3, TRUE), \
+         (DATE '1970-01-03', e'a\\nb'), (.5, DEFAULT)")
+    else {
+        panic!("an INSERT");
+    };
+    assert_eq!(insert.table, "t");
+    assert_eq!(insert.columns, Some(vec![("a".to_owned(), 16), ("B".to_owned(), 19)]));
+    let cells: Vec<Vec<Cell>> =
+        insert.rows.iter().map(|r| r.iter().map(|c| c.0.clone()).collect()).collect();
+    let number = |n: &str| Cell::Number(n.into());
+    let text = |t: &str| Cell::Text(t.into());
+    assert!(
+        cells
+            == vec![
+                vec![number("1"), text("it's")],
+                vec![number("-2.50"), Cell::Null],
+                vec![number("3"), Cell::Bool(true)],
+                vec![Cell::Date(2), text("a\nb")],
+                vec![number(".5"), Cell::Null],
+            ]
+    );
+    assert_eq!(insert.rows[0][1].1, 35);
+}
+
+#[test]
+fn what_an_insert_cannot_hold_is_refused_here() {
+    is_error("insert into t values (1 + 1)", "0A000", "+ 1)");
+    is_error("insert into t values (now())", "0A000", "now())");
+    is_error("insert into t values ((select 1))", "0A000", "(select 1))");
+    is_error("insert into t values ('1'::int)", "0A000", "::int)");
+    is_error("insert into t select * from u", "0A000", "select * from u");
+    is_error("insert into t (a) select 1", "0A000", "select 1");
+    is_error("insert into t default values", "0A000", "default values");
+    is_error("insert into t values (1) returning a", "0A000", "returning a");
+    is_error("insert into t values (1) on conflict do nothing", "0A000", "on conflict do nothing");
+    is_error("insert into t values (1), (1, 2)", "42601", "(1, 2)");
+    is_error("insert into t values (1,)", "42601", ")");
+    is_error("insert into t values ()", "42601", ")");
+    is_error("insert into t values (1", "42601", "");
+    is_error("insert into t (a, a) values (1, 2)", "42701", "a) values (1, 2)");
+    is_error("insert into t values (date 'x')", "22007", "date 'x')");
+    is_error("insert t values (1)", "42601", "t values (1)");
+}
+
+#[test]
+fn no_error_quotes_a_literal() {
+    for text in [
+        "insert into t values (1 'SENTINEL')",
+        "insert into t 'SENTINEL'",
+        "insert into 'SENTINEL' values (1)",
+        "insert into t values (date 'SENTINEL')",
+        "insert into t values (1) 'SENTINEL'",
+        "insert into t values ($$SENTINEL$$ || 'SENTINEL')",
+        "'SENTINEL'",
+        "insert into t values ('SENTINEL",
+        "update t set a = 'SENTINEL'",
+    ] {
+        let e = parse_all(text).unwrap_err();
+        assert!(!format!("{e:?}").contains("SENTINEL"), "{e:?}");
+    }
+}
+
+#[test]
+fn queries_go_on_unchanged() {
+    let text = " select 1 ;\n  EXPLAIN ANALYZE\nselect 'ü;', a -- x\n from t ; with x as (select 1) select * from x;\
+                (select 1); values (1)";
+    let statements = parse_all(text).unwrap();
+    let queries: Vec<(&str, u32)> = statements
+        .iter()
+        .map(|s| match s {
+            Statement::Query { sql, offset } => (sql.as_str(), *offset),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(queries[0], ("select 1", 1));
+    assert_eq!(queries[1], ("EXPLAIN ANALYZE\nselect 'ü;', a -- x\n from t", 14));
+    assert_eq!(queries[2].0, "with x as (select 1) select * from x");
+    assert_eq!(queries[3].0, "(select 1)");
+    assert_eq!(queries[4].0, "values (1)");
+    // Words that write are no statements where they are names.
+    one("select update, insert from t where delete = 1");
+    one("select (update) from t");
+}
+
+#[test]
+fn what_writes_inside_a_query_never_leaves() {
+    is_error("explain insert into t values (1)", "0A000", "insert into t values (1)");
+    is_error("explain analyze insert into t values (1)", "0A000", "insert into t values (1)");
+    is_error("explain update t set a = 1", "0A000", "update t set a = 1");
+    is_error(
+        "with x as (insert into t values (1) returning a) select * from x",
+        "0A000",
+        "insert into t values (1)",
+    );
+    is_error("with x as (select 1) insert into t values (2)", "0A000", "insert into t values (2)");
+    is_error("with x as (delete from t) select 1", "0A000", "delete from t) select 1");
+}
+
+#[test]
+fn the_other_statements() {
+    assert_eq!(
+        one("drop table if exists T;"),
+        Statement::DropTable { table: "t".into(), if_exists: true }
+    );
+    assert_eq!(
+        one("GRANT SELECT ON TABLE t TO Ann"),
+        Statement::Grant { grant: true, table: "t".into(), principal: "ann".into() }
+    );
+    assert_eq!(
+        one("revoke select on t from public"),
+        Statement::Grant { grant: false, table: "t".into(), principal: "public".into() }
+    );
+    assert_eq!(
+        one("grant select on t to \"Clinic A\""),
+        Statement::Grant { grant: true, table: "t".into(), principal: "Clinic A".into() }
+    );
+    assert_eq!(one("show tables"), Statement::ShowTables);
+    assert_eq!(one("create index i on t (a)"), Statement::CreateIndex);
+    assert!(parse_all(" -- nothing\n ; ").unwrap().is_empty());
+}
+
+#[test]
+fn what_is_not_done_says_what_to_write() {
+    is_error("select 1; update t set a = 1", "0A000", "update t set a = 1");
+    is_error("delete from t", "0A000", "delete from t");
+    is_error("truncate t", "0A000", "truncate t");
+    is_error("begin", "0A000", "begin");
+    is_error("alter table t add b int", "0A000", "alter table t add b int");
+    is_error("drop view v", "0A000", "view v");
+    is_error("grant insert on t to a", "0A000", "insert on t to a");
+    is_error("grant select on t, u to a", "0A000", ", u to a");
+    is_error("grant select on t to a, b", "0A000", ", b");
+    is_error("create unique index i on t (a)", "0A000", "unique index i on t (a)");
+    is_error("selct 1", "42601", "selct 1");
+    is_error("1", "42601", "1");
+    let text = "SELECT 1;\nUPDATE t SET a = 5";
+    assert_eq!(
+        render_error(&parse_all(text).unwrap_err(), text),
+        "ERROR:  0A000: UPDATE is not supported yet\nLINE 2: UPDATE t SET a = 5\n        ^\nHINT:  \
+         values cannot be changed in place yet: load the new rows into a new table"
+    );
+    let text = "selct 1";
+    assert_eq!(
+        render_error(&parse_all(text).unwrap_err(), text),
+        "ERROR:  42601: syntax error at or near \"selct\"\nLINE 1: selct 1\n        ^\nHINT:  Trine \
+         does SELECT, EXPLAIN, INSERT … VALUES, CREATE TABLE, DROP TABLE, GRANT, REVOKE and SHOW TABLES"
+    );
+}

@@ -1,0 +1,282 @@
+//! How three receipts become one visible batch, and how a transaction is given up. Whichever of
+//! Commit and Abort comes first in the log wins.
+
+use prost::Message as _;
+use trine_proto::catalog::{Catalog, SegmentEntry, TransactionState};
+use trine_proto::command::{Outcome, RECEIPT_DOMAIN, SignedBytes};
+use trine_proto::ids::{ClusterId, LogIndex, Party, SegmentId, TransactionId};
+use trine_proto::status::{SqlError, sqlstate};
+use trine_proto::wire;
+
+use super::{Request, ddl, forged, malformed, retention, transaction_id, validation};
+
+/// SQLSTATE of a change that comes too late: object not in prerequisite state.
+const TOO_LATE: &str = "55000";
+
+/// What all three parties say of a batch.
+struct Batch {
+    table: String,
+    schema_digest: [u8; 32],
+    rows: u64,
+    component_digests: [[u8; 32]; 3],
+}
+
+/// One party's verified receipt.
+struct Prepared {
+    receipt: wire::Receipt,
+    /// Keyed digest of component i of party i.
+    first: [u8; 32],
+    /// Keyed digest of component i+1.
+    second: [u8; 32],
+}
+
+/// Makes a staged batch visible, or queues it for the check of its primary key.
+pub(super) fn commit(
+    catalog: &mut Catalog,
+    request: &Request,
+    command: &wire::Commit,
+) -> Result<Outcome, SqlError> {
+    let transaction = transaction_id(&command.transaction_id)?;
+    if let Some(first) = already_known(catalog, transaction) {
+        return first;
+    }
+    let batch = agreed_batch(catalog, request, transaction, &command.receipts)?;
+    let table = ddl::existing(catalog, &batch.table, request.index)?;
+    if table.owner != request.principal.name && !request.principal.administrator {
+        return Err(SqlError::new(
+            sqlstate::INSUFFICIENT_PRIVILEGE,
+            format!(
+                "only its owner, \"{}\", may insert into table \"{}\"",
+                table.owner, batch.table
+            ),
+        ));
+    }
+    if table.schema.digest() != batch.schema_digest {
+        return Err(SqlError::new(
+            TOO_LATE,
+            format!("the batch was cut for another schema of table \"{}\"", batch.table),
+        )
+        .hint("cut and upload the batch again"));
+    }
+    let (id, keyed) = (table.id, !table.schema.primary_key.is_empty());
+    let segment = SegmentEntry {
+        id: transaction.into(),
+        rows: batch.rows,
+        valid_from: request.index,
+        valid_to: None,
+        component_digests: batch.component_digests,
+    };
+    if keyed {
+        return validation::enqueue(catalog, request.index, transaction, id, segment);
+    }
+    if let Some(table) = catalog.tables.get_mut(&id) {
+        table.segments.push(segment);
+    }
+    end(catalog, transaction, TransactionState::Committed(request.index));
+    Ok(Outcome::Committed(request.index))
+}
+
+/// A client gives a transaction up.
+pub(super) fn abort_by_client(
+    catalog: &mut Catalog,
+    request: &Request,
+    command: &wire::Abort,
+) -> Result<Outcome, SqlError> {
+    let transaction = transaction_id(&command.transaction_id)?;
+    // Before its Commit a transaction is known by nothing but its random id, which its client
+    // alone drew; afterwards its table tells whose it is.
+    if let Some(TransactionState::Validating(v)) = catalog.transactions.get(&transaction) {
+        let owner = catalog.tables.get(&v.table).map(|t| t.owner.as_str());
+        if owner != Some(request.principal.name.as_str()) && !request.principal.administrator {
+            return Err(SqlError::new(
+                sqlstate::INSUFFICIENT_PRIVILEGE,
+                "only the owner of its table may abort a transaction",
+            ));
+        }
+    }
+    let error =
+        SqlError::new(sqlstate::QUERY_CANCELED, "the transaction was given up by its client");
+    abort(catalog, request.index, transaction, error)
+}
+
+/// Gives a transaction up unless it is committed. One that is not known yet is recorded too, so
+/// that a late Commit is refused.
+pub(super) fn abort(
+    catalog: &mut Catalog,
+    index: LogIndex,
+    transaction: TransactionId,
+    error: SqlError,
+) -> Result<Outcome, SqlError> {
+    let nothing = || Outcome::Nothing(index, "the transaction is already aborted".into());
+    match catalog.transactions.get(&transaction) {
+        Some(TransactionState::Committed(at)) => return Err(too_late(*at)),
+        Some(TransactionState::Aborted(..)) => return Ok(nothing()),
+        Some(TransactionState::Validating(_)) => {
+            validation::abort(catalog, index, transaction, error);
+            return Ok(Outcome::Applied(index));
+        }
+        None => {}
+    }
+    if let Some(at) = listed_since(catalog, transaction.into()) {
+        return Err(too_late(at));
+    }
+    if catalog.aborted_segments.contains(&transaction.into()) {
+        return Ok(nothing());
+    }
+    end(catalog, transaction, TransactionState::Aborted(index, error));
+    Ok(Outcome::Applied(index))
+}
+
+/// Records how a transaction ended.
+pub(super) fn end(catalog: &mut Catalog, transaction: TransactionId, state: TransactionState) {
+    if matches!(state, TransactionState::Aborted(..)) {
+        catalog.aborted_segments.insert(transaction.into());
+    }
+    catalog.transactions.insert(transaction, state);
+    retention::transactions(catalog);
+}
+
+/// The answer for a transaction that the log knows already. The segment lists and the set of
+/// aborted segments outlive the records of transactions: a Commit replayed years later neither
+/// shows a batch twice nor revives one.
+fn already_known(
+    catalog: &Catalog,
+    transaction: TransactionId,
+) -> Option<Result<Outcome, SqlError>> {
+    match catalog.transactions.get(&transaction) {
+        Some(TransactionState::Committed(at)) => return Some(Ok(Outcome::Committed(*at))),
+        Some(TransactionState::Aborted(_, error)) => return Some(Err(error.clone())),
+        Some(TransactionState::Validating(v)) => return Some(Ok(Outcome::Validating(v.queued))),
+        None => {}
+    }
+    if let Some(at) = listed_since(catalog, transaction.into()) {
+        return Some(Ok(Outcome::Committed(at)));
+    }
+    catalog.aborted_segments.contains(&transaction.into()).then(|| {
+        Err(SqlError::new(TOO_LATE, "the transaction was aborted").hint("upload the batch again"))
+    })
+}
+
+fn listed_since(catalog: &Catalog, segment: SegmentId) -> Option<LogIndex> {
+    let segments = catalog.tables.values().flat_map(|t| &t.segments);
+    segments.into_iter().find(|s| s.id == segment).map(|s| s.valid_from)
+}
+
+fn too_late(at: LogIndex) -> SqlError {
+    SqlError::new(TOO_LATE, format!("the transaction was committed at log position {at}"))
+}
+
+/// Verifies the three receipts and that they tell of one and the same batch of this client.
+fn agreed_batch(
+    catalog: &Catalog,
+    request: &Request,
+    transaction: TransactionId,
+    receipts: &[wire::SignedReceipt],
+) -> Result<Batch, SqlError> {
+    let cluster = catalog.cluster.as_ref().ok_or_else(super::not_formed)?;
+    let mut by_party: [Option<Prepared>; 3] = [None, None, None];
+    for signed in receipts {
+        let (party, prepared) = verify(signed, &cluster.node_keys)?;
+        check_receipt(&prepared.receipt, request, transaction, cluster.cluster_id, party)?;
+        if by_party[party.index()].replace(prepared).is_some() {
+            return Err(malformed(format!("there are two receipts of party {party}")));
+        }
+    }
+    let [Some(zero), Some(one), Some(two)] = by_party else {
+        return Err(malformed("a Commit carries three receipts, one of every party"));
+    };
+    for (party, other) in [&one, &two].into_iter().enumerate() {
+        same_batch(&zero.receipt, &other.receipt, party + 1)?;
+    }
+    let component_digests = agreed_components(&[&zero, &one, &two])?;
+    let schema_digest = digest(&zero.receipt.schema_digest)?;
+    Ok(Batch {
+        table: zero.receipt.table,
+        schema_digest,
+        rows: zero.receipt.rows,
+        component_digests,
+    })
+}
+
+fn verify(
+    signed: &wire::SignedReceipt,
+    node_keys: &[[u8; 32]; 3],
+) -> Result<(Party, Prepared), SqlError> {
+    let receipt = wire::Receipt::decode(signed.body.as_slice())
+        .map_err(|_| malformed("a receipt does not decode"))?;
+    let party = usize::try_from(receipt.party)
+        .ok()
+        .and_then(Party::new)
+        .ok_or_else(|| malformed("there are parties 0, 1 and 2"))?;
+    let bytes = SignedBytes {
+        body: signed.body.clone(),
+        public_key: node_keys[party.index()],
+        signature: signed.signature.clone(),
+    };
+    bytes
+        .verify(RECEIPT_DOMAIN)
+        .map_err(|_| forged(format!("the receipt of party {party} is not signed by its node")))?;
+    let (first, second) = (digest(&receipt.first_digest)?, digest(&receipt.second_digest)?);
+    Ok((party, Prepared { receipt, first, second }))
+}
+
+fn check_receipt(
+    receipt: &wire::Receipt,
+    request: &Request,
+    transaction: TransactionId,
+    cluster: ClusterId,
+    party: Party,
+) -> Result<(), SqlError> {
+    if receipt.cluster_id != cluster.0 {
+        return Err(forged(format!("the receipt of party {party} is for another cluster")));
+    }
+    if receipt.transaction_id != transaction.0 {
+        return Err(malformed(format!("the receipt of party {party} is for another transaction")));
+    }
+    if receipt.principal_key != request.principal.key {
+        return Err(SqlError::new(
+            sqlstate::INSUFFICIENT_PRIVILEGE,
+            format!("the batch at party {party} was uploaded by another principal"),
+        ));
+    }
+    Ok(())
+}
+
+/// Equal public facts at party 0 and at another party.
+fn same_batch(zero: &wire::Receipt, other: &wire::Receipt, party: usize) -> Result<(), SqlError> {
+    let differs = [
+        ("table", zero.table != other.table),
+        ("row count", zero.rows != other.rows),
+        ("schema", zero.schema_digest != other.schema_digest),
+        ("PUBLIC columns", zero.public_digest != other.public_digest),
+    ];
+    match differs.into_iter().find(|(_, differs)| *differs) {
+        None => Ok(()),
+        Some((what, _)) => {
+            Err(inconsistent(format!("{what} differs between party 0 and party {party}")))
+        }
+    }
+}
+
+/// Component c is the first of party c and the second of party c-1.
+fn agreed_components(prepared: &[&Prepared; 3]) -> Result<[[u8; 32]; 3], SqlError> {
+    for holder in Party::ALL {
+        let other = holder.previous();
+        if prepared[holder.index()].first != prepared[other.index()].second {
+            return Err(inconsistent(format!(
+                "component {holder} differs between party {other} and party {holder}"
+            )));
+        }
+    }
+    Ok(Party::ALL.map(|p| prepared[p.index()].first))
+}
+
+fn inconsistent(message: String) -> SqlError {
+    SqlError::new(sqlstate::DATA_CORRUPTED, message).hint(
+        "nothing was loaded: the parts that reached the nodes do not belong together; upload the batch again",
+    )
+}
+
+fn digest(bytes: &[u8]) -> Result<[u8; 32], SqlError> {
+    bytes.try_into().map_err(|_| malformed("a digest has 32 bytes"))
+}

@@ -1,0 +1,144 @@
+//! Queries: ordered by their entry, which is their snapshot and their turn; run by the nodes in
+//! attempts; ended by three reports, an error, or their owner.
+
+use trine_proto::catalog::{Catalog, JobEntry, JobStatus};
+use trine_proto::command::Outcome;
+use trine_proto::ids::{JobId, LogIndex, Party};
+use trine_proto::status::{SqlError, sqlstate};
+use trine_proto::wire;
+
+use super::validation::given_up;
+use super::{Request, job_id, malformed, retention};
+use crate::limits::{ATTEMPTS_MAX, JOBS_ACTIVE_MAX, STATEMENT_BYTES_MAX};
+
+/// Orders a query. Whether it may run is decided by every node when it plans.
+pub(super) fn submit(
+    catalog: &mut Catalog,
+    request: &Request,
+    command: &wire::SubmitQuery,
+) -> Result<Outcome, SqlError> {
+    let id = JobId(request.command_id);
+    if command.sql.is_empty() || command.sql.len() > STATEMENT_BYTES_MAX {
+        return Err(SqlError::new(
+            sqlstate::LIMIT_EXCEEDED,
+            format!("a statement has 1 to {STATEMENT_BYTES_MAX} bytes"),
+        ));
+    }
+    if let Some(known) = catalog.jobs.get(&id) {
+        // The outcome of this command id is forgotten, the job is not.
+        return if known.statement_digest == request.digest {
+            Ok(Outcome::JobAccepted(known.position, id))
+        } else {
+            Err(malformed("the command id names another query"))
+        };
+    }
+    if catalog.jobs.values().filter(|j| j.status == JobStatus::Active).count() >= JOBS_ACTIVE_MAX {
+        return Err(SqlError::new(
+            sqlstate::LIMIT_EXCEEDED,
+            format!("{JOBS_ACTIVE_MAX} queries are already waiting"),
+        )
+        .hint("try again later"));
+    }
+    let job = JobEntry {
+        id,
+        principal: request.principal.name.clone(),
+        sql: command.sql.clone(),
+        statement_digest: request.digest,
+        position: request.index,
+        log_digest: catalog.log_digest,
+        attempt: 1,
+        status: JobStatus::Active,
+        done: [false; 3],
+        signed_at_ms: request.signed_at_ms,
+    };
+    catalog.jobs.insert(id, job);
+    retention::jobs(catalog);
+    Ok(Outcome::JobAccepted(request.index, id))
+}
+
+/// Its owner ends a query.
+pub(super) fn cancel(
+    catalog: &mut Catalog,
+    request: &Request,
+    command: &wire::CancelQuery,
+) -> Result<Outcome, SqlError> {
+    let id = job_id(&command.job_id)?;
+    let job = catalog.jobs.get_mut(&id).ok_or_else(|| {
+        SqlError::new(sqlstate::UNDEFINED_OBJECT, format!("there is no query {id}"))
+    })?;
+    if job.principal != request.principal.name {
+        return Err(SqlError::new(
+            sqlstate::INSUFFICIENT_PRIVILEGE,
+            "only its owner may cancel a query",
+        ));
+    }
+    if job.status != JobStatus::Active {
+        return Ok(Outcome::Nothing(request.index, "the query has already ended".into()));
+    }
+    job.status = JobStatus::Cancelled;
+    Ok(Outcome::Applied(request.index))
+}
+
+/// A party holds its part of the result of the current attempt.
+pub(super) fn done(
+    catalog: &mut Catalog,
+    index: LogIndex,
+    party: Party,
+    id: JobId,
+    attempt: u32,
+) -> Result<Outcome, SqlError> {
+    let Some(job) = running(catalog, id, attempt) else {
+        return Ok(stale(index));
+    };
+    if std::mem::replace(&mut job.done[party.index()], true) {
+        return Ok(Outcome::Nothing(index, format!("party {party} has already reported")));
+    }
+    if job.done == [true; 3] {
+        job.status = JobStatus::Done;
+    }
+    Ok(Outcome::Applied(index))
+}
+
+/// A party met an error that another attempt would meet too.
+pub(super) fn failed(
+    catalog: &mut Catalog,
+    index: LogIndex,
+    id: JobId,
+    attempt: u32,
+    error: SqlError,
+) -> Result<Outcome, SqlError> {
+    let Some(job) = running(catalog, id, attempt) else {
+        return Ok(stale(index));
+    };
+    job.status = JobStatus::Failed(error);
+    Ok(Outcome::Applied(index))
+}
+
+/// Starts the attempt after a lost one, at the job's old position. The first proposal per attempt
+/// wins.
+pub(super) fn retry(
+    catalog: &mut Catalog,
+    index: LogIndex,
+    id: JobId,
+    attempt: u32,
+) -> Result<Outcome, SqlError> {
+    let Some(job) = running(catalog, id, attempt) else {
+        return Ok(stale(index));
+    };
+    if attempt >= ATTEMPTS_MAX {
+        job.status = JobStatus::Failed(given_up("the query"));
+    } else {
+        job.attempt += 1;
+        job.done = [false; 3];
+    }
+    Ok(Outcome::Applied(index))
+}
+
+fn running(catalog: &mut Catalog, id: JobId, attempt: u32) -> Option<&mut JobEntry> {
+    let job = catalog.jobs.get_mut(&id)?;
+    (job.status == JobStatus::Active && job.attempt == attempt).then_some(job)
+}
+
+fn stale(index: LogIndex) -> Outcome {
+    Outcome::Nothing(index, "this attempt of the query is not running".into())
+}

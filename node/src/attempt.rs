@@ -1,0 +1,385 @@
+//! One attempt at a job or a key check, on a thread of its own: handshake, fresh keys, protocol.
+//!
+//! Nothing of a result leaves here but result shares, and nothing of an error but a sentence.
+
+use crate::limits::HELLO_WAIT;
+use crate::mesh::{AttemptId, AttemptKind, AttemptNet, Hello, HelloDigest, Mesh};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use trine_mpc::{AttemptKeys, MpcError, Net, Profile, Session};
+use trine_proto::catalog::{Catalog, JobEntry, Validation};
+use trine_proto::ids::{Party, TransactionId};
+use trine_proto::status::{SqlError, sqlstate};
+use trine_proto::wire;
+use trine_query::{Explain, Observer, QueryError, ResultShares};
+use trine_storage::Store;
+
+/// How an attempt ended.
+pub(crate) enum End {
+    /// This party's part of a result.
+    Result(Box<ResultShares>),
+    /// Whether the keys are unique.
+    Verdict(bool),
+    /// Another attempt would meet the same.
+    Failed(SqlError),
+    /// A peer went away: the next attempt may succeed.
+    Lost,
+    /// The log ended the attempt.
+    Stopped,
+}
+
+/// What every attempt needs.
+pub(crate) struct Context {
+    pub(crate) mesh: Mesh,
+    pub(crate) store: Store,
+    pub(crate) party: Party,
+    pub(crate) party_wait: Duration,
+}
+
+/// What others may see of an attempt under way, and how they end it.
+#[derive(Default)]
+pub(crate) struct Handle {
+    state: Mutex<HandleState>,
+}
+
+#[derive(Default)]
+struct HandleState {
+    stopped: bool,
+    net: Option<Arc<AttemptNet>>,
+    progress: wire::Progress,
+}
+
+impl Handle {
+    /// Ends the attempt: its thread sees an error at the next message.
+    pub(crate) fn stop(&self) {
+        let net = {
+            let mut state = self.lock();
+            state.stopped = true;
+            state.net.clone()
+        };
+        if let Some(net) = net {
+            net.abort("the attempt is over");
+        }
+    }
+
+    /// The protocol is over at this party: what the log makes of the attempt from now on must not
+    /// reach peers that still work on messages of ours.
+    pub(crate) fn finish(&self) {
+        let net = self.lock().net.take();
+        drop(net);
+    }
+
+    /// Operator, operators done, bytes so far.
+    pub(crate) fn progress(&self) -> wire::Progress {
+        let state = self.lock();
+        let mut progress = state.progress.clone();
+        if let Some(net) = &state.net {
+            progress.bytes_sent = net.bytes_sent();
+        }
+        progress
+    }
+
+    /// The protocol is through: whatever the log says of the attempt from now on, the peers must
+    /// not be told to give up what they may still be computing.
+    fn detach(&self) {
+        let mut state = self.lock();
+        if let Some(net) = state.net.take() {
+            state.progress.bytes_sent = net.bytes_sent();
+        }
+    }
+
+    fn stopped(&self) -> bool {
+        self.lock().stopped
+    }
+
+    /// Registers the network; false if the attempt has been stopped already.
+    fn attach(&self, net: &Arc<AttemptNet>) -> bool {
+        let mut state = self.lock();
+        state.net = Some(Arc::clone(net));
+        !state.stopped
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HandleState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+struct Reporter<'a>(&'a Handle);
+
+impl Observer for Reporter<'_> {
+    fn operator(&mut self, name: &str, done: u32, total: u32) {
+        let mut state = self.0.lock();
+        name.clone_into(&mut state.progress.operator);
+        state.progress.operators_done = done;
+        state.progress.operators_total = total;
+    }
+}
+
+impl Context {
+    /// Runs a query job's current attempt.
+    pub(crate) fn query(&self, catalog: &Catalog, job: &JobEntry, handle: &Handle) -> End {
+        let statement = match trine_query::compile(
+            &job.sql,
+            catalog,
+            job.position,
+            &job.principal,
+            job.signed_at_ms,
+        ) {
+            Ok(statement) => statement,
+            Err(e) => return End::Failed(e),
+        };
+        if matches!(statement.explain, Explain::Plan) {
+            return match statement.result_header_for_explain() {
+                Ok(mut header) => {
+                    header.attempt = job.attempt;
+                    End::Result(Box::new(ResultShares { header, vectors: Vec::new() }))
+                }
+                Err(e) => self.ended_by(e, handle),
+            };
+        }
+        let digest = HelloDigest {
+            statement: job.statement_digest,
+            principal: job.principal.clone(),
+            position: job.position.0,
+            log_digest: job.log_digest,
+            plan: statement.digest(),
+            plan_format: trine_query::plan::PLAN_FORMAT,
+        };
+        let id = AttemptId { kind: AttemptKind::Query, job: job.id.0, attempt: job.attempt };
+        let started = Instant::now();
+        let run = |session: &mut Session| {
+            trine_query::execute(&statement, session, &self.store, &mut Reporter(handle))
+        };
+        match self.protocol(catalog, id, digest, handle, run) {
+            Ok(mut shares) => {
+                shares.header.attempt = job.attempt;
+                shares.header.seconds = started.elapsed().as_secs_f64();
+                End::Result(Box::new(shares))
+            }
+            Err(end) => end,
+        }
+    }
+
+    /// Runs a key check's current attempt.
+    pub(crate) fn validation(
+        &self,
+        catalog: &Catalog,
+        transaction: TransactionId,
+        validation: &Validation,
+        handle: &Handle,
+    ) -> End {
+        let kind = AttemptKind::Validation;
+        let id = AttemptId { kind, job: transaction.0, attempt: validation.attempt };
+        let subject = Validation { verdicts: [None; 3], ..validation.clone() };
+        let Ok(encoded) = postcard::to_stdvec(&subject) else {
+            return End::Failed(internal("a validation does not encode"));
+        };
+        let visible: Vec<u8> = catalog
+            .tables
+            .get(&validation.table)
+            .into_iter()
+            .flat_map(|table| table.visible(validation.position))
+            .flat_map(|segment| segment.id.0)
+            .collect();
+        let digest = HelloDigest {
+            statement: *blake3::hash(&encoded).as_bytes(),
+            principal: String::new(),
+            position: validation.position.0,
+            log_digest: [0; 32],
+            plan: *blake3::hash(&visible).as_bytes(),
+            plan_format: trine_query::plan::PLAN_FORMAT,
+        };
+        let run = |session: &mut Session| {
+            trine_query::check_unique(catalog, validation, session, &self.store)
+        };
+        match self.protocol(catalog, id, digest, handle, run) {
+            Ok(unique) => End::Verdict(unique),
+            Err(end) => end,
+        }
+    }
+
+    /// Handshake with both peers, fresh keys, then `run`.
+    fn protocol<T>(
+        &self,
+        catalog: &Catalog,
+        id: AttemptId,
+        digest: HelloDigest,
+        handle: &Handle,
+        run: impl FnOnce(&mut Session) -> Result<T, QueryError>,
+    ) -> Result<T, End> {
+        if let Err(down) = self.mesh.wait_all_up(self.party_wait) {
+            return Err(End::Failed(self.party_down(down)));
+        }
+        let lost = |e: MpcError| self.ended_by(QueryError::Mpc(e), handle);
+        let net = self.mesh.begin(id).map_err(lost)?;
+        if !handle.attach(&net) {
+            net.abort("the attempt is over");
+            return Err(End::Stopped);
+        }
+        let result = self.handshake(&net, id, digest).and_then(|keys| {
+            let profile = Profile {
+                round_trip_us: catalog.net_profile.round_trip_us,
+                megabits_per_s: catalog.net_profile.megabits_per_s,
+            };
+            let shared: Arc<dyn Net> = Arc::<AttemptNet>::clone(&net);
+            run(&mut Session::new(self.party.index(), shared, keys, profile))
+        });
+        if result.is_ok() {
+            handle.detach();
+        }
+        result.map_err(|e| {
+            let lost =
+                matches!(e, QueryError::Mpc(MpcError::PeerLost { .. } | MpcError::Cancelled));
+            if let Some(error) = net.peer_error().filter(|_| lost && !handle.stopped()) {
+                return End::Failed(error);
+            }
+            let end = self.ended_by(e, handle);
+            match &end {
+                End::Failed(error) => net.fail(error),
+                _ => net.abort("the attempt is lost at this party"),
+            }
+            end
+        })
+    }
+
+    /// Hello with both peers. Every attempt draws a nonce of its own, so that a pair that stayed up
+    /// while the third restarted never repeats a mask.
+    fn handshake(
+        &self,
+        net: &AttemptNet,
+        id: AttemptId,
+        digest: HelloDigest,
+    ) -> Result<AttemptKeys, QueryError> {
+        let mut nonce = [0; 32];
+        getrandom::fill(&mut nonce).map_err(|_| MpcError::Randomness)?;
+        let mine = Hello { nonce, verdict: Ok(digest.clone()) };
+        let [next, previous] = net.exchange_hello(&mine, HELLO_WAIT)?;
+        let peers = [(self.party.next(), &next), (self.party.previous(), &previous)];
+        for (peer, hello) in peers {
+            match &hello.verdict {
+                Ok(theirs) => same(&digest, theirs, self.party, peer)?,
+                Err(refusal) => return Err(QueryError::Sql(refusal.clone())),
+            }
+        }
+        let context = |peer: Party, theirs: &[u8; 32]| {
+            let (low, high) = if self.party < peer { (&nonce, theirs) } else { (theirs, &nonce) };
+            let mut context = vec![u8::from(id.kind == AttemptKind::Validation)];
+            context.extend_from_slice(&id.job);
+            context.extend_from_slice(&id.attempt.to_le_bytes());
+            context.extend_from_slice(&digest.plan);
+            context.extend_from_slice(low);
+            context.extend_from_slice(high);
+            context
+        };
+        Ok(AttemptKeys::derive(
+            &net.pair_secret(self.party.next()),
+            &net.pair_secret(self.party.previous()),
+            &context(self.party.next(), &next.nonce),
+            &context(self.party.previous(), &previous.nonce),
+        ))
+    }
+
+    /// What an error means for the job.
+    fn ended_by(&self, error: QueryError, handle: &Handle) -> End {
+        if handle.stopped() {
+            return End::Stopped;
+        }
+        match error {
+            QueryError::Mpc(MpcError::PeerLost { .. } | MpcError::Cancelled) => End::Lost,
+            QueryError::Sql(e) => End::Failed(e),
+            QueryError::Storage(e) => {
+                tracing::error!(error = %e, "a segment cannot be read");
+                End::Failed(SqlError::new(
+                    sqlstate::DATA_CORRUPTED,
+                    format!("node {} cannot read its share of a table: {e}", self.party),
+                ))
+            }
+            QueryError::Mpc(e) => End::Failed(SqlError::new(
+                sqlstate::PROTOCOL_VIOLATION,
+                format!("protocol error at node {}: {e}", self.party),
+            )),
+            QueryError::Bug(what) => {
+                tracing::error!(what, "defect");
+                End::Failed(internal("a defect ended the query; the node's log says more"))
+            }
+        }
+    }
+
+    /// The sentence for a party that is down.
+    pub(crate) fn party_down(&self, party: Party) -> SqlError {
+        SqlError::new(
+            sqlstate::NODE_UNAVAILABLE,
+            format!("node {party} ({}) is down", self.mesh.address(party)),
+        )
+        .hint("queries need all three nodes; ask again when it is back")
+    }
+}
+
+fn internal(message: &str) -> SqlError {
+    SqlError::new(sqlstate::INTERNAL_ERROR, message)
+}
+
+/// Compares what two nodes are about to run; an error names what differs.
+fn same(
+    mine: &HelloDigest,
+    theirs: &HelloDigest,
+    me: Party,
+    peer: Party,
+) -> Result<(), QueryError> {
+    let differs = if mine.plan_format != theirs.plan_format {
+        "the plan format (are the nodes of one version?)"
+    } else if mine.statement != theirs.statement {
+        "the statement"
+    } else if mine.principal != theirs.principal {
+        "the principal"
+    } else if mine.position != theirs.position {
+        "the log position"
+    } else if mine.log_digest != theirs.log_digest {
+        "the history of the log"
+    } else if mine.plan != theirs.plan {
+        "the physical plan"
+    } else {
+        return Ok(());
+    };
+    Err(QueryError::Sql(SqlError::new(
+        sqlstate::INTERNAL_ERROR,
+        format!("node {me} and node {peer} disagree about {differs}; nothing was computed"),
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn digest() -> HelloDigest {
+        HelloDigest {
+            statement: [1; 32],
+            principal: "a".into(),
+            position: 7,
+            log_digest: [2; 32],
+            plan: [3; 32],
+            plan_format: 1,
+        }
+    }
+
+    #[test]
+    fn a_handshake_names_what_differs() {
+        let (me, peer) = (Party::ALL[0], Party::ALL[2]);
+        assert!(same(&digest(), &digest(), me, peer).is_ok());
+        let cases: [(HelloDigest, &str); 6] = [
+            (HelloDigest { statement: [9; 32], ..digest() }, "the statement"),
+            (HelloDigest { principal: "b".into(), ..digest() }, "the principal"),
+            (HelloDigest { position: 8, ..digest() }, "the log position"),
+            (HelloDigest { log_digest: [9; 32], ..digest() }, "the history of the log"),
+            (HelloDigest { plan: [9; 32], ..digest() }, "the physical plan"),
+            (HelloDigest { plan_format: 2, ..digest() }, "the plan format"),
+        ];
+        for (theirs, what) in cases {
+            let Err(QueryError::Sql(e)) = same(&digest(), &theirs, me, peer) else {
+                panic!("a difference in {what} passed")
+            };
+            assert!(e.message.contains(what), "{e}");
+            assert!(e.message.contains("node 0 and node 2"), "{e}");
+        }
+    }
+}

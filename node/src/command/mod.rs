@@ -1,0 +1,70 @@
+//! What `trined` does from the command line, a file each.
+
+mod check;
+mod dev;
+mod init;
+mod logging;
+mod run;
+
+use crate::error::NodeError;
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// The daemon of one party of a Trine cluster.
+#[derive(Debug, Parser)]
+#[command(name = "trined", version, about)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Three parties on loopback, with keys and data under one folder; prints READY.
+    Dev(dev::Arguments),
+    /// Keys and configuration of one party, or the common block of a new cluster.
+    Init(init::Arguments),
+    /// Runs one party's node.
+    Run(run::Arguments),
+    /// Checks configuration, replicated state and every stored segment of one party.
+    Check(check::Arguments),
+}
+
+/// Runs `trined` with the arguments of the process.
+#[must_use]
+pub fn main() -> ExitCode {
+    let result = match Arguments::parse().command {
+        Command::Dev(arguments) => dev::run(&arguments),
+        Command::Init(arguments) => init::run(&arguments),
+        Command::Run(arguments) => run::run(&arguments),
+        Command::Check(arguments) => check::run(&arguments),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("trined: {e}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// A runtime for network and disk; protocols run on threads of their own.
+fn runtime() -> Result<tokio::runtime::Runtime, NodeError> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(NodeError::System)
+}
+
+/// Resolves when the operating system asks the process to end.
+async fn asked_to_stop() -> Result<(), NodeError> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate()).map_err(NodeError::System)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(NodeError::System)?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}

@@ -1,0 +1,75 @@
+//! `trined run`: one party's node until it is asked to stop.
+
+use super::{asked_to_stop, logging, runtime};
+use crate::Node;
+use crate::config::Config;
+use crate::error::NodeError;
+use std::path::{Path, PathBuf};
+use tokio::io::AsyncReadExt as _;
+
+/// Arguments of `trined run`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// Configuration file of the party.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// Stop when standard input ends, as with a parent process that is gone.
+    #[arg(long, hide = true)]
+    stop_with_stdin: bool,
+}
+
+/// Runs the node; writes `pid` beside the configuration and prints READY when the node serves, knows
+/// a leader and sees both peers.
+pub(super) fn run(arguments: &Arguments) -> Result<(), NodeError> {
+    let config = Config::read(&arguments.config)?;
+    logging::start(&config.log);
+    let folder = arguments.config.parent().unwrap_or_else(|| Path::new(".")).to_path_buf();
+    runtime()?.block_on(async {
+        let node = Node::start(config).await?;
+        let pid = PidFile::write(folder.join("pid"))?;
+        tokio::select! {
+            asked = asked_to_stop() => asked?,
+            () = parent_gone(arguments.stop_with_stdin) => {}
+            never = announce(&node) => match never {},
+        }
+        tracing::info!("stopping");
+        node.stop().await;
+        drop(pid);
+        Ok(())
+    })
+}
+
+/// Prints READY once, then waits for ever.
+async fn announce(node: &Node) -> std::convert::Infallible {
+    node.ready().await;
+    println!("READY");
+    std::future::pending().await
+}
+
+/// Resolves at the end of standard input; never, unless asked for.
+async fn parent_gone(watch: bool) {
+    if !watch {
+        return std::future::pending().await;
+    }
+    let mut buffer = [0; 64];
+    let mut input = tokio::io::stdin();
+    while !matches!(input.read(&mut buffer).await, Ok(0) | Err(_)) {}
+}
+
+/// The process id, in a file for as long as the node runs.
+struct PidFile(PathBuf);
+
+impl PidFile {
+    fn write(path: PathBuf) -> Result<Self, NodeError> {
+        std::fs::write(&path, format!("{}\n", std::process::id()))
+            .map_err(NodeError::file("write", &path))?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for PidFile {
+    fn drop(&mut self) {
+        // A file that is gone already is as good.
+        let _ = std::fs::remove_file(&self.0);
+    }
+}

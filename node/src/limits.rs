@@ -1,0 +1,120 @@
+//! Every bound of the node that is not configured, with its reason.
+
+use std::time::Duration;
+
+/// Version of what nodes say to each other on the mesh. Nodes of different versions do not talk.
+pub(crate) const MESH_VERSION: u16 = 1;
+
+/// How long a stranger may take for the TLS handshake and its hello, on either port.
+pub(crate) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Handshakes at one time on one port; further connections wait to be accepted.
+pub(crate) const HANDSHAKES_MAX: usize = 64;
+
+/// Waits between attempts to reach a peer; the last one repeats. Without jitter: there are only
+/// two peers, and a schedule that can be read makes logs readable.
+pub(crate) const RECONNECT_MS: [u64; 6] = [50, 100, 200, 400, 800, 1_000];
+
+/// How often an idle data connection says that it lives.
+pub(crate) const BEAT: Duration = Duration::from_secs(2);
+
+/// Silence after which a data connection is given up. Several beats: three busy parties may share
+/// two cores.
+pub(crate) const SILENCE_MAX: Duration = Duration::from_secs(20);
+
+/// Payload bytes of one frame at most: what is longer is cut, so that jobs take turns on a link.
+pub(crate) const FRAME_BYTES_MAX: usize = 256 << 10;
+
+/// Bytes that are handed to TLS in one write.
+pub(crate) const WRITE_BATCH_BYTES: usize = 512 << 10;
+
+/// Bytes that wait to be written to one peer before `send` waits for the socket.
+pub(crate) const OUTBOX_BYTES_MAX: usize = 32 << 20;
+
+/// Bytes of one protocol message at most.
+pub(crate) const MESSAGE_BYTES_MAX: usize = 1 << 30;
+
+/// Bytes that one attempt may have waiting unread. Readers always drain, so a peer that runs ahead
+/// beyond this ends the attempt instead of the memory.
+pub(crate) const ATTEMPT_BYTES_MAX: usize = 2 << 30;
+
+/// Bytes of a hello or an abort on a data connection.
+pub(crate) const CONTROL_BYTES_MAX: usize = 64 << 10;
+
+/// Attempts of which a hello or an abort came before this node opened them.
+pub(crate) const EARLY_MAX: usize = 1_024;
+
+/// How long a Raft message may wait for its answer.
+pub(crate) const RAFT_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Raft requests of one peer that are worked on at one time.
+pub(crate) const RAFT_IN_FLIGHT_MAX: usize = 64;
+
+/// Bytes of a request on the Upload service: one chunk of 65,536 rows of all columns.
+pub(crate) const UPLOAD_MESSAGE_BYTES_MAX: usize = 256 << 20;
+
+/// Bytes of a request on every other service.
+pub(crate) const REQUEST_BYTES_MAX: usize = 64 << 20;
+
+/// Uploads at one time. Each holds a chunk or two in memory.
+pub(crate) const UPLOADS_MAX: usize = 32;
+
+/// How long an upload waits for its turn. Two loads that each have their turn at one node and wait
+/// for it at the other must not wait for ever.
+pub(crate) const UPLOAD_TURN_WAIT: Duration = Duration::from_secs(10);
+
+/// Silence of a client after which its upload is given up.
+pub(crate) const UPLOAD_SILENCE_MAX: Duration = Duration::from_secs(120);
+
+/// How often to look for a leader while starting.
+pub(crate) const LEADER_LOOK: Duration = Duration::from_millis(50);
+
+/// How often to look for staged parts that nobody commits.
+pub(crate) const STAGED_LOOK: Duration = Duration::from_secs(60);
+
+/// How long a staged part may wait for its Commit before this node proposes to give it up. A load
+/// of many batches commits each batch when it is complete, so this is one batch's time.
+pub(crate) const STAGED_KEEP: Duration = Duration::from_secs(3_600);
+
+/// How long a proposal may take until the log has an answer.
+pub(crate) const PROPOSE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a request waits for this node to catch up with the log where the client may already
+/// have seen a later state at another node.
+pub(crate) const CATCH_UP: Duration = Duration::from_secs(3);
+
+/// How far a client's clock may be away from ours.
+pub(crate) const CLOCK_SKEW_MAX: Duration = Duration::from_secs(30);
+
+/// Bytes of one piece of a result vector.
+pub(crate) const RESULT_PIECE_BYTES: usize = 1 << 20;
+
+/// The longest that a State request may wait.
+pub(crate) const STATE_WAIT_MAX: Duration = Duration::from_secs(60);
+
+/// Stack of the thread that runs an attempt: planner and executor recurse over the plan.
+pub(crate) const ATTEMPT_STACK_BYTES: usize = 64 << 20;
+
+/// How long a graceful stop waits for open requests.
+pub(crate) const STOP_WAIT: Duration = Duration::from_secs(3);
+
+/// How long an attempt waits for the hello of a peer that is up but has other jobs to finish first.
+pub(crate) const HELLO_WAIT: Duration = Duration::from_secs(600);
+
+/// Pause before a report is offered to the log again.
+pub(crate) const PROPOSE_PAUSE: Duration = Duration::from_millis(500);
+
+/// How often a watching client is told how far a running job is.
+pub(crate) const PROGRESS_EVERY: Duration = Duration::from_millis(250);
+
+/// Bytes of a statement's text at most.
+pub(crate) const STATEMENT_BYTES_MAX: usize = 1 << 20;
+
+/// Bytes of one stream that a client may have on the way: a chunk of an upload and more.
+pub(crate) const STREAM_WINDOW_BYTES: u32 = 8 << 20;
+
+const _: () = assert!(FRAME_BYTES_MAX <= WRITE_BATCH_BYTES);
+const _: () = assert!(WRITE_BATCH_BYTES <= OUTBOX_BYTES_MAX);
+const _: () = assert!(MESSAGE_BYTES_MAX <= ATTEMPT_BYTES_MAX);
+const _: () = assert!(CONTROL_BYTES_MAX <= FRAME_BYTES_MAX);
+const _: () = assert!(BEAT.as_millis() * 5 <= SILENCE_MAX.as_millis());

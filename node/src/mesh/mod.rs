@@ -1,0 +1,315 @@
+//! The mesh: authenticated connections between the three nodes, one listening port a node.
+//!
+//! ```text
+//!            data: party i dials i+1            Raft: every node dials both others
+//!   node 0 ───────────────────► node 1          requests of the dialling node, answers back
+//!      ▲                          │
+//!      └──────── node 2 ◄─────────┘
+//! ```
+//!
+//! A connection begins with TLS 1.3 by pinned key and one greeting each way that names party,
+//! version and the digest of the `[cluster]` block (`connect`). Whoever else calls is refused and
+//! harms nobody.
+//!
+//! A data connection is a secret of its two ends for as long as it stands, and carries frames
+//! (`wire`) of many attempts. Its reader always drains into queues of the open attempts (`link`,
+//! `attempts`); its writer takes from a bounded outbox (`outbox`). When it ends, every open attempt
+//! of the node ends with it (`plane`).
+
+mod attempts;
+mod connect;
+mod link;
+mod outbox;
+mod plane;
+mod raft;
+#[cfg(test)]
+mod tests;
+mod wire;
+
+pub(crate) use attempts::AttemptNet;
+pub(crate) use raft::Handler;
+pub(crate) use wire::{AttemptId, AttemptKind, Hello, HelloDigest};
+
+use crate::config::Cluster;
+use crate::error::NodeError;
+use crate::limits::{HANDSHAKES_MAX, RECONNECT_MS};
+use connect::{Connection, Connector};
+use plane::Plane;
+use std::fmt;
+use std::net::TcpListener;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+use tokio::runtime::Runtime;
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::task::AbortHandle;
+use trine_consensus::RaftTransport;
+use trine_mpc::MpcError;
+use trine_proto::identity::Identity;
+use trine_proto::ids::Party;
+use wire::Kind;
+
+/// Threads that move bytes. Computation has its own.
+const THREADS: usize = 2;
+
+/// One node's side of the mesh. A clone is another handle on the same.
+#[derive(Clone)]
+pub(crate) struct Mesh(Arc<Inner>);
+
+struct Inner {
+    cluster: Arc<Cluster>,
+    plane: Arc<Plane>,
+    peers: Arc<Peers>,
+    transport: Arc<raft::Transport>,
+    handler: Arc<OnceLock<Handler>>,
+    runtime: Mutex<Option<Runtime>>,
+}
+
+impl fmt::Debug for Mesh {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Mesh(up {:?})", self.up())
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+impl Inner {
+    fn stop(&self) {
+        self.plane.close();
+        let runtime = self.runtime.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(runtime) = runtime {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+impl Mesh {
+    /// Starts listening and dialling, on threads of its own.
+    ///
+    /// # Errors
+    /// [`NodeError::Identity`], [`NodeError::System`].
+    pub(crate) fn start(
+        party: Party,
+        cluster: Arc<Cluster>,
+        identity: &Identity,
+        listener: TcpListener,
+    ) -> Result<Self, NodeError> {
+        let connector = Arc::new(Connector::new(party, Arc::clone(&cluster), identity)?);
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(THREADS)
+            .thread_name("mesh")
+            .enable_all()
+            .build()
+            .map_err(NodeError::System)?;
+        let plane = Arc::new(Plane::new(party));
+        let peers = Arc::new(Peers::new(Arc::clone(&cluster)));
+        let handler = Arc::new(OnceLock::new());
+        let guard = runtime.enter();
+        listener.set_nonblocking(true).map_err(NodeError::System)?;
+        let listener = tokio::net::TcpListener::from_std(listener).map_err(NodeError::System)?;
+        drop(guard);
+        let accepting = Accepting {
+            connector: Arc::clone(&connector),
+            plane: Arc::clone(&plane),
+            handler: Arc::clone(&handler),
+            current: Arc::default(),
+        };
+        runtime.spawn(accepting.run(listener));
+        let data =
+            keep_data(Arc::clone(&connector), Arc::clone(&plane), Arc::clone(&peers), party.next());
+        runtime.spawn(data);
+        let mut calls = [None, None, None];
+        for peer in [party.next(), party.previous()] {
+            let (call, receiver) = mpsc::channel(raft::CALLS_QUEUED_MAX);
+            calls[peer.index()] = Some(call);
+            let keep = raft::keep(Arc::clone(&connector), Arc::clone(&peers), peer, receiver);
+            runtime.spawn(keep);
+        }
+        let transport = Arc::new(raft::Transport { calls });
+        let runtime = Mutex::new(Some(runtime));
+        Ok(Self(Arc::new(Inner { cluster, plane, peers, transport, handler, runtime })))
+    }
+
+    /// What carries Raft's requests.
+    pub(crate) fn transport(&self) -> Arc<dyn RaftTransport> {
+        Arc::<raft::Transport>::clone(&self.0.transport)
+    }
+
+    /// Who answers Raft requests of the peers; set once, until then they are not answered.
+    pub(crate) fn answer_with(&self, handler: Handler) {
+        if self.0.handler.set(handler).is_err() {
+            tracing::error!("the Raft handler of the mesh was set twice");
+        }
+    }
+
+    /// Which parties' data connections stand; the own index is true.
+    pub(crate) fn up(&self) -> [bool; 3] {
+        self.0.plane.up()
+    }
+
+    /// [`Self::up`] as it changes.
+    pub(crate) fn watch(&self) -> watch::Receiver<[bool; 3]> {
+        self.0.plane.watch()
+    }
+
+    /// Waits (blocking) until both data connections stand.
+    ///
+    /// # Errors
+    /// A party whose connection does not.
+    pub(crate) fn wait_all_up(&self, timeout: Duration) -> Result<(), Party> {
+        self.0.plane.wait_all_up(timeout)
+    }
+
+    /// Opens an attempt on the data connections that stand now.
+    ///
+    /// # Errors
+    /// `PeerLost` when one is down; `Shape` when the attempt is open already.
+    pub(crate) fn begin(&self, id: AttemptId) -> Result<Arc<AttemptNet>, MpcError> {
+        self.0.plane.begin(id).map(Arc::new)
+    }
+
+    /// Where clients reach a party's node, for messages.
+    pub(crate) fn address(&self, party: Party) -> String {
+        self.0.cluster.nodes[party.index()].client.clone()
+    }
+
+    /// Why a party was not reached the last time it was tried; empty when it was.
+    pub(crate) fn why_down(&self, party: Party) -> String {
+        self.0.peers.why_down(party)
+    }
+
+    /// Closes all connections; open attempts end as cancelled.
+    pub(crate) fn stop(&self) {
+        self.0.stop();
+    }
+}
+
+/// How long to wait before the next attempt to connect.
+fn pause(failures: usize) -> Duration {
+    let last = RECONNECT_MS.len() - 1;
+    Duration::from_millis(RECONNECT_MS[failures.min(last)])
+}
+
+/// What is known of reaching the peers: for messages and the log, where a failure that lasts is
+/// written once.
+pub(crate) struct Peers {
+    cluster: Arc<Cluster>,
+    /// Last failure by party, of connections that this node dials: Raft, data.
+    failures: Mutex<[[String; 2]; 3]>,
+}
+
+impl Peers {
+    fn new(cluster: Arc<Cluster>) -> Self {
+        Self { cluster, failures: Mutex::default() }
+    }
+
+    fn why_down(&self, peer: Party) -> String {
+        let failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        failures[peer.index()].iter().find(|f| !f.is_empty()).cloned().unwrap_or_default()
+    }
+
+    fn slot(kind: Kind) -> usize {
+        match kind {
+            Kind::Raft => 0,
+            Kind::Data => 1,
+        }
+    }
+
+    fn reached(&self, peer: Party, kind: Kind) {
+        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        failures[peer.index()][Self::slot(kind)].clear();
+    }
+
+    fn unreached(&self, peer: Party, kind: Kind, why: &str) {
+        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = &mut failures[peer.index()][Self::slot(kind)];
+        if known != why {
+            why.clone_into(known);
+            let address = &self.cluster.nodes[peer.index()].mesh;
+            tracing::warn!(%peer, address, ?kind, why, "no connection; trying again");
+        }
+    }
+}
+
+/// Keeps the data connection that this node dials.
+async fn keep_data(connector: Arc<Connector>, plane: Arc<Plane>, peers: Arc<Peers>, peer: Party) {
+    let mut failures = 0;
+    loop {
+        let why = match connector.dial(peer, Kind::Data).await {
+            Ok(connection) => {
+                failures = 0;
+                peers.reached(peer, Kind::Data);
+                link::run(&plane, connection).await
+            }
+            Err(why) => why,
+        };
+        peers.unreached(peer, Kind::Data, &why);
+        tokio::time::sleep(pause(failures)).await;
+        failures += 1;
+    }
+}
+
+struct Accepting {
+    connector: Arc<Connector>,
+    plane: Arc<Plane>,
+    handler: Arc<OnceLock<Handler>>,
+    /// Connections that peers dialled, by party and kind: a newer one replaces an older.
+    current: Arc<Mutex<[[Option<AbortHandle>; 2]; 3]>>,
+}
+
+impl Accepting {
+    async fn run(self, listener: tokio::net::TcpListener) {
+        let accepting = Arc::new(self);
+        let handshakes = Arc::new(Semaphore::new(HANDSHAKES_MAX));
+        loop {
+            let Ok(permit) = Arc::clone(&handshakes).acquire_owned().await else { return };
+            let (tcp, from) = match listener.accept().await {
+                Ok(accepted) => accepted,
+                Err(e) => {
+                    tracing::warn!(error = %e, "the mesh port cannot accept now");
+                    tokio::time::sleep(pause(1)).await;
+                    continue;
+                }
+            };
+            let accepting = Arc::clone(&accepting);
+            tokio::spawn(async move {
+                match accepting.connector.accept(tcp).await {
+                    Ok(connection) => accepting.take(connection),
+                    Err(why) => {
+                        tracing::info!(%from, why, "a call to the mesh port came to nothing")
+                    }
+                }
+                drop(permit);
+            });
+        }
+    }
+
+    fn take(&self, connection: Connection) {
+        let (peer, kind) = (connection.peer, connection.kind);
+        let task = match kind {
+            Kind::Data => {
+                let plane = Arc::clone(&self.plane);
+                tokio::spawn(async move {
+                    let why = link::run(&plane, connection).await;
+                    tracing::warn!(%peer, why, "data connection ended");
+                })
+            }
+            Kind::Raft => {
+                // Not ready to answer yet: the peer tries again.
+                let Some(handler) = self.handler.get().cloned() else { return };
+                tokio::spawn(raft::serve(connection, handler))
+            }
+        };
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        let slot = &mut current[peer.index()][Peers::slot(kind)];
+        if let Some(old) = slot.replace(task.abort_handle()) {
+            // A data connection ends by itself once its successor stands, and says so.
+            if kind == Kind::Raft {
+                old.abort();
+            }
+        }
+    }
+}

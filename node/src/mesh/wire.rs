@@ -1,0 +1,306 @@
+//! What two nodes say on a connection of the mesh: the hello after TLS, and the frames of a data
+//! connection. All integers little-endian.
+
+use crate::limits::{CONTROL_BYTES_MAX, FRAME_BYTES_MAX, MESH_VERSION, MESSAGE_BYTES_MAX};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use trine_proto::ids::Party;
+use trine_proto::status::SqlError;
+
+/// What a connection is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Requests of the dialling node's Raft and their answers.
+    Raft,
+    /// Protocol messages both ways.
+    Data,
+}
+
+/// First bytes of either side after TLS: it says who speaks, and about which cluster.
+#[derive(Clone, Copy)]
+pub(super) struct Greeting {
+    pub(super) kind: Kind,
+    pub(super) party: Party,
+    /// Digest of the `[cluster]` block.
+    pub(super) cluster: [u8; 32],
+    /// This side's half of the pair secret.
+    pub(super) random: [u8; 32],
+}
+
+const MAGIC: [u8; 4] = *b"TRNE";
+pub(super) const GREETING_BYTES: usize = 72;
+
+/// Why a greeting is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// Not this protocol, or not this version of it.
+    Version,
+    /// The certificate's key is not that of the party it claims to be.
+    Key,
+    /// The `[cluster]` blocks differ.
+    Cluster,
+    /// This party does not dial that one for this.
+    Direction,
+}
+
+impl Refusal {
+    pub(super) const fn code(self) -> u8 {
+        match self {
+            Self::Version => 1,
+            Self::Key => 2,
+            Self::Cluster => 3,
+            Self::Direction => 4,
+        }
+    }
+    pub(super) const fn from_code(code: u8) -> Option<Self> {
+        match code {
+            1 => Some(Self::Version),
+            2 => Some(Self::Key),
+            3 => Some(Self::Cluster),
+            4 => Some(Self::Direction),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Version => "it runs another version of the mesh",
+            Self::Key => "its configuration lists another key for this node",
+            Self::Cluster => "its [cluster] block differs from ours",
+            Self::Direction => "it does not expect this connection",
+        })
+    }
+}
+
+impl Greeting {
+    pub(super) fn encode(&self) -> [u8; GREETING_BYTES] {
+        let mut bytes = [0; GREETING_BYTES];
+        bytes[..4].copy_from_slice(&MAGIC);
+        bytes[4..6].copy_from_slice(&MESH_VERSION.to_le_bytes());
+        bytes[6] = match self.kind {
+            Kind::Raft => 1,
+            Kind::Data => 2,
+        };
+        bytes[7] = self.party.index().to_le_bytes()[0];
+        bytes[8..40].copy_from_slice(&self.cluster);
+        bytes[40..].copy_from_slice(&self.random);
+        bytes
+    }
+
+    pub(super) fn decode(bytes: &[u8; GREETING_BYTES]) -> Result<Self, Refusal> {
+        if bytes[..4] != MAGIC || bytes[4..6] != MESH_VERSION.to_le_bytes() {
+            return Err(Refusal::Version);
+        }
+        let kind = match bytes[6] {
+            1 => Kind::Raft,
+            2 => Kind::Data,
+            _ => return Err(Refusal::Version),
+        };
+        let party = Party::new(usize::from(bytes[7])).ok_or(Refusal::Key)?;
+        let (mut cluster, mut random) = ([0; 32], [0; 32]);
+        cluster.copy_from_slice(&bytes[8..40]);
+        random.copy_from_slice(&bytes[40..]);
+        Ok(Self { kind, party, cluster, random })
+    }
+}
+
+/// Whether an attempt is one of a query or of a key check: both are named by ids that clients draw.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum AttemptKind {
+    /// `job` is a job id.
+    Query,
+    /// `job` is a transaction id.
+    Validation,
+}
+
+/// One attempt at one job, as frames name it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct AttemptId {
+    /// What `job` means.
+    pub(crate) kind: AttemptKind,
+    /// Job or transaction.
+    pub(crate) job: [u8; 16],
+    /// From 1.
+    pub(crate) attempt: u32,
+}
+
+/// What the nodes compare before the first protocol message of an attempt.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct HelloDigest {
+    /// BLAKE3 of the signed statement.
+    pub(crate) statement: [u8; 32],
+    /// Who asks.
+    pub(crate) principal: String,
+    /// Position in the log.
+    pub(crate) position: u64,
+    /// Rolling digest of the log at the position.
+    pub(crate) log_digest: [u8; 32],
+    /// Digest of the physical plan.
+    pub(crate) plan: [u8; 32],
+    /// Version of the plan's encoding.
+    pub(crate) plan_format: u32,
+}
+
+/// Start of an attempt, said by every party to both others.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct Hello {
+    /// Fresh for every attempt; goes into its keys.
+    pub(crate) nonce: [u8; 32],
+    /// What this party is about to run, or why it will not.
+    pub(crate) verdict: Result<HelloDigest, SqlError>,
+}
+
+impl fmt::Debug for Hello {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hello").field("verdict", &self.verdict).finish_non_exhaustive()
+    }
+}
+
+/// End of an attempt before its time.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Abort {
+    /// For the log of the peer.
+    pub(super) reason: String,
+    /// Set when another attempt would meet the same error.
+    pub(super) error: Option<SqlError>,
+}
+
+/// What a frame carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum FrameKind {
+    /// A piece of a protocol message.
+    Message,
+    /// A [`Hello`].
+    Hello,
+    /// An [`Abort`].
+    Abort,
+    /// Nothing: this side lives.
+    Beat,
+}
+
+/// Fixed head of every frame of a data connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct FrameHeader {
+    pub(super) kind: FrameKind,
+    pub(super) attempt: AttemptId,
+    pub(super) lane: u32,
+    /// Bytes that follow.
+    pub(super) length: usize,
+    /// Bytes of the whole message that this is a piece of.
+    pub(super) total: usize,
+}
+
+pub(super) const HEADER_BYTES: usize = 40;
+
+impl FrameHeader {
+    pub(super) const BEAT: Self = Self {
+        kind: FrameKind::Beat,
+        attempt: AttemptId { kind: AttemptKind::Query, job: [0; 16], attempt: 0 },
+        lane: 0,
+        length: 0,
+        total: 0,
+    };
+
+    pub(super) fn encode(&self) -> [u8; HEADER_BYTES] {
+        let mut bytes = [0; HEADER_BYTES];
+        bytes[0] = match self.kind {
+            FrameKind::Message => 1,
+            FrameKind::Hello => 2,
+            FrameKind::Abort => 3,
+            FrameKind::Beat => 4,
+        };
+        bytes[1] = match self.attempt.kind {
+            AttemptKind::Query => 1,
+            AttemptKind::Validation => 2,
+        };
+        bytes[4..8].copy_from_slice(&self.attempt.attempt.to_le_bytes());
+        bytes[8..24].copy_from_slice(&self.attempt.job);
+        bytes[24..28].copy_from_slice(&self.lane.to_le_bytes());
+        // Both were checked against limits below 2^32 and 2^64 where the frame was made.
+        bytes[28..32].copy_from_slice(&u32::try_from(self.length).unwrap_or(0).to_le_bytes());
+        bytes[32..].copy_from_slice(&(self.total as u64).to_le_bytes());
+        bytes
+    }
+
+    /// `None`: no peer of ours sends this; the connection is of no use any more.
+    pub(super) fn decode(bytes: &[u8; HEADER_BYTES]) -> Option<Self> {
+        let word = |at: usize| {
+            let mut w = [0; 4];
+            w.copy_from_slice(&bytes[at..at + 4]);
+            u32::from_le_bytes(w)
+        };
+        let kind = match bytes[0] {
+            1 => FrameKind::Message,
+            2 => FrameKind::Hello,
+            3 => FrameKind::Abort,
+            4 => FrameKind::Beat,
+            _ => return None,
+        };
+        let attempt_kind = match bytes[1] {
+            1 => AttemptKind::Query,
+            2 => AttemptKind::Validation,
+            _ => return None,
+        };
+        let (mut job, mut total) = ([0; 16], [0; 8]);
+        job.copy_from_slice(&bytes[8..24]);
+        total.copy_from_slice(&bytes[32..]);
+        let length = usize::try_from(word(28)).ok()?;
+        let total = usize::try_from(u64::from_le_bytes(total)).ok()?;
+        let fits = match kind {
+            FrameKind::Message => {
+                length <= FRAME_BYTES_MAX && length <= total && total <= MESSAGE_BYTES_MAX
+            }
+            FrameKind::Hello | FrameKind::Abort => length <= CONTROL_BYTES_MAX && length == total,
+            FrameKind::Beat => length == 0,
+        };
+        let attempt = AttemptId { kind: attempt_kind, job, attempt: word(4) };
+        fits.then_some(Self { kind, attempt, lane: word(24), length, total })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_survive_and_impossible_ones_are_refused() {
+        let attempt = AttemptId { kind: AttemptKind::Validation, job: [7; 16], attempt: 3 };
+        let header = FrameHeader {
+            kind: FrameKind::Message,
+            attempt,
+            lane: 9,
+            length: FRAME_BYTES_MAX,
+            total: MESSAGE_BYTES_MAX,
+        };
+        assert_eq!(FrameHeader::decode(&header.encode()), Some(header));
+        assert_eq!(FrameHeader::decode(&FrameHeader::BEAT.encode()), Some(FrameHeader::BEAT));
+        for bad in [
+            FrameHeader { length: FRAME_BYTES_MAX + 1, ..header },
+            FrameHeader { total: MESSAGE_BYTES_MAX + 1, ..header },
+            FrameHeader { total: FRAME_BYTES_MAX - 1, ..header },
+            FrameHeader { kind: FrameKind::Hello, ..header },
+        ] {
+            assert_eq!(FrameHeader::decode(&bad.encode()), None, "{bad:?}");
+        }
+        let mut bytes = header.encode();
+        bytes[0] = 9;
+        assert_eq!(FrameHeader::decode(&bytes), None);
+    }
+
+    #[test]
+    fn greetings_survive_and_strangers_are_refused() {
+        let greeting =
+            Greeting { kind: Kind::Data, party: Party::ALL[2], cluster: [4; 32], random: [5; 32] };
+        let back = Greeting::decode(&greeting.encode()).unwrap();
+        assert_eq!((back.kind, back.party), (Kind::Data, Party::ALL[2]));
+        assert_eq!((back.cluster, back.random), ([4; 32], [5; 32]));
+        let mut bytes = greeting.encode();
+        bytes[4] ^= 1;
+        assert_eq!(Greeting::decode(&bytes).err(), Some(Refusal::Version));
+        let mut bytes = greeting.encode();
+        bytes[7] = 3;
+        assert_eq!(Greeting::decode(&bytes).err(), Some(Refusal::Key));
+    }
+}

@@ -1,0 +1,182 @@
+//! One node, put together: mesh, replicated state, share store, runner, services.
+
+use crate::attempt::Context;
+use crate::config::Config;
+use crate::error::NodeError;
+use crate::janitor;
+use crate::limits::{LEADER_LOOK, STOP_WAIT, UPLOADS_MAX};
+use crate::mesh::Mesh;
+use crate::results::Results;
+use crate::runner::Runner;
+use crate::services::{self, Shared};
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::net::TcpListener;
+use std::path::Path;
+use std::sync::Arc;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinHandle;
+use trine_consensus::Consensus;
+use trine_proto::catalog::Catalog;
+use trine_proto::ids::{SegmentId, TableId};
+use trine_proto::tls::server_config;
+use trine_storage::{Disk, Store};
+
+/// A running node. Dropping it without [`Node::stop`] ends it without grace.
+pub struct Node {
+    consensus: Arc<Consensus>,
+    mesh: Mesh,
+    runner: Arc<Runner>,
+    stop: watch::Sender<bool>,
+    serving: JoinHandle<()>,
+    _lock: File,
+}
+
+impl std::fmt::Debug for Node {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Node({:?})", self.mesh)
+    }
+}
+
+impl Node {
+    /// Starts a node: opens its folder, listens, joins the others in whatever order they start.
+    ///
+    /// # Errors
+    /// [`NodeError`]: what the operator has to change.
+    pub async fn start(config: Config) -> Result<Self, NodeError> {
+        let lock = data_lock(&config.data_dir)?;
+        let store = Store::open(Arc::new(Disk::new(&config.data_dir)))?;
+        let listen = |address: &str| {
+            TcpListener::bind(address)
+                .map_err(|source| NodeError::Listen { address: address.to_owned(), source })
+        };
+        let (for_mesh, for_clients) =
+            (listen(&config.listen_mesh)?, listen(&config.listen_client)?);
+        for_clients.set_nonblocking(true).map_err(NodeError::System)?;
+        let for_clients =
+            tokio::net::TcpListener::from_std(for_clients).map_err(NodeError::System)?;
+        let cluster = config.cluster.info();
+        let mesh = Mesh::start(
+            config.party,
+            Arc::new(config.cluster.clone()),
+            &config.identity,
+            for_mesh,
+        )?;
+        let consensus = trine_consensus::Config {
+            dir: config.data_dir.clone(),
+            party: config.party,
+            raft_id: config.party.index() as u64 + 1,
+            cluster: cluster.clone(),
+        };
+        let consensus = Arc::new(Consensus::start(consensus, mesh.transport()).await?);
+        let answering = Arc::clone(&consensus);
+        mesh.answer_with(Arc::new(move |from, request| {
+            let consensus = Arc::clone(&answering);
+            Box::pin(async move { consensus.handle(from, request).await })
+        }));
+        report_segments(&store, &consensus.catalog());
+        let context = Context {
+            mesh: mesh.clone(),
+            store: store.clone(),
+            party: config.party,
+            party_wait: config.limits.party_wait,
+        };
+        let results = Results::new(config.limits.results_bytes_max, config.limits.results_keep);
+        let runner = Runner::start(
+            Arc::clone(&consensus),
+            config.identity.clone(),
+            cluster.cluster_id,
+            context,
+            results,
+            config.limits.jobs_running,
+        );
+        let (stop, on_stop) = watch::channel(false);
+        tokio::spawn(janitor::run(
+            Arc::clone(&runner),
+            Arc::clone(&consensus),
+            store.clone(),
+            stop.subscribe(),
+        ));
+        let tls = server_config(&config.identity, &[b"h2"])?;
+        let shared = Arc::new(Shared {
+            consensus: Arc::clone(&consensus),
+            runner: Arc::clone(&runner),
+            mesh: mesh.clone(),
+            store,
+            identity: config.identity,
+            party: config.party,
+            cluster,
+            uploads: Arc::new(Semaphore::new(UPLOADS_MAX)),
+        });
+        let serving = tokio::spawn(async move {
+            if let Err(e) = services::serve(for_clients, tls, shared, on_stop).await {
+                tracing::error!(error = %e, "the client port has ended");
+            }
+        });
+        tracing::info!(party = %config.party, listen = config.listen_client, "node started");
+        Ok(Self { consensus, mesh, runner, stop, serving, _lock: lock })
+    }
+
+    /// Resolves once the node knows a leader and the cluster's identity and sees both peers.
+    pub async fn ready(&self) {
+        let mut up = self.mesh.watch();
+        // The mesh lives as long as the node.
+        let _ = up.wait_for(|up| up.iter().all(|up| *up)).await;
+        let mut applied = self.consensus.subscribe();
+        loop {
+            applied.mark_unchanged();
+            if self.consensus.catalog().cluster.is_some() && self.consensus.leader().is_some() {
+                return;
+            }
+            // An election alone applies nothing, so it is looked for.
+            tokio::select! {
+                changed = applied.changed() => if changed.is_err() { return },
+                () = tokio::time::sleep(LEADER_LOOK) => {}
+            }
+        }
+    }
+
+    /// Stops in order: no new requests, attempts given up (they run again after the next start),
+    /// then the replicated state.
+    pub async fn stop(self) {
+        self.stop.send_replace(true);
+        self.runner.stop();
+        let serving = self.serving.abort_handle();
+        if tokio::time::timeout(STOP_WAIT, self.serving).await.is_err() {
+            serving.abort();
+        }
+        self.consensus.shutdown().await;
+        self.mesh.stop();
+    }
+}
+
+/// Takes the data folder for this process.
+pub(crate) fn data_lock(folder: &Path) -> Result<File, NodeError> {
+    std::fs::create_dir_all(folder).map_err(NodeError::file("create", folder))?;
+    let path = folder.join("lock");
+    let file = File::create(&path).map_err(NodeError::file("create", &path))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::WouldBlock) => Err(NodeError::InUse(folder.to_path_buf())),
+        Err(std::fs::TryLockError::Error(e)) => Err(NodeError::file("lock", &path)(e)),
+    }
+}
+
+/// Compares files with the catalog's list: says what is missing, removes what was aborted.
+fn report_segments(store: &Store, catalog: &Catalog) {
+    let listed: BTreeSet<(TableId, SegmentId)> = catalog
+        .tables
+        .values()
+        .flat_map(|table| table.segments.iter().map(|segment| (table.id, segment.id)))
+        .collect();
+    match store.reconcile(&listed, &catalog.aborted_segments) {
+        Ok(found) => {
+            for (table, segment) in &found.missing {
+                tracing::error!(%table, %segment, "a committed segment is not in the data folder");
+            }
+        }
+        Err(e) => {
+            tracing::error!(error = %e, "the data folder cannot be compared with the catalog")
+        }
+    }
+}

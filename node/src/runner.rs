@@ -1,0 +1,267 @@
+//! Performs what the scheduler decides: the only place that ties query, storage and consensus.
+//!
+//! One task watches the replicated state; every attempt has a thread of its own, because protocol
+//! code blocks. What an attempt ended with goes into the log as a command signed by this node.
+
+use crate::attempt::{Context, End, Handle};
+use crate::limits::{ATTEMPT_STACK_BYTES, PROPOSE_PAUSE, PROPOSE_TIMEOUT};
+use crate::results::{Results, StoredResult};
+use crate::scheduler::{Action, Scheduler, Task, Work};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::{mpsc, watch};
+use trine_consensus::Consensus;
+use trine_proto::catalog::{Catalog, TransactionState};
+use trine_proto::command::{Command, NODE_DOMAIN, NodeCommand, NodeCommandKind};
+use trine_proto::identity::Identity;
+use trine_proto::ids::{ClusterId, JobId};
+use trine_proto::wire;
+
+/// Runs jobs and key checks of this node and keeps their results.
+pub(crate) struct Runner {
+    consensus: Arc<Consensus>,
+    identity: Identity,
+    cluster: ClusterId,
+    context: Context,
+    results: Results,
+    attempts: Mutex<BTreeMap<Task, Arc<Handle>>>,
+    ended: mpsc::UnboundedSender<Task>,
+    stop: watch::Sender<bool>,
+    runtime: tokio::runtime::Handle,
+}
+
+impl Runner {
+    /// Starts watching the replicated state on the current tokio runtime.
+    pub(crate) fn start(
+        consensus: Arc<Consensus>,
+        identity: Identity,
+        cluster: ClusterId,
+        context: Context,
+        results: Results,
+        jobs_running: usize,
+    ) -> Arc<Self> {
+        let (ended, on_ended) = mpsc::unbounded_channel();
+        let (stop, _) = watch::channel(false);
+        let scheduler = Scheduler::new(context.party, jobs_running);
+        let runner = Arc::new(Self {
+            consensus,
+            identity,
+            cluster,
+            context,
+            results,
+            attempts: Mutex::default(),
+            ended,
+            stop,
+            runtime: tokio::runtime::Handle::current(),
+        });
+        tokio::spawn(Arc::clone(&runner).watch(scheduler, on_ended));
+        runner
+    }
+
+    /// Results of finished jobs.
+    pub(crate) fn results(&self) -> &Results {
+        &self.results
+    }
+
+    /// How far a running job is at this node.
+    pub(crate) fn progress(&self, job: JobId) -> Option<wire::Progress> {
+        let attempts = self.attempts.lock().unwrap_or_else(PoisonError::into_inner);
+        let running = attempts.iter().find(|(task, _)| task.work == Work::Query(job));
+        running.map(|(_, handle)| handle.progress())
+    }
+
+    /// Ends all attempts of this node; they run again after the next start.
+    pub(crate) fn stop(&self) {
+        self.stop.send_replace(true);
+        let attempts = self.attempts.lock().unwrap_or_else(PoisonError::into_inner);
+        for handle in attempts.values() {
+            handle.stop();
+        }
+    }
+
+    async fn watch(
+        self: Arc<Self>,
+        mut scheduler: Scheduler,
+        mut on_ended: mpsc::UnboundedReceiver<Task>,
+    ) {
+        let mut applied = self.consensus.subscribe();
+        let mut stop = self.stop.subscribe();
+        let mut removed = BTreeSet::new();
+        loop {
+            applied.mark_unchanged();
+            let catalog = self.consensus.catalog();
+            self.remove_aborted(&catalog, &mut removed);
+            for action in scheduler.catalog(&catalog) {
+                self.perform(action, &catalog);
+            }
+            tokio::select! {
+                changed = applied.changed() => if changed.is_err() { return },
+                _ = stop.wait_for(|stop| *stop) => return,
+                task = on_ended.recv() => {
+                    let Some(task) = task else { return };
+                    self.attempts.lock().unwrap_or_else(PoisonError::into_inner).remove(&task);
+                    let catalog = self.consensus.catalog();
+                    for action in scheduler.ended(task, &catalog) {
+                        self.perform(action, &catalog);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Deletes staged parts that ended in a logged Abort. Only the log ends a staged part.
+    fn remove_aborted(
+        &self,
+        catalog: &Catalog,
+        removed: &mut BTreeSet<trine_proto::ids::SegmentId>,
+    ) {
+        if catalog.aborted_segments.iter().all(|segment| removed.contains(segment)) {
+            return;
+        }
+        let listed = catalog
+            .tables
+            .values()
+            .flat_map(|table| table.segments.iter().map(|segment| (table.id, segment.id)))
+            .collect();
+        match self.context.store.reconcile(&listed, &catalog.aborted_segments) {
+            Ok(_) => removed.clone_from(&catalog.aborted_segments),
+            Err(e) => tracing::warn!(error = %e, "aborted parts stay on disk until the next try"),
+        }
+    }
+
+    fn perform(self: &Arc<Self>, action: Action, catalog: &Arc<Catalog>) {
+        match action {
+            Action::Start(task) => self.spawn(task, Arc::clone(catalog)),
+            Action::Stop(task) => {
+                let attempts = self.attempts.lock().unwrap_or_else(PoisonError::into_inner);
+                if let Some(handle) = attempts.get(&task) {
+                    handle.stop();
+                }
+            }
+            Action::Recover(task) => {
+                let runner = Arc::clone(self);
+                tokio::spawn(async move { runner.propose(retry(task)).await });
+            }
+        }
+    }
+
+    fn spawn(self: &Arc<Self>, task: Task, catalog: Arc<Catalog>) {
+        let handle = Arc::new(Handle::default());
+        self.attempts
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(task, Arc::clone(&handle));
+        let runner = Arc::clone(self);
+        let spawned = std::thread::Builder::new()
+            .name("attempt".into())
+            .stack_size(ATTEMPT_STACK_BYTES)
+            .spawn(move || {
+                let end = runner.run(task, &catalog, &handle);
+                handle.finish();
+                runner.report(task, end);
+                // The watching task has ended when the node stops.
+                let _ = runner.ended.send(task);
+            });
+        if let Err(e) = spawned {
+            tracing::error!(error = %e, "no thread for an attempt");
+            let _ = self.ended.send(task);
+            let runner = Arc::clone(self);
+            tokio::spawn(async move { runner.propose(retry(task)).await });
+        }
+    }
+
+    fn run(&self, task: Task, catalog: &Catalog, handle: &Handle) -> End {
+        let started = std::time::Instant::now();
+        let (id, end) = match task.work {
+            Work::Query(job) => {
+                let Some(entry) = catalog.jobs.get(&job) else { return End::Stopped };
+                (job.0, self.context.query(catalog, entry, handle))
+            }
+            Work::Validation(transaction) => {
+                let Some(TransactionState::Validating(validation)) =
+                    catalog.transactions.get(&transaction)
+                else {
+                    return End::Stopped;
+                };
+                let end = self.context.validation(catalog, transaction, validation, handle);
+                (transaction.0, end)
+            }
+        };
+        let how = match &end {
+            End::Result(_) | End::Verdict(_) => "done",
+            End::Failed(_) => "failed",
+            End::Lost => "lost",
+            End::Stopped => "stopped",
+        };
+        let ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        tracing::info!(job = hex::encode(id), attempt = task.attempt, how, ms, "attempt ended");
+        end
+    }
+
+    /// Tells the log how an attempt ended; blocks until the log has it or the node stops.
+    fn report(&self, task: Task, end: End) {
+        let attempt = task.attempt;
+        let kind = match (task.work, end) {
+            (Work::Query(job), End::Result(shares)) => {
+                self.results.put(job, StoredResult { attempt, shares: *shares });
+                NodeCommandKind::JobDone { job, attempt }
+            }
+            (Work::Query(job), End::Failed(error)) => {
+                NodeCommandKind::JobFailed { job, attempt, error }
+            }
+            (Work::Validation(transaction), End::Verdict(unique)) => {
+                NodeCommandKind::Verdict { transaction, attempt, unique }
+            }
+            (Work::Validation(transaction), End::Failed(error)) => {
+                NodeCommandKind::Abort { transaction, error }
+            }
+            (_, End::Lost) => {
+                // The others see the loss too; whoever finds the mesh whole again asks first.
+                match self.context.mesh.wait_all_up(self.context.party_wait) {
+                    Ok(()) => retry(task),
+                    Err(down) => match task.work {
+                        Work::Query(job) => NodeCommandKind::JobFailed {
+                            job,
+                            attempt,
+                            error: self.context.party_down(down),
+                        },
+                        Work::Validation(transaction) => NodeCommandKind::Abort {
+                            transaction,
+                            error: self.context.party_down(down),
+                        },
+                    },
+                }
+            }
+            _ => return,
+        };
+        self.runtime.block_on(self.propose(kind));
+    }
+
+    /// Until the log has answered or the node stops: an outcome must not be lost to a passing lack
+    /// of a leader.
+    pub(crate) async fn propose(&self, kind: NodeCommandKind) {
+        let command = NodeCommand { cluster_id: self.cluster, party: self.context.party, kind };
+        let Ok(body) = postcard::to_stdvec(&command) else { return };
+        let command = Command::Node(self.identity.sign(NODE_DOMAIN, body));
+        let mut stop = self.stop.subscribe();
+        loop {
+            match self.consensus.propose(command.clone(), PROPOSE_TIMEOUT).await {
+                Ok(_) => return,
+                Err(e) => tracing::warn!(error = %e, "the log has not taken a report yet"),
+            }
+            tokio::select! {
+                _ = stop.wait_for(|stop| *stop) => return,
+                () = tokio::time::sleep(PROPOSE_PAUSE) => {}
+            }
+        }
+    }
+}
+
+/// The command that asks for the next attempt.
+const fn retry(task: Task) -> NodeCommandKind {
+    let attempt = task.attempt;
+    match task.work {
+        Work::Query(job) => NodeCommandKind::JobRetry { job, attempt },
+        Work::Validation(transaction) => NodeCommandKind::ValidationRetry { transaction, attempt },
+    }
+}

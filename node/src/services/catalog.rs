@@ -1,0 +1,57 @@
+//! Tables as their owners and readers may see them.
+
+use super::Shared;
+use std::sync::Arc;
+use tonic::{Request, Response, Status};
+use trine_proto::catalog::TableEntry;
+use trine_proto::ids::LogIndex;
+use trine_proto::status::{SqlError, sqlstate};
+use trine_proto::wire::{self, TableDescription, TableDescriptions};
+
+/// See the contract.
+pub(super) struct CatalogService(pub(super) Arc<Shared>);
+
+#[tonic::async_trait]
+impl wire::catalog_server::Catalog for CatalogService {
+    async fn describe(
+        &self,
+        request: Request<wire::DescribeTables>,
+    ) -> Result<Response<TableDescriptions>, Status> {
+        let caller = self.0.caller(&request).await?;
+        let name = request.into_inner().table;
+        if name.is_empty() {
+            let catalog = self.0.consensus.catalog();
+            let at = catalog.applied;
+            let tables =
+                catalog.tables_for(&caller.name, at).map(|table| describe(table, at)).collect();
+            return Ok(Response::new(TableDescriptions { tables, log_index: at.0 }));
+        }
+        let catalog = self.0.consensus.catalog();
+        let at = catalog.applied;
+        let table = catalog.table(&name, at);
+        if let Some(table) =
+            table.filter(|t| !t.may_select(&caller.name, at) && !caller.administrator)
+        {
+            return Err(SqlError::new(
+                sqlstate::INSUFFICIENT_PRIVILEGE,
+                format!("permission denied for table {name}"),
+            )
+            .hint(format!("its owner \"{}\" can grant SELECT on it", table.owner))
+            .into());
+        }
+        // No table is an answer too: with the position, the client sees whether this node is late.
+        let tables = table.map(|table| describe(table, at)).into_iter().collect();
+        Ok(Response::new(TableDescriptions { tables, log_index: at.0 }))
+    }
+}
+
+fn describe(table: &TableEntry, at: LogIndex) -> TableDescription {
+    let readers = table.grants.keys().filter(|who| table.may_select(who, at)).cloned().collect();
+    TableDescription {
+        schema: Some((&table.schema).into()),
+        owner: table.owner.clone(),
+        rows: table.rows(at),
+        segments: table.visible(at).count() as u64,
+        readers,
+    }
+}

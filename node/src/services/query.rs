@@ -1,0 +1,272 @@
+//! Queries: handed in, watched, fetched, cancelled.
+
+use super::transaction::{propose, verify};
+use super::{Shared, protocol};
+use crate::limits::{PROGRESS_EVERY, RESULT_PIECE_BYTES, STATEMENT_BYTES_MAX};
+use crate::results::StoredResult;
+use std::sync::Arc;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status};
+use trine_proto::catalog::{JobEntry, JobStatus, Principal};
+use trine_proto::ids::{JobId, LogIndex};
+use trine_proto::result::result_digest;
+use trine_proto::status::{SqlError, sqlstate};
+use trine_proto::wire::client_command::Command as Kind;
+use trine_proto::wire::job_state::Kind as StateKind;
+use trine_proto::wire::result_part::Part;
+use trine_proto::wire::{self, CommandOutcome, JobState, ResultPart};
+
+/// Jobs that List names at most, the newest first.
+const LISTED_MAX: usize = 200;
+/// Messages that wait for a slow client.
+const QUEUED: usize = 4;
+
+/// See the contract.
+pub(super) struct QueryService(pub(super) Arc<Shared>);
+
+type Messages<T> = ReceiverStream<Result<T, Status>>;
+
+#[tonic::async_trait]
+impl wire::query_server::Query for QueryService {
+    async fn submit(
+        &self,
+        request: Request<wire::Signed>,
+    ) -> Result<Response<CommandOutcome>, Status> {
+        let verified = verify(&self.0, request.into_inner())?;
+        let signed_at_ms = verified.command.signed_at_ms;
+        let Some(Kind::SubmitQuery(submit)) = verified.command.command else {
+            return Err(protocol("Submit takes a SubmitQuery").into());
+        };
+        if submit.sql.len() > STATEMENT_BYTES_MAX {
+            return Err(SqlError::new(
+                sqlstate::LIMIT_EXCEEDED,
+                format!("a statement has {STATEMENT_BYTES_MAX} bytes at most"),
+            )
+            .into());
+        }
+        self.plan_early(submit.sql, verified.signed.public_key, signed_at_ms).await?;
+        Ok(Response::new(propose(&self.0, verified.signed).await?.into()))
+    }
+
+    type WatchStream = Messages<JobState>;
+
+    async fn watch(
+        &self,
+        request: Request<wire::JobRef>,
+    ) -> Result<Response<Self::WatchStream>, Status> {
+        let caller = self.0.caller(&request).await?;
+        let job = self.job(&request.into_inner(), &caller).await?.id;
+        let (sender, receiver) = mpsc::channel(QUEUED);
+        let shared = Arc::clone(&self.0);
+        tokio::spawn(async move {
+            let mut applied = shared.consensus.subscribe();
+            let mut last = None;
+            loop {
+                applied.mark_unchanged();
+                let Some(entry) = shared.consensus.catalog().jobs.get(&job).cloned() else {
+                    return;
+                };
+                let state = state(&shared, &entry);
+                let over = !matches!(state.kind(), StateKind::Queued | StateKind::Running);
+                if last.as_ref() != Some(&state) {
+                    last = Some(state.clone());
+                    if sender.send(Ok(state)).await.is_err() {
+                        return;
+                    }
+                }
+                if over {
+                    return;
+                }
+                tokio::select! {
+                    changed = applied.changed() => if changed.is_err() { return },
+                    () = tokio::time::sleep(PROGRESS_EVERY) => {}
+                    () = sender.closed() => return,
+                }
+            }
+        });
+        Ok(Response::new(ReceiverStream::new(receiver)))
+    }
+
+    type FetchStream = Messages<ResultPart>;
+
+    async fn fetch(
+        &self,
+        request: Request<wire::JobRef>,
+    ) -> Result<Response<Self::FetchStream>, Status> {
+        let caller = self.0.caller(&request).await?;
+        let job = self.job(&request.into_inner(), &caller).await?.id;
+        let entry = self
+            .0
+            .caught_up(|catalog| {
+                catalog.jobs.get(&job).filter(|j| j.status != JobStatus::Active).cloned()
+            })
+            .await
+            .ok_or_else(|| not_ready(job))?;
+        match entry.status {
+            JobStatus::Failed(e) => return Err(e.into()),
+            JobStatus::Cancelled => return Err(cancelled().into()),
+            JobStatus::Active => return Err(not_ready(job).into()),
+            JobStatus::Done => {}
+        }
+        let result = self
+            .0
+            .runner
+            .results()
+            .get(job)
+            .filter(|result| result.attempt == entry.attempt)
+            .ok_or_else(|| expired(job))?;
+        let (sender, receiver) = mpsc::channel(QUEUED);
+        let shared = Arc::clone(&self.0);
+        tokio::spawn(async move { send_result(&shared, job, &result, &sender).await });
+        Ok(Response::new(ReceiverStream::new(receiver)))
+    }
+
+    async fn cancel(
+        &self,
+        request: Request<wire::Signed>,
+    ) -> Result<Response<CommandOutcome>, Status> {
+        let verified = verify(&self.0, request.into_inner())?;
+        if !matches!(verified.command.command, Some(Kind::CancelQuery(_))) {
+            return Err(protocol("Cancel takes a CancelQuery").into());
+        }
+        Ok(Response::new(propose(&self.0, verified.signed).await?.into()))
+    }
+
+    async fn list(
+        &self,
+        request: Request<wire::ListJobs>,
+    ) -> Result<Response<wire::JobList>, Status> {
+        let caller = self.0.caller(&request).await?;
+        let catalog = self.0.consensus.catalog();
+        let mut jobs: Vec<&JobEntry> =
+            catalog.jobs.values().filter(|job| job.principal == caller.name).collect();
+        jobs.sort_by_key(|job| std::cmp::Reverse(job.position));
+        let jobs = jobs.into_iter().take(LISTED_MAX).map(|job| wire::JobEntry {
+            job_id: job.id.0.to_vec(),
+            sql: job.sql.clone(),
+            state: Some(state(&self.0, job)),
+        });
+        Ok(Response::new(wire::JobList { jobs: jobs.collect() }))
+    }
+}
+
+impl QueryService {
+    /// Plans once before the log is troubled, so that what cannot be planned is refused before any
+    /// node starts. What this node may merely not have seen yet is left to the job.
+    async fn plan_early(
+        &self,
+        sql: String,
+        key: [u8; 32],
+        signed_at_ms: u64,
+    ) -> Result<(), SqlError> {
+        let catalog = self.0.consensus.catalog();
+        let Some(principal) = catalog.principal_by_key(&key).map(|p| p.name.clone()) else {
+            return Ok(());
+        };
+        let planning = tokio::task::spawn_blocking(move || {
+            let at: LogIndex = catalog.applied;
+            trine_query::compile(&sql, &catalog, at, &principal, signed_at_ms).map(drop)
+        });
+        match planning.await {
+            Ok(Err(e)) if !may_be_late(&e) => Err(e),
+            _ => Ok(()),
+        }
+    }
+
+    /// The job, if it is the caller's.
+    async fn job(&self, job: &wire::JobRef, caller: &Principal) -> Result<JobEntry, SqlError> {
+        let id = JobId::from_slice(&job.job_id).ok_or_else(|| protocol("a job id has 16 bytes"))?;
+        let found = self.0.caught_up(|catalog| catalog.jobs.get(&id).cloned()).await;
+        found.filter(|job| job.principal == caller.name).ok_or_else(|| {
+            SqlError::new(sqlstate::UNDEFINED_OBJECT, format!("there is no job {id} of yours"))
+        })
+    }
+}
+
+/// Whether a later state of the log could cure the error.
+fn may_be_late(e: &SqlError) -> bool {
+    [sqlstate::UNDEFINED_TABLE, sqlstate::UNDEFINED_COLUMN, sqlstate::INSUFFICIENT_PRIVILEGE]
+        .contains(&e.sqlstate.as_str())
+}
+
+fn state(shared: &Shared, job: &JobEntry) -> JobState {
+    let mut out =
+        JobState { position: job.position.0, attempt: job.attempt, ..JobState::default() };
+    match &job.status {
+        JobStatus::Active => match shared.runner.progress(job.id) {
+            Some(progress) => {
+                out.set_kind(StateKind::Running);
+                out.progress = Some(progress);
+            }
+            None => out.set_kind(StateKind::Queued),
+        },
+        JobStatus::Done => {
+            let here = shared.runner.results().get(job.id);
+            let kept = here.is_some_and(|result| result.attempt == job.attempt);
+            out.set_kind(if kept { StateKind::Done } else { StateKind::Expired });
+        }
+        JobStatus::Failed(e) => {
+            out.set_kind(StateKind::Failed);
+            out.error = Some(e.clone().into());
+        }
+        JobStatus::Cancelled => {
+            out.set_kind(StateKind::Cancelled);
+            out.error = Some(cancelled().into());
+        }
+    }
+    out
+}
+
+/// Header, then every vector in pieces; the digest of the peer's component with the last one.
+async fn send_result(
+    shared: &Shared,
+    job: JobId,
+    result: &StoredResult,
+    sender: &mpsc::Sender<Result<ResultPart, Status>>,
+) {
+    let send = async |part: Part| sender.send(Ok(ResultPart { part: Some(part) })).await.is_ok();
+    let header = result.shares.header.clone();
+    let rows = header.rows;
+    if !send(Part::Header(header)).await {
+        return;
+    }
+    for (index, vector) in (0_u32..).zip(&result.shares.vectors) {
+        let digest = result_digest(
+            shared.cluster.cluster_id,
+            job,
+            result.attempt,
+            index,
+            rows,
+            shared.party.next(),
+            &vector.next,
+        );
+        let mut pieces = vector.own.chunks(RESULT_PIECE_BYTES).peekable();
+        loop {
+            let component = pieces.next().unwrap_or_default().to_vec();
+            let last = pieces.peek().is_none();
+            let next_digest = if last { digest.to_vec() } else { Vec::new() };
+            let piece = wire::ResultVector { index, component, next_digest, last };
+            if !send(Part::Vector(piece)).await {
+                return;
+            }
+            if last {
+                break;
+            }
+        }
+    }
+}
+
+fn not_ready(job: JobId) -> SqlError {
+    SqlError::new(sqlstate::SERIALIZATION_FAILURE, format!("job {job} is not done yet"))
+        .hint("watch the job until it is done")
+}
+
+fn expired(job: JobId) -> SqlError {
+    SqlError::new(sqlstate::UNDEFINED_OBJECT, format!("the result of job {job} is gone"))
+        .hint("results are kept in memory for a while; ask the query again")
+}
+
+fn cancelled() -> SqlError {
+    SqlError::new(sqlstate::QUERY_CANCELED, "the query was cancelled")
+}

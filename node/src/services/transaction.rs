@@ -1,0 +1,133 @@
+//! Signed commands on their way into the log, and what became of transactions.
+
+use super::{Shared, protocol, unavailable};
+use crate::clock::now_ms;
+use crate::limits::{CLOCK_SKEW_MAX, PROPOSE_TIMEOUT, STATE_WAIT_MAX};
+use prost::Message as _;
+use std::sync::Arc;
+use std::time::Duration;
+use tonic::{Request, Response, Status};
+use trine_proto::catalog::{Catalog, TransactionState};
+use trine_proto::command::{CLIENT_DOMAIN, Command, Outcome, SignedBytes};
+use trine_proto::ids::TransactionId;
+use trine_proto::status::{SqlError, sqlstate};
+use trine_proto::wire::client_command::Command as Kind;
+use trine_proto::wire::transaction_state::Kind as StateKind;
+use trine_proto::wire::{self, CommandOutcome};
+
+/// See the contract.
+pub(super) struct TransactionService(pub(super) Arc<Shared>);
+
+/// A command that this node has verified.
+pub(super) struct Verified {
+    pub(super) signed: SignedBytes,
+    pub(super) command: wire::ClientCommand,
+}
+
+/// Checks signature, cluster and time of a command. The state machine checks again on apply, the
+/// times excepted: they are this node's opinion and never reach apply.
+pub(super) fn verify(shared: &Shared, signed: wire::Signed) -> Result<Verified, SqlError> {
+    let signed = SignedBytes::from(signed);
+    signed.verify(CLIENT_DOMAIN).map_err(|_| {
+        SqlError::new(
+            sqlstate::INVALID_AUTHORIZATION,
+            "the signature of the command does not verify",
+        )
+    })?;
+    let command = wire::ClientCommand::decode(signed.body.as_slice())
+        .map_err(|_| protocol("the signed bytes are no ClientCommand"))?;
+    if command.cluster_id != shared.cluster.cluster_id.0 {
+        return Err(protocol("the command is for another cluster")
+            .hint("compare cluster_id in the client's configuration"));
+    }
+    let now = now_ms();
+    let skew = u64::try_from(CLOCK_SKEW_MAX.as_millis()).unwrap_or(u64::MAX);
+    if command.expires_at_ms < now {
+        return Err(protocol("the command has expired").hint("compare the clocks"));
+    }
+    if command.signed_at_ms > now.saturating_add(skew) {
+        return Err(protocol(format!(
+            "the client's clock is more than {} s ahead of node {}'s",
+            skew / 1000,
+            shared.party
+        )));
+    }
+    Ok(Verified { signed, command })
+}
+
+/// Orders a verified command and waits for its outcome at this node.
+pub(super) async fn propose(shared: &Shared, signed: SignedBytes) -> Result<Outcome, SqlError> {
+    let proposed = shared.consensus.propose(Command::Client(signed), PROPOSE_TIMEOUT).await;
+    proposed.map_err(|e| unavailable(&shared.mesh, &e))
+}
+
+#[tonic::async_trait]
+impl wire::transaction_server::Transaction for TransactionService {
+    async fn propose(
+        &self,
+        request: Request<wire::Signed>,
+    ) -> Result<Response<CommandOutcome>, Status> {
+        let verified = verify(&self.0, request.into_inner())?;
+        if matches!(verified.command.command, Some(Kind::SubmitQuery(_) | Kind::CancelQuery(_))) {
+            return Err(protocol("queries go to the Query service").into());
+        }
+        Ok(Response::new(propose(&self.0, verified.signed).await?.into()))
+    }
+
+    async fn state(
+        &self,
+        request: Request<wire::TransactionRef>,
+    ) -> Result<Response<wire::TransactionState>, Status> {
+        self.0.caller(&request).await?;
+        let asked = request.into_inner();
+        let id = TransactionId::from_slice(&asked.transaction_id)
+            .ok_or_else(|| protocol("a transaction id has 16 bytes"))?;
+        let wait = Duration::from_millis(asked.wait_ms).min(STATE_WAIT_MAX);
+        let mut applied = self.0.consensus.subscribe();
+        let finished = async {
+            loop {
+                applied.mark_unchanged();
+                let state = self.state_of(id, &self.0.consensus.catalog());
+                if matches!(state.kind(), StateKind::Committed | StateKind::Aborted) {
+                    return state;
+                }
+                if applied.changed().await.is_err() {
+                    return state;
+                }
+            }
+        };
+        let state = match tokio::time::timeout(wait, finished).await {
+            Ok(state) => state,
+            Err(_) => self.state_of(id, &self.0.consensus.catalog()),
+        };
+        Ok(Response::new(state))
+    }
+}
+
+impl TransactionService {
+    fn state_of(&self, id: TransactionId, catalog: &Catalog) -> wire::TransactionState {
+        let mut out = wire::TransactionState::default();
+        match catalog.transactions.get(&id) {
+            Some(TransactionState::Validating(v)) => {
+                out.set_kind(StateKind::Validating);
+                out.log_index = v.queued.0;
+            }
+            Some(TransactionState::Committed(index)) => {
+                out.set_kind(StateKind::Committed);
+                out.log_index = index.0;
+            }
+            Some(TransactionState::Aborted(index, error)) => {
+                out.set_kind(StateKind::Aborted);
+                out.log_index = index.0;
+                out.error = Some(error.clone().into());
+            }
+            None => {
+                let staged = self.0.store.list().unwrap_or_default();
+                if staged.iter().any(|(_, segment)| segment.0 == id.0) {
+                    out.set_kind(StateKind::Staged);
+                }
+            }
+        }
+        out
+    }
+}

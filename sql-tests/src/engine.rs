@@ -1,0 +1,128 @@
+//! The engines that files run on: a closed set, so an enum.
+
+use crate::cluster::Cluster;
+use crate::inprocess::InProcess;
+use crate::oracle::Oracle;
+use crate::value::Output;
+use futures::FutureExt as _;
+use std::fmt;
+use std::panic::AssertUnwindSafe;
+use trine_proto::status::{SqlError, sqlstate};
+
+/// Which engine to start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum EngineKind {
+    /// Three parties in this process over an in-memory transport.
+    Inprocess,
+    /// A `trined dev` cluster of three processes over mutual TLS.
+    Cluster,
+    /// Plain DataFusion in the clear.
+    Oracle,
+}
+
+/// A running engine.
+pub enum Engine {
+    /// See [`EngineKind::Oracle`].
+    Oracle(Box<Oracle>),
+    /// See [`EngineKind::Inprocess`].
+    InProcess(Box<InProcess>),
+    /// See [`EngineKind::Cluster`].
+    Cluster(Box<Cluster>),
+}
+
+/// Why a statement failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EngineError {
+    /// Five characters.
+    pub sqlstate: String,
+    /// The sentence a user would read.
+    pub message: String,
+}
+
+impl EngineError {
+    /// From its parts.
+    #[must_use]
+    pub fn new(sqlstate: &str, message: impl Into<String>) -> Self {
+        Self { sqlstate: sqlstate.to_owned(), message: message.into() }
+    }
+    /// Whether the engine does not do this kind of SQL.
+    #[must_use]
+    pub fn is_unsupported(&self) -> bool {
+        self.sqlstate == sqlstate::FEATURE_NOT_SUPPORTED
+    }
+    /// Whether the engine itself broke.
+    #[must_use]
+    pub fn is_internal(&self) -> bool {
+        ["XX", "08", "57"].iter().any(|class| self.sqlstate.starts_with(class))
+    }
+}
+
+impl fmt::Display for EngineError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.message, self.sqlstate)
+    }
+}
+
+impl std::error::Error for EngineError {}
+
+impl From<SqlError> for EngineError {
+    fn from(e: SqlError) -> Self {
+        Self { sqlstate: e.sqlstate, message: e.message }
+    }
+}
+
+impl Engine {
+    /// Starts an engine with an empty database.
+    ///
+    /// # Errors
+    /// The cluster or the parties do not start.
+    pub async fn start(kind: EngineKind) -> Result<Self, EngineError> {
+        match kind {
+            EngineKind::Oracle => Ok(Self::Oracle(Box::new(Oracle::new()))),
+            EngineKind::Inprocess => Ok(Self::InProcess(Box::new(InProcess::new()?))),
+            EngineKind::Cluster => Ok(Self::Cluster(Box::new(Cluster::start().await?))),
+        }
+    }
+
+    /// Label of the engine in `skipif` and `onlyif`, beside those of every engine.
+    #[must_use]
+    pub const fn label(&self) -> &'static str {
+        match self {
+            Self::Oracle(_) => "datafusion",
+            Self::InProcess(_) | Self::Cluster(_) => "trine",
+        }
+    }
+
+    /// Drops every table.
+    ///
+    /// # Errors
+    /// A table cannot be dropped.
+    pub async fn reset(&mut self) -> Result<(), EngineError> {
+        match self {
+            Self::Oracle(oracle) => **oracle = Oracle::new(),
+            Self::InProcess(parties) => **parties = InProcess::new()?,
+            Self::Cluster(cluster) => cluster.reset().await?,
+        }
+        Ok(())
+    }
+
+    /// Runs the statements of a text; the answer is that of the last one.
+    ///
+    /// # Errors
+    /// The first statement that fails.
+    pub async fn run(&mut self, sql: &str) -> Result<Output, EngineError> {
+        // A panic is one failed record, not the end of the run.
+        let outcome = AssertUnwindSafe(self.answer(sql)).catch_unwind().await;
+        outcome.unwrap_or_else(|_| {
+            Err(EngineError::new(sqlstate::INTERNAL_ERROR, "the engine panicked"))
+        })
+    }
+
+    async fn answer(&mut self, sql: &str) -> Result<Output, EngineError> {
+        match self {
+            Self::Oracle(oracle) => oracle.run(sql).await,
+            Self::InProcess(parties) => parties.run(sql),
+            Self::Cluster(cluster) => cluster.run(sql).await,
+        }
+    }
+}

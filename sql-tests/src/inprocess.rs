@@ -1,0 +1,295 @@
+//! Three parties in this process: the client's cutting and opening, the replicated state machine,
+//! the planner, the executor and the protocols are the ones that run in production; a local
+//! sequencer stands for Raft, memory for disks and sockets, and a statement is planned once.
+//!
+//! A statement: [`InProcess::run`] parses it as the client does; an INSERT is cut, staged at three
+//! stores, committed with three receipts and, under a PRIMARY KEY, checked under MPC; a query is
+//! ordered, compiled, executed by three threads under fresh keys, and opened.
+
+use crate::engine::EngineError;
+use crate::value::Output;
+use std::sync::Arc;
+use std::thread;
+use trine_client::cut::{NodePart, cut_rows};
+use trine_client::open::{ResultPart, ResultVector, open_result};
+use trine_client::statement::{self, Insert, Statement};
+use trine_client::{Table, arrange, random_id};
+use trine_consensus::testing::{LocalSequencer, TestCluster, client_with_id};
+use trine_mpc::{AttemptKeys, Session};
+use trine_proto::catalog::{Catalog, TransactionState, Validation};
+use trine_proto::command::{NodeCommandKind, Outcome};
+use trine_proto::ids::{JobId, LogIndex, Party, SegmentId, TableId, TransactionId};
+use trine_proto::result::result_digest;
+use trine_proto::schema::TableSchema;
+use trine_proto::status::{SqlError, sqlstate};
+use trine_proto::wire;
+use trine_proto::wire::client_command::Command;
+use trine_query::{Observer, QueryError, ResultShares};
+use trine_storage::{ComponentHeader, ComponentSource, Digests, Memory, SegmentHeader, Store};
+
+/// Name of the principal who asks.
+const PRINCIPAL: &str = "admin";
+/// Stack of a party's thread: deep expressions recurse.
+const STACK_BYTES: usize = 64 << 20;
+
+/// The three parties and the one user.
+pub struct InProcess {
+    cluster: TestCluster,
+    sequencer: LocalSequencer,
+    stores: [Store; 3],
+}
+
+/// Nobody watches the progress.
+struct Unobserved;
+
+impl Observer for Unobserved {
+    fn operator(&mut self, _name: &str, _done: u32, _total: u32) {}
+}
+
+impl InProcess {
+    /// An empty database.
+    ///
+    /// # Errors
+    /// Never with stores in memory; theirs.
+    pub fn new() -> Result<Self, EngineError> {
+        let cluster = TestCluster::seeded(1);
+        let sequencer = LocalSequencer::new(cluster.info.clone());
+        let store = || Store::open(Arc::new(Memory::new())).map_err(|e| internal(&e));
+        Ok(Self { cluster, sequencer, stores: [store()?, store()?, store()?] })
+    }
+
+    /// Runs the statements of a text; the answer is that of the last one.
+    ///
+    /// # Errors
+    /// The first statement that fails.
+    pub fn run(&self, sql: &str) -> Result<Output, EngineError> {
+        let mut output = Output::done(None);
+        for fragment in statement::split(sql)? {
+            output = self.run_one(statement::parse(&fragment)?)?;
+        }
+        Ok(output)
+    }
+
+    fn run_one(&self, statement: Statement) -> Result<Output, EngineError> {
+        let command = match statement {
+            Statement::Insert(insert) => return self.insert(&insert),
+            Statement::Query { sql, .. } => return Ok(self.query(sql)?.into()),
+            Statement::CreateIndex => return Ok(Output::done(None)),
+            Statement::ShowTables => {
+                return Err(EngineError::new(
+                    sqlstate::FEATURE_NOT_SUPPORTED,
+                    "SHOW TABLES asks a node; there is none in process",
+                ));
+            }
+            Statement::CreateTable { schema, if_not_exists } => {
+                let schema = Some(wire::TableSchema::from(&schema));
+                Command::CreateTable(wire::CreateTable { schema, if_not_exists })
+            }
+            Statement::DropTable { table, if_exists } => {
+                Command::DropTable(wire::DropTable { table, if_exists })
+            }
+            Statement::Grant { grant, table, principal } => {
+                let body = wire::Grant { table, principal };
+                if grant { Command::Grant(body) } else { Command::Revoke(body) }
+            }
+        };
+        self.propose(command)?;
+        Ok(Output::done(None))
+    }
+
+    /// Signs a command as the user and applies it; the id is the command's.
+    fn propose(&self, command: Command) -> Result<([u8; 16], Outcome), SqlError> {
+        let id = random_id()?;
+        let info = &self.cluster.info;
+        let signed = client_with_id(&self.cluster.administrator, info.cluster_id, id, command);
+        match self.sequencer.propose(signed) {
+            Outcome::Refused(_, error) => Err(error),
+            outcome => Ok((id, outcome)),
+        }
+    }
+
+    fn insert(&self, insert: &Insert) -> Result<Output, EngineError> {
+        let catalog = self.sequencer.catalog();
+        let entry = catalog.table(&insert.table, catalog.applied).ok_or_else(|| {
+            let message = format!("relation \"{}\" does not exist", insert.table);
+            SqlError::new(sqlstate::UNDEFINED_TABLE, message)
+        })?;
+        let rows = arrange(&entry.schema, insert)?;
+        let transaction = TransactionId(random_id()?);
+        let cluster_id = self.cluster.info.cluster_id;
+        let parts = cut_rows(&entry.schema, &rows, cluster_id, transaction)?;
+        let mut receipts = Vec::with_capacity(3);
+        for (party, part) in Party::ALL.into_iter().zip(parts) {
+            receipts.push(self.stage(party, entry.id, &entry.schema, transaction, part)?);
+        }
+        let (_, outcome) = self.propose(self.cluster.commit(&receipts))?;
+        if matches!(outcome, Outcome::Validating(_)) {
+            self.validate(transaction)?;
+        }
+        Ok(Output::done(u64::try_from(rows.len()).ok()))
+    }
+
+    /// What a node does with its part of an upload.
+    fn stage(
+        &self,
+        party: Party,
+        table: TableId,
+        schema: &TableSchema,
+        transaction: TransactionId,
+        part: NodePart,
+    ) -> Result<wire::Receipt, EngineError> {
+        let component = |c: &Option<wire::Component>| {
+            let c = c.clone().unwrap_or_default();
+            let source = <[u8; 32]>::try_from(c.seed.as_slice())
+                .map_or(ComponentSource::Explicit, ComponentSource::Seed);
+            let salt = c.salt.try_into().unwrap_or_default();
+            ComponentHeader { salt, source }
+        };
+        let header = SegmentHeader {
+            party,
+            table,
+            segment: SegmentId::from(transaction),
+            schema_digest: schema.digest(),
+            rows: part.header.rows,
+            layout: schema.stored_columns(),
+            components: [component(&part.header.first), component(&part.header.second)],
+        };
+        let staged = || -> trine_storage::Result<Digests> {
+            let mut writer = self.stores[party.index()].stage(header.clone())?;
+            for (index, chunk) in part.chunks.iter().enumerate() {
+                writer.append(header.chunk_rows(index), &chunk.explicit, &chunk.public)?;
+            }
+            writer.finish()
+        };
+        let digests = staged().map_err(|e| internal(&e))?;
+        Ok(wire::Receipt {
+            cluster_id: self.cluster.info.cluster_id.0.to_vec(),
+            party: u32::try_from(party.index()).unwrap_or_default(),
+            transaction_id: transaction.0.to_vec(),
+            table: schema.name.clone(),
+            schema_digest: header.schema_digest.to_vec(),
+            rows: header.rows,
+            first_digest: digests.components[0].to_vec(),
+            second_digest: digests.components[1].to_vec(),
+            public_digest: digests.public.to_vec(),
+            principal_key: self.cluster.administrator.public().to_vec(),
+        })
+    }
+
+    /// The check of the PRIMARY KEY under MPC, and its verdicts.
+    fn validate(&self, transaction: TransactionId) -> Result<(), EngineError> {
+        let catalog = self.sequencer.catalog();
+        let Some(TransactionState::Validating(validation)) = catalog.transactions.get(&transaction)
+        else {
+            return Err(EngineError::new(sqlstate::INTERNAL_ERROR, "the batch does not validate"));
+        };
+        let check = |session: &mut Session, store: &Store| {
+            trine_query::check_unique(&catalog, validation, session, store)
+        };
+        let verdicts = self.three_parties(&catalog, check)?;
+        self.say(transaction, validation, verdicts);
+        match self.sequencer.catalog().transactions.get(&transaction) {
+            Some(TransactionState::Aborted(_, error)) => Err(error.clone().into()),
+            Some(TransactionState::Committed(_)) => Ok(()),
+            _ => Err(EngineError::new(sqlstate::INTERNAL_ERROR, "the validation has no end")),
+        }
+    }
+
+    fn say(&self, transaction: TransactionId, validation: &Validation, verdicts: [bool; 3]) {
+        for (party, unique) in Party::ALL.into_iter().zip(verdicts) {
+            let attempt = validation.attempt;
+            let kind = NodeCommandKind::Verdict { transaction, attempt, unique };
+            self.sequencer.propose(self.cluster.node(party, kind));
+        }
+    }
+
+    fn query(&self, sql: String) -> Result<Table, EngineError> {
+        let submit = Command::SubmitQuery(wire::SubmitQuery { sql: sql.clone() });
+        let (id, outcome) = self.propose(submit)?;
+        let (job, position) = (JobId(id), outcome.index());
+        let answer = self.answer(&sql, job, position);
+        for party in Party::ALL {
+            let kind = match &answer {
+                Ok(_) => NodeCommandKind::JobDone { job, attempt: 1 },
+                Err(e) => {
+                    let error = SqlError::new(&e.sqlstate, e.message.clone());
+                    NodeCommandKind::JobFailed { job, attempt: 1, error }
+                }
+            };
+            self.sequencer.propose(self.cluster.node(party, kind));
+        }
+        answer
+    }
+
+    fn answer(&self, sql: &str, job: JobId, position: LogIndex) -> Result<Table, EngineError> {
+        let catalog = self.sequencer.catalog();
+        let statement = trine_query::compile(sql, &catalog, position, PRINCIPAL, 0)?;
+        let execute = |session: &mut Session, store: &Store| {
+            trine_query::execute(&statement, session, store, &mut Unobserved)
+        };
+        let shares = self.three_parties(&catalog, execute)?;
+        let mut parts: [ResultPart; 3] = Default::default();
+        for ((party, shares), part) in Party::ALL.into_iter().zip(shares).zip(&mut parts) {
+            *part = self.part(party, job, shares);
+        }
+        Ok(open_result(self.cluster.info.cluster_id, job, &parts)?)
+    }
+
+    /// What a node sends a client that fetches.
+    fn part(&self, party: Party, job: JobId, shares: ResultShares) -> ResultPart {
+        let mut header = shares.header;
+        header.attempt = 1;
+        let (cluster, rows) = (self.cluster.info.cluster_id, header.rows);
+        let vectors = (0..).zip(shares.vectors).map(|(index, v)| {
+            let next = result_digest(cluster, job, 1, index, rows, party.next(), &v.next);
+            ResultVector { component: v.own, next_digest: next.to_vec() }
+        });
+        ResultPart { vectors: vectors.collect(), header }
+    }
+
+    /// Runs `work` as the three parties of one attempt, under keys that were never used before.
+    fn three_parties<T: Send>(
+        &self,
+        catalog: &Catalog,
+        work: impl Fn(&mut Session, &Store) -> Result<T, QueryError> + Sync,
+    ) -> Result<[T; 3], EngineError> {
+        let profile = trine_mpc::Profile {
+            round_trip_us: catalog.net_profile.round_trip_us,
+            megabits_per_s: catalog.net_profile.megabits_per_s,
+        };
+        let pairs: [[u8; 32]; 3] = [random_id()?, random_id()?, random_id()?];
+        let nets = trine_mpc::testing::mesh();
+        let outcomes: Vec<Option<Result<T, QueryError>>> = thread::scope(|scope| {
+            let threads: Vec<_> = nets
+                .into_iter()
+                .enumerate()
+                .map(|(party, net)| {
+                    let keys =
+                        AttemptKeys::derive(&pairs[party], &pairs[(party + 2) % 3], b"1", b"1");
+                    let (work, store) = (&work, &self.stores[party]);
+                    thread::Builder::new().stack_size(STACK_BYTES).spawn_scoped(scope, move || {
+                        work(&mut Session::new(party, net, keys, profile), store)
+                    })
+                })
+                .collect();
+            threads.into_iter().map(|t| t.ok().and_then(|t| t.join().ok())).collect()
+        });
+        let mut results = Vec::with_capacity(3);
+        let mut lost = None;
+        for outcome in outcomes {
+            match outcome {
+                Some(Ok(result)) => results.push(result),
+                Some(Err(QueryError::Sql(error))) => return Err(error.into()),
+                Some(Err(error)) => lost = Some(lost.unwrap_or_else(|| internal(&error))),
+                None => return Err(EngineError::new(sqlstate::INTERNAL_ERROR, "a party panicked")),
+            }
+        }
+        <[T; 3]>::try_from(results).map_err(|_| {
+            lost.unwrap_or_else(|| EngineError::new(sqlstate::INTERNAL_ERROR, "a party is missing"))
+        })
+    }
+}
+
+fn internal(error: &dyn std::error::Error) -> EngineError {
+    EngineError::new(sqlstate::INTERNAL_ERROR, error.to_string())
+}

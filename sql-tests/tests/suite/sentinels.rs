@@ -1,0 +1,76 @@
+//! Values that must not be found at any node: neither in files nor in logs, neither as text nor in
+//! binary, whichever way they came in.
+
+use std::path::{Path, PathBuf};
+use trine_sql_tests::cluster::Cluster;
+
+/// Secret values, unlikely by chance.
+const NUMBER: i64 = 7_316_250_419_385_621_407;
+const SMALL: i32 = 1_934_857_261;
+const WORD: &str = "Xq7sentinelZw";
+const CENTS: i64 = 481_516_234_299;
+
+/// What a leak would look like: as text, and as little-endian and big-endian integers.
+fn forms() -> Vec<(&'static str, Vec<u8>)> {
+    let offset = |v: i64, low: i64| v.wrapping_sub(low);
+    vec![
+        ("number as text", NUMBER.to_string().into_bytes()),
+        ("number", NUMBER.to_le_bytes().to_vec()),
+        ("number, big-endian", NUMBER.to_be_bytes().to_vec()),
+        ("number, boolean encoding", offset(NUMBER, i64::MIN).to_le_bytes().to_vec()),
+        ("small as text", SMALL.to_string().into_bytes()),
+        ("small, sign-extended", i64::from(SMALL).to_le_bytes().to_vec()),
+        ("cents as text", b"4815162342.99".to_vec()),
+        ("cents", CENTS.to_le_bytes().to_vec()),
+        ("word", WORD.as_bytes().to_vec()),
+        (
+            "word in hexadecimal",
+            WORD.bytes().flat_map(|b| format!("{b:02x}").into_bytes()).collect(),
+        ),
+    ]
+}
+
+fn files(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() { files(&path, found) } else { found.push(path) }
+    }
+}
+
+fn contains(haystack: &[u8], needle: &[u8]) -> bool {
+    haystack.windows(needle.len()).any(|w| w == needle)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_node_holds_or_logs_a_secret_value() {
+    let mut cluster = Cluster::start().await.unwrap();
+    let table =
+        "CREATE TABLE secrets (n BIGINT, s INT, w VARCHAR(20), d DECIMAL(14,2), p INT PUBLIC)";
+    cluster.run(table).await.unwrap();
+    let row = format!("({NUMBER}, {SMALL}, '{WORD}', 4815162342.99, 1357913579)");
+    cluster.run(&format!("INSERT INTO secrets VALUES {row}")).await.unwrap();
+    // A refused one, too: errors travel and are logged.
+    let refused = format!("INSERT INTO secrets VALUES ({NUMBER}, 99999999999, '{WORD}', 0, 0)");
+    cluster.run(&refused).await.unwrap_err();
+    let csv = cluster.folder().join("rows.csv");
+    std::fs::write(&csv, format!("n,s,w,d,p\n{NUMBER},{SMALL},{WORD},4815162342.99,1\n")).unwrap();
+    cluster.load("secrets", &csv).await.unwrap();
+    let answer = cluster.run("SELECT n, s, w, d FROM secrets").await.unwrap();
+    assert_eq!(answer.rows.len(), 2);
+    assert_eq!(answer.rows[0][0].to_string(), NUMBER.to_string());
+    std::fs::remove_file(&csv).unwrap();
+    cluster.stop_all().unwrap();
+    let mut all = Vec::new();
+    files(cluster.folder(), &mut all);
+    assert!(all.len() >= 9, "three nodes have more files than {all:?}");
+    let mut public_seen = false;
+    for path in &all {
+        let bytes = std::fs::read(path).unwrap();
+        for (what, needle) in forms() {
+            assert!(!contains(&bytes, &needle), "{what} in {}", path.display());
+        }
+        public_seen |= contains(&bytes, &1_357_913_579_i64.to_le_bytes());
+    }
+    // The search itself works: a PUBLIC value is found.
+    assert!(public_seen);
+}
