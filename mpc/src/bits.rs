@@ -269,9 +269,13 @@ pub(crate) fn index_planes(len: usize, width: usize) -> Vec<u64> {
 
 /// Little-endian bytes of words.
 pub(crate) fn bytes_from_words(words: &[u64]) -> Vec<u8> {
-    let mut bytes = vec![0; words.len() * 8];
-    for (chunk, word) in bytes.chunks_exact_mut(8).zip(words) {
-        chunk.copy_from_slice(&word.to_le_bytes());
+    let mut bytes = Vec::with_capacity(words.len() * 8);
+    let mut line = [0; 512];
+    for group in words.chunks(64) {
+        for (chunk, word) in line.chunks_exact_mut(8).zip(group) {
+            chunk.copy_from_slice(&word.to_le_bytes());
+        }
+        bytes.extend_from_slice(&line[..group.len() * 8]);
     }
     bytes
 }

@@ -62,12 +62,30 @@ impl Handle {
         }
     }
 
+    /// The protocol is over at this party: what the log makes of the attempt from now on must not
+    /// reach peers that still work on messages of ours.
+    pub(crate) fn finish(&self) {
+        let net = self.lock().net.take();
+        drop(net);
+    }
+
     /// Operator, operators done, bytes so far.
     pub(crate) fn progress(&self) -> wire::Progress {
         let state = self.lock();
         let mut progress = state.progress.clone();
-        progress.bytes_sent = state.net.as_ref().map_or(0, |net| net.bytes_sent());
+        if let Some(net) = &state.net {
+            progress.bytes_sent = net.bytes_sent();
+        }
         progress
+    }
+
+    /// The protocol is through: whatever the log says of the attempt from now on, the peers must
+    /// not be told to give up what they may still be computing.
+    fn detach(&self) {
+        let mut state = self.lock();
+        if let Some(net) = state.net.take() {
+            state.progress.bytes_sent = net.bytes_sent();
+        }
     }
 
     fn stopped(&self) -> bool {
@@ -112,7 +130,10 @@ impl Context {
         };
         if matches!(statement.explain, Explain::Plan) {
             return match statement.result_header_for_explain() {
-                Ok(header) => End::Result(Box::new(ResultShares { header, vectors: Vec::new() })),
+                Ok(mut header) => {
+                    header.attempt = job.attempt;
+                    End::Result(Box::new(ResultShares { header, vectors: Vec::new() }))
+                }
                 Err(e) => self.ended_by(e, handle),
             };
         }
@@ -203,6 +224,9 @@ impl Context {
             let shared: Arc<dyn Net> = Arc::<AttemptNet>::clone(&net);
             run(&mut Session::new(self.party.index(), shared, keys, profile))
         });
+        if result.is_ok() {
+            handle.detach();
+        }
         result.map_err(|e| {
             let lost =
                 matches!(e, QueryError::Mpc(MpcError::PeerLost { .. } | MpcError::Cancelled));

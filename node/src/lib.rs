@@ -26,13 +26,17 @@ mod clock;
 pub mod command;
 pub mod config;
 mod error;
+mod janitor;
 mod limits;
+mod local;
 mod mesh;
 mod node;
 mod results;
 mod runner;
 mod scheduler;
 mod services;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use error::NodeError;
 pub use node::Node;

@@ -56,11 +56,25 @@ pub(crate) const UPLOAD_MESSAGE_BYTES_MAX: usize = 256 << 20;
 /// Bytes of a request on every other service.
 pub(crate) const REQUEST_BYTES_MAX: usize = 64 << 20;
 
-/// Uploads at one time. Each holds a few chunks in memory.
-pub(crate) const UPLOADS_MAX: usize = 8;
+/// Uploads at one time. Each holds a chunk or two in memory.
+pub(crate) const UPLOADS_MAX: usize = 32;
 
-/// Chunks of an upload between the network and the disk.
-pub(crate) const UPLOAD_CHUNKS_QUEUED: usize = 2;
+/// How long an upload waits for its turn. Two loads that each have their turn at one node and wait
+/// for it at the other must not wait for ever.
+pub(crate) const UPLOAD_TURN_WAIT: Duration = Duration::from_secs(10);
+
+/// Silence of a client after which its upload is given up.
+pub(crate) const UPLOAD_SILENCE_MAX: Duration = Duration::from_secs(120);
+
+/// How often to look for a leader while starting.
+pub(crate) const LEADER_LOOK: Duration = Duration::from_millis(50);
+
+/// How often to look for staged parts that nobody commits.
+pub(crate) const STAGED_LOOK: Duration = Duration::from_secs(60);
+
+/// How long a staged part may wait for its Commit before this node proposes to give it up. A load
+/// of many batches commits each batch when it is complete, so this is one batch's time.
+pub(crate) const STAGED_KEEP: Duration = Duration::from_secs(3_600);
 
 /// How long a proposal may take until the log has an answer.
 pub(crate) const PROPOSE_TIMEOUT: Duration = Duration::from_secs(10);

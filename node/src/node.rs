@@ -3,7 +3,8 @@
 use crate::attempt::Context;
 use crate::config::Config;
 use crate::error::NodeError;
-use crate::limits::{STOP_WAIT, UPLOADS_MAX};
+use crate::janitor;
+use crate::limits::{LEADER_LOOK, STOP_WAIT, UPLOADS_MAX};
 use crate::mesh::Mesh;
 use crate::results::Results;
 use crate::runner::Runner;
@@ -89,6 +90,13 @@ impl Node {
             results,
             config.limits.jobs_running,
         );
+        let (stop, on_stop) = watch::channel(false);
+        tokio::spawn(janitor::run(
+            Arc::clone(&runner),
+            Arc::clone(&consensus),
+            store.clone(),
+            stop.subscribe(),
+        ));
         let tls = server_config(&config.identity, &[b"h2"])?;
         let shared = Arc::new(Shared {
             consensus: Arc::clone(&consensus),
@@ -100,7 +108,6 @@ impl Node {
             cluster,
             uploads: Arc::new(Semaphore::new(UPLOADS_MAX)),
         });
-        let (stop, on_stop) = watch::channel(false);
         let serving = tokio::spawn(async move {
             if let Err(e) = services::serve(for_clients, tls, shared, on_stop).await {
                 tracing::error!(error = %e, "the client port has ended");
@@ -121,8 +128,10 @@ impl Node {
             if self.consensus.catalog().cluster.is_some() && self.consensus.leader().is_some() {
                 return;
             }
-            if applied.changed().await.is_err() {
-                return;
+            // An election alone applies nothing, so it is looked for.
+            tokio::select! {
+                changed = applied.changed() => if changed.is_err() { return },
+                () = tokio::time::sleep(LEADER_LOOK) => {}
             }
         }
     }

@@ -157,6 +157,7 @@ impl Runner {
             .stack_size(ATTEMPT_STACK_BYTES)
             .spawn(move || {
                 let end = runner.run(task, &catalog, &handle);
+                handle.finish();
                 runner.report(task, end);
                 // The watching task has ended when the node stops.
                 let _ = runner.ended.send(task);
@@ -238,7 +239,7 @@ impl Runner {
 
     /// Until the log has answered or the node stops: an outcome must not be lost to a passing lack
     /// of a leader.
-    async fn propose(&self, kind: NodeCommandKind) {
+    pub(crate) async fn propose(&self, kind: NodeCommandKind) {
         let command = NodeCommand { cluster_id: self.cluster, party: self.context.party, kind };
         let Ok(body) = postcard::to_stdvec(&command) else { return };
         let command = Command::Node(self.identity.sign(NODE_DOMAIN, body));

@@ -97,13 +97,17 @@ impl Scheduler {
     }
 
     /// Starts what is due, strictly in log order.
+    ///
+    /// The first `running_max` start whatever else runs: a job whose attempt was lost comes back
+    /// before jobs that have taken its place here but not at the other nodes, and would else wait
+    /// for them while they wait for it.
     fn admit(&mut self, wanted: &BTreeSet<(LogIndex, Task)>, actions: &mut Vec<Action>) {
-        for &(_, task) in wanted {
+        for (rank, &(_, task)) in wanted.iter().enumerate() {
             let lost = self.lost.get(&task.work).is_some_and(|last| task.attempt <= *last);
             if self.running.contains(&task) || self.ended.contains(&task) || lost {
                 continue;
             }
-            if self.running.len() >= self.running_max {
+            if rank >= self.running_max && self.running.len() >= self.running_max {
                 return;
             }
             self.running.insert(task);
@@ -185,6 +189,23 @@ mod tests {
         j.status = JobStatus::Cancelled;
         let actions = s.catalog(&with(&[j]));
         assert!(actions.contains(&Action::Stop(task(1, 2))), "{actions:?}");
+    }
+
+    #[test]
+    fn a_lost_job_comes_back_before_those_that_took_its_place() {
+        let mut s = started();
+        let mut jobs = [job(1, 10), job(2, 20), job(3, 30), job(4, 40)];
+        s.catalog(&with(&jobs));
+        for n in [0, 1] {
+            jobs[n].done[1] = true;
+            let catalog = with(&jobs);
+            s.catalog(&catalog);
+            s.ended(task(u8::try_from(n + 1).unwrap(), 1), &catalog);
+        }
+        // Both places are taken by 3 and 4 when the log starts job 1 again.
+        jobs[0].attempt = 2;
+        jobs[0].done = [false; 3];
+        assert_eq!(s.catalog(&with(&jobs)), [Action::Start(task(1, 2))]);
     }
 
     #[test]

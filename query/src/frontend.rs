@@ -2,6 +2,7 @@
 //!
 //! 1. [`parse`]: one statement, within limits, PostgreSQL's syntax;
 //! 2. [`check`]: what the syntax tree shows to be out of reach is refused with its position;
+//!    ([`aliases`] tells select items apart that DataFusion would give one name);
 //! 3. [`context`], [`tables`], [`functions`]: names are bound against the catalog at a log index,
 //!    for one principal;
 //! 4. [`optimizer`]: types are coerced and the plan is rewritten by a fixed list of rules;
@@ -9,6 +10,7 @@
 //!
 //! Nothing here depends on clocks, hash order or the machine: three nodes get the same plan.
 
+mod aliases;
 mod check;
 mod context;
 mod dictionary_rule;
@@ -54,7 +56,7 @@ pub(crate) fn bind(
     signed_at_ms: u64,
 ) -> Result<Bound, SqlError> {
     let positions = Positions::new(sql);
-    let parsed = parse::parse(sql, &positions)?;
+    let mut parsed = parse::parse(sql, &positions)?;
     let functions = Functions::shared();
     check::check(&parsed.query, functions, &positions)?;
     let config = optimizer::Config::new(signed_at_ms);
@@ -62,6 +64,7 @@ pub(crate) fn bind(
     let translate = |e| errors::translate(e, &positions);
     let binder = SqlToRel::new_with_options(&context, parser_options());
     let names = names::of_query(&parsed.query);
+    aliases::separate(&mut parsed.query);
     let bound = binder.sql_statement_to_plan(Ast::Query(parsed.query)).map_err(translate)?;
     let plan = optimizer::optimise(bound, &config).map_err(translate)?;
     let names = names::align(names, plan.schema());

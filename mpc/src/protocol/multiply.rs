@@ -114,6 +114,9 @@ pub fn and_many(s: &mut Session, pairs: &[(&Planes, &Planes)]) -> Result<Vec<Pla
         }
     }
     let (own, other) = gates.run(s)?;
+    if let [(len, width)] = shapes[..] {
+        return Ok(vec![Planes::from_components(len, width, own, other)]);
+    }
     let mut from = 0;
     let mut results = Vec::with_capacity(pairs.len());
     for ((x, _), &(len, width)) in pairs.iter().zip(&shapes) {
@@ -187,6 +190,9 @@ pub fn mul_many<T: Ring>(
         terms.extend(local_terms(x, y));
     }
     let (own, other) = reshare(s, terms)?;
+    if pairs.len() == 1 {
+        return Ok(vec![Arith::from_components(own, other)]);
+    }
     let mut from = 0;
     let cut = pairs.iter().map(|(x, _)| {
         let range = from..from + x.len();

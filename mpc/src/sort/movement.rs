@@ -235,7 +235,10 @@ impl Part {
     }
 
     /// Columns of this component and of the other.
-    fn split(&self, other: &Self) -> Vec<Flat> {
+    fn split(self, other: Self) -> Vec<Flat> {
+        if let [(kind, _)] = self.kinds[..] {
+            return vec![Flat { kind, a: self.words, b: other.words }];
+        }
         let mut from = 0;
         let cut = self.kinds.iter().map(|&(kind, count)| {
             let range = from..from + count;
@@ -307,7 +310,7 @@ pub(super) fn pass(
     } else {
         (second.part, first.part)
     };
-    Ok(a.split(&b))
+    Ok(a.split(b))
 }
 
 /// A component of the result and who else holds it.

@@ -1,5 +1,7 @@
 //! The secret random permutation.
 
+use zeroize::Zeroize;
+
 use super::movement::{Column, Flat, Steps, Way, pass};
 use crate::prg::Position;
 use crate::{Planes, Result, Session};
@@ -12,8 +14,16 @@ struct Known {
     previous: Vec<u32>,
 }
 
+impl Drop for Known {
+    fn drop(&mut self) {
+        self.next.zeroize();
+        self.previous.zeroize();
+    }
+}
+
 /// A secret random permutation of n rows, the product of three of which every party knows two;
-/// moves columns only, each with fresh masks. It does not print and cannot be copied.
+/// moves columns only, each with fresh masks. It does not print, cannot be copied, and is erased when
+/// dropped.
 pub struct Shuffle {
     rows: usize,
     /// `None` in a dry session, and for fewer than two rows.

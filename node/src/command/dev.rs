@@ -1,19 +1,16 @@
 //! `trined dev`: three parties on loopback, each a process of its own, with real TLS, real Raft and
 //! real files under one folder.
 
-use super::init::write_secret;
 use super::{asked_to_stop, runtime};
-use crate::config::{Cluster, ClusterNode, Config, Template, template};
 use crate::error::NodeError;
-use std::net::TcpListener;
+use crate::local::{assign_ports, make, node_dir};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, ChildStdin};
 use tokio::sync::mpsc;
-use trine_proto::identity::Identity;
-use trine_proto::ids::{ClusterId, Party};
+use trine_proto::ids::Party;
 
 /// Marks a folder as ours, so that --fresh never deletes anything else.
 const MARK: &str = ".trine-dev";
@@ -40,153 +37,35 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments) -> Result<(), NodeError> {
     let dir = &arguments.dir;
     let mark = dir.join(MARK);
-    if arguments.fresh && dir.exists() {
-        let ours = mark.exists() || is_empty(dir)?;
-        if !ours {
-            return Err(NodeError::Config(format!(
-                "{} was not made by trined dev; nothing is deleted",
-                dir.display()
-            )));
-        }
+    let ours = mark.exists() || !dir.exists() || is_empty(dir)?;
+    if !ours {
+        return Err(NodeError::Config(format!(
+            "{} holds something that trined dev did not make; give it a folder of its own",
+            dir.display()
+        )));
+    }
+    // Another `trined dev` on the folder would have its files changed under it.
+    let mut lock = crate::data_lock(dir)?;
+    if arguments.fresh {
         std::fs::remove_dir_all(dir).map_err(NodeError::file("delete", dir))?;
+        lock = crate::data_lock(dir)?;
     }
     if !mark.exists() {
-        make(dir)?;
+        // First, so that an interrupted start leaves a folder that --fresh may delete.
         std::fs::write(&mark, "").map_err(NodeError::file("write", &mark))?;
     }
+    if !dir.join("client.toml").exists() {
+        make(dir)?;
+    }
     assign_ports(dir, arguments.port)?;
-    runtime()?.block_on(supervise(dir))
+    let result = runtime()?.block_on(supervise(dir));
+    drop(lock);
+    result
 }
 
 fn is_empty(dir: &Path) -> Result<bool, NodeError> {
     let mut entries = std::fs::read_dir(dir).map_err(NodeError::file("read", dir))?;
     Ok(entries.next().is_none())
-}
-
-fn node_dir(dir: &Path, party: Party) -> PathBuf {
-    dir.join(format!("node{party}"))
-}
-
-/// Keys and configurations of a new cluster; the ports come later.
-fn make(dir: &Path) -> Result<(), NodeError> {
-    let mut id = [0; 16];
-    getrandom::fill(&mut id)
-        .map_err(|_| NodeError::Identity(trine_proto::identity::IdentityError::Randomness))?;
-    let admin = Identity::generate()?;
-    let mut nodes = Vec::new();
-    for party in Party::ALL {
-        let folder = node_dir(dir, party);
-        std::fs::create_dir_all(&folder).map_err(NodeError::file("create", &folder))?;
-        let identity = Identity::generate()?;
-        write_secret(&folder.join("node.key"), identity.secret_hex().as_str())?;
-        nodes.push(ClusterNode {
-            name: format!("party {party}"),
-            mesh: "127.0.0.1:0".into(),
-            client: "127.0.0.1:0".into(),
-            key: identity.public(),
-        });
-    }
-    let nodes =
-        nodes.try_into().map_err(|_| NodeError::Config("three nodes were to be made".into()))?;
-    let administrators = vec![("admin".to_owned(), admin.public())];
-    let cluster = Cluster { id: ClusterId(id), nodes, administrators };
-    write_configs(dir, &cluster)?;
-    write_secret(&dir.join("client.toml"), &client_toml(&cluster, "admin", &admin))
-}
-
-fn write_configs(dir: &Path, cluster: &Cluster) -> Result<(), NodeError> {
-    for party in Party::ALL {
-        let node = &cluster.nodes[party.index()];
-        let text = template(&Template {
-            party,
-            listen_client: &node.client,
-            listen_mesh: &node.mesh,
-            cluster,
-        });
-        let path = node_dir(dir, party).join("party.toml");
-        std::fs::write(&path, text).map_err(NodeError::file("write", &path))?;
-    }
-    Ok(())
-}
-
-/// The configuration of a client, with its secret key.
-pub(super) fn client_toml(cluster: &Cluster, principal: &str, identity: &Identity) -> String {
-    let mut text = format!(
-        "# Who a client is and where the three nodes are. Keep this file secret.\n\
-         cluster_id = \"{}\"\nprincipal = {}\nsecret_key = \"{}\"\n",
-        cluster.id,
-        toml::Value::String(principal.into()),
-        identity.secret_hex().as_str()
-    );
-    for node in &cluster.nodes {
-        text.push_str(&format!(
-            "\n[[nodes]]\naddress = \"{}\"\nkey = \"{}\"\n",
-            node.client,
-            hex::encode(node.key)
-        ));
-    }
-    text
-}
-
-/// Ports: those asked for, else those of the last run if they are free, else free ones.
-fn assign_ports(dir: &Path, base: Option<u16>) -> Result<(), NodeError> {
-    let config = Config::read(&node_dir(dir, Party::ALL[0]).join("party.toml"))?;
-    let mut cluster = config.cluster;
-    let before: Vec<String> =
-        cluster.nodes.iter().flat_map(|n| [n.client.clone(), n.mesh.clone()]).collect();
-    let addresses: Vec<String> = match base {
-        Some(base) => {
-            let port = |offset: u16| {
-                base.checked_add(offset)
-                    .map(|port| format!("127.0.0.1:{port}"))
-                    .ok_or_else(|| NodeError::Config("--port is too high for six ports".into()))
-            };
-            let ports = [0, 3, 1, 4, 2, 5].map(port).into_iter().collect::<Result<Vec<_>, _>>()?;
-            listen_all(&ports)?;
-            ports
-        }
-        None if before.iter().all(|a| !a.ends_with(":0")) && listen_all(&before).is_ok() => {
-            before.clone()
-        }
-        None => free_addresses()?,
-    };
-    if addresses == before {
-        return Ok(());
-    }
-    for (node, pair) in cluster.nodes.iter_mut().zip(addresses.chunks(2)) {
-        node.client.clone_from(&pair[0]);
-        node.mesh.clone_from(&pair[1]);
-    }
-    write_configs(dir, &cluster)?;
-    let path = dir.join("client.toml");
-    let text = std::fs::read_to_string(&path).map_err(NodeError::file("read", &path))?;
-    let secret = toml::from_str::<toml::Table>(&text)
-        .ok()
-        .and_then(|t| t.get("secret_key").and_then(|k| k.as_str().map(str::to_owned)))
-        .ok_or_else(|| NodeError::Config(format!("{} has no secret_key", path.display())))?;
-    let identity = Identity::from_hex(&secret)?;
-    std::fs::remove_file(&path).map_err(NodeError::file("replace", &path))?;
-    write_secret(&path, &client_toml(&cluster, "admin", &identity))
-}
-
-/// Whether all addresses can be listened on.
-fn listen_all(addresses: &[String]) -> Result<Vec<TcpListener>, NodeError> {
-    addresses
-        .iter()
-        .map(|address| {
-            TcpListener::bind(address)
-                .map_err(|source| NodeError::Listen { address: address.clone(), source })
-        })
-        .collect()
-}
-
-fn free_addresses() -> Result<Vec<String>, NodeError> {
-    let any = vec!["127.0.0.1:0".to_owned(); 6];
-    let listeners = listen_all(&any)?;
-    listeners
-        .iter()
-        .map(|l| l.local_addr().map(|a| a.to_string()).map_err(NodeError::System))
-        .collect()
 }
 
 struct Member {

@@ -6,9 +6,9 @@
 //!    cluster.toml` makes the common block (and `NAME.client.toml` if no key of NAME is given).
 //! 3. Each party: `trined init --dir D --party N --cluster cluster.toml` makes `D/party.toml`.
 
-use super::dev::client_toml;
 use crate::config::{Cluster, ClusterNode, Template, cluster_block, node_block, template};
 use crate::error::NodeError;
+use crate::local::{client_toml, write_secret};
 use std::path::{Path, PathBuf};
 use trine_proto::identity::Identity;
 use trine_proto::ids::{ClusterId, Party};
@@ -139,17 +139,4 @@ fn make_config(dir: &Path, party: usize, cluster: &Path) -> Result<(), NodeError
     crate::config::Config::read(&path)?;
     println!("start this party's node with: trined run --config {}", path.display());
     Ok(())
-}
-
-/// A new file that only its owner may read; an existing one is not overwritten.
-pub(super) fn write_secret(path: &Path, text: &str) -> Result<(), NodeError> {
-    use std::io::Write as _;
-    use std::os::unix::fs::OpenOptionsExt as _;
-    std::fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)
-        .and_then(|mut file| file.write_all(text.as_bytes()))
-        .map_err(NodeError::file("write", path))
 }

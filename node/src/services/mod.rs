@@ -80,13 +80,22 @@ fn unknown_key() -> SqlError {
         .hint("ask an administrator to run: trine admin enrol NAME --key KEY")
 }
 
-/// The cluster cannot order commands now.
-fn unavailable(error: &ConsensusError) -> SqlError {
-    let state = match error {
-        ConsensusError::TooLarge { .. } => sqlstate::LIMIT_EXCEEDED,
-        _ => sqlstate::NODE_UNAVAILABLE,
-    };
-    SqlError::new(state, error.to_string())
+/// The cluster cannot order commands now; names the nodes that this one does not reach.
+fn unavailable(mesh: &Mesh, error: &ConsensusError) -> SqlError {
+    if let ConsensusError::TooLarge { .. } = error {
+        return SqlError::new(sqlstate::LIMIT_EXCEEDED, error.to_string());
+    }
+    let up = mesh.up();
+    let down: Vec<String> = Party::ALL
+        .into_iter()
+        .filter(|party| !up[party.index()])
+        .map(|party| match mesh.why_down(party) {
+            why if why.is_empty() => format!("node {party} ({}) is down", mesh.address(party)),
+            why => format!("node {party} ({}) is down: {why}", mesh.address(party)),
+        })
+        .collect();
+    let error = SqlError::new(sqlstate::NODE_UNAVAILABLE, error.to_string());
+    if down.is_empty() { error } else { error.hint(down.join("; ")) }
 }
 
 fn protocol(message: impl Into<String>) -> SqlError {

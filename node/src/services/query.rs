@@ -164,21 +164,11 @@ impl QueryService {
         let Some(principal) = catalog.principal_by_key(&key).map(|p| p.name.clone()) else {
             return Ok(());
         };
-        let (sender, planned) = tokio::sync::oneshot::channel();
-        // The planner recurses over the statement; a thread with a deep stack serves it.
-        let spawned = std::thread::Builder::new()
-            .name("plan".into())
-            .stack_size(crate::limits::ATTEMPT_STACK_BYTES)
-            .spawn(move || {
-                let at: LogIndex = catalog.applied;
-                let result = trine_query::compile(&sql, &catalog, at, &principal, signed_at_ms);
-                // The client has gone when nobody receives.
-                let _ = sender.send(result.map(drop));
-            });
-        if spawned.is_err() {
-            return Ok(());
-        }
-        match planned.await {
+        let planning = tokio::task::spawn_blocking(move || {
+            let at: LogIndex = catalog.applied;
+            trine_query::compile(&sql, &catalog, at, &principal, signed_at_ms).map(drop)
+        });
+        match planning.await {
             Ok(Err(e)) if !may_be_late(&e) => Err(e),
             _ => Ok(()),
         }

@@ -58,7 +58,7 @@ pub(super) fn verify(shared: &Shared, signed: wire::Signed) -> Result<Verified, 
 /// Orders a verified command and waits for its outcome at this node.
 pub(super) async fn propose(shared: &Shared, signed: SignedBytes) -> Result<Outcome, SqlError> {
     let proposed = shared.consensus.propose(Command::Client(signed), PROPOSE_TIMEOUT).await;
-    proposed.map_err(|e| unavailable(&e))
+    proposed.map_err(|e| unavailable(&shared.mesh, &e))
 }
 
 #[tonic::async_trait]

@@ -1,6 +1,7 @@
 //! Staging of one party's part of a batch: durable, not visible, answered with a signed receipt.
 
 use super::{Shared, protocol};
+use crate::limits::{UPLOAD_SILENCE_MAX, UPLOAD_TURN_WAIT};
 use prost::Message as _;
 use std::sync::Arc;
 use tonic::{Request, Response, Status, Streaming};
@@ -27,20 +28,25 @@ impl wire::ingest_server::Ingest for IngestService {
         request: Request<Streaming<UploadMessage>>,
     ) -> Result<Response<SignedReceipt>, Status> {
         let caller = self.0.caller(&request).await?;
-        let _permit =
-            self.0.uploads.acquire().await.map_err(|_| Status::unavailable("stopping"))?;
+        let turn = tokio::time::timeout(UPLOAD_TURN_WAIT, self.0.uploads.acquire()).await;
+        let _permit = turn.map_err(|_| too_many())?.map_err(|_| too_many())?;
         let mut stream = request.into_inner();
         let Some(UploadMessage { message: Some(Message::Header(header)) }) =
-            stream.message().await?
+            next(&mut stream).await?
         else {
             return Err(protocol("an upload begins with its header").into());
         };
         let segment = self.accept(&header, &caller).await?;
         let digests = match self.stage(&mut stream, segment.clone()).await {
-            Err(StageError::Staged) => self.staged_before(segment).await?,
+            Err(StageError::Staged) => {
+                // The client is still sending: it shall not find its stream closed.
+                while next(&mut stream).await?.is_some() {}
+                self.staged_before(&segment).await?
+            }
             Err(StageError::Failed(e)) => return Err(e.into()),
             Ok(digests) => digests,
         };
+        self.still_wanted(&segment).await?;
         Ok(Response::new(self.receipt(&header, &caller, &digests)))
     }
 }
@@ -132,7 +138,7 @@ impl IngestService {
         let mut received = 0;
         let mut index = 0_u32;
         loop {
-            let message = stream.message().await.map_err(|e| {
+            let message = next(stream).await.map_err(|e| {
                 let why = e.message();
                 early(received, rows).hint(format!("the connection ended: {why}"))
             })?;
@@ -159,13 +165,25 @@ impl IngestService {
         Ok(blocking(move || writer.finish()).await??)
     }
 
+    /// Removes what was staged while the log gave the transaction up.
+    async fn still_wanted(&self, segment: &SegmentHeader) -> Result<(), SqlError> {
+        let catalog = self.0.consensus.catalog();
+        if !catalog.aborted_segments.contains(&segment.segment) {
+            return Ok(());
+        }
+        let store = self.0.store.clone();
+        let (table, id) = (segment.table, segment.segment);
+        blocking(move || store.remove(table, id)).await?.map_err(storage)?;
+        known_before(&catalog, TransactionId(id.0))
+    }
+
     /// Digests of a complete part that the same uploader sent before.
-    async fn staged_before(&self, segment: SegmentHeader) -> Result<Digests, SqlError> {
+    async fn staged_before(&self, segment: &SegmentHeader) -> Result<Digests, SqlError> {
         let store: Store = self.0.store.clone();
         let (table, id) = (segment.table, segment.segment);
         let staged = blocking(move || store.staged_digests(table, id)).await?.map_err(storage)?;
         match staged {
-            Some((before, digests)) if before == segment => Ok(digests),
+            Some((before, digests)) if before == *segment => Ok(digests),
             _ => Err(SqlError::new(
                 sqlstate::DUPLICATE_OBJECT,
                 format!("transaction {id} is staged at node {} already, in other shares", self.0.party),
@@ -195,6 +213,18 @@ impl IngestService {
         let signed = self.0.identity.sign(RECEIPT_DOMAIN, receipt.encode_to_vec());
         SignedReceipt { body: signed.body, signature: signed.signature }
     }
+}
+
+/// The next message of a client that may be slow but not silent.
+async fn next(stream: &mut Streaming<UploadMessage>) -> Result<Option<UploadMessage>, Status> {
+    tokio::time::timeout(UPLOAD_SILENCE_MAX, stream.message()).await.unwrap_or_else(|_| {
+        let seconds = UPLOAD_SILENCE_MAX.as_secs();
+        Err(Status::deadline_exceeded(format!("nothing came for {seconds} seconds")))
+    })
+}
+
+fn too_many() -> SqlError {
+    SqlError::new(sqlstate::LIMIT_EXCEEDED, "too many uploads at one time").hint("try again later")
 }
 
 fn append(
@@ -236,6 +266,8 @@ fn may_insert(table: &TableEntry, caller: &Principal) -> Result<(), SqlError> {
 
 fn known_before(catalog: &Catalog, transaction: TransactionId) -> Result<(), SqlError> {
     let what = match catalog.transactions.get(&transaction) {
+        // The record of an aborted transaction may be forgotten; its segment is not.
+        None if catalog.aborted_segments.contains(&transaction.into()) => "has been given up",
         None => return Ok(()),
         Some(TransactionState::Committed(_)) => "has been committed before",
         Some(TransactionState::Validating(_)) => "is being checked",

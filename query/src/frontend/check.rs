@@ -45,11 +45,10 @@ impl Checker<'_> {
         self.positions.character(start.line, start.column)
     }
 
-    /// At the first keyword that the message names, if it stands in the statement; else at the node.
+    /// At the keyword that the message begins with, if it stands in the statement; else at the node.
     fn stop(&self, node: &impl Spanned, error: SqlError) -> Flow {
-        let keyword = error.message.split(' ').take_while(|w| w.chars().all(char::is_uppercase));
+        let keyword = error.message.split(' ').next().filter(|w| w.chars().all(char::is_uppercase));
         let place = keyword
-            .last()
             .map(|word| self.positions.identifier(&word.to_lowercase()))
             .filter(|place| *place != 0)
             .unwrap_or_else(|| self.place(node));
@@ -353,7 +352,7 @@ impl Visitor for Checker<'_> {
         }
         match self.check_expr(expr) {
             Ok(()) => ControlFlow::Continue(()),
-            Err(error) => self.stop(expr, error),
+            Err(error) => ControlFlow::Break(Box::new(error.at(self.place(expr)))),
         }
     }
 

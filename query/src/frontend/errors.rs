@@ -1,5 +1,6 @@
 //! DataFusion's errors in PostgreSQL's words, codes and positions.
 
+use super::functions::AGGREGATES;
 use super::position::Positions;
 use datafusion_common::{Column, DataFusionError, Diagnostic, SchemaError, TableReference};
 use trine_proto::status::{SqlError, sqlstate};
@@ -13,6 +14,14 @@ pub(crate) fn translate(error: DataFusionError, positions: &Positions<'_>) -> Sq
     let mut result = from_root(root(&error), diagnostic, positions);
     if result.position == 0 {
         result.position = place;
+    }
+    if result.position == 0 && result.message.starts_with("aggregate functions are not allowed") {
+        result.position = AGGREGATES
+            .iter()
+            .map(|a| positions.identifier(a))
+            .filter(|p| *p != 0)
+            .min()
+            .unwrap_or(0);
     }
     result
 }

@@ -12,7 +12,8 @@ use std::sync::{Arc, LazyLock};
 use datafusion_expr::planner::ExprPlanner;
 
 /// Aggregates that the planner compiles.
-const AGGREGATES: [&str; 8] = ["count", "sum", "avg", "mean", "min", "max", "bool_and", "bool_or"];
+pub(crate) const AGGREGATES: [&str; 8] =
+    ["count", "sum", "avg", "mean", "min", "max", "bool_and", "bool_or"];
 /// Functions that exist only with OVER.
 const WINDOW_ONLY: [&str; 9] = [
     "row_number",

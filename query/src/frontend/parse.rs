@@ -68,19 +68,39 @@ fn too_long(what: &str, limit: usize) -> SqlError {
     SqlError::new(sqlstate::LIMIT_EXCEEDED, format!("{what} exceeds the limit of {limit}"))
 }
 
+fn too_deep() -> SqlError {
+    SqlError::new(
+        sqlstate::LIMIT_EXCEEDED,
+        format!("the statement is nested deeper than {NESTING_MAX} levels"),
+    )
+}
+
 fn check_size(tokens: &[TokenWithSpan]) -> Result<(), SqlError> {
     let mut count = 0_usize;
     let mut sets = 0_usize;
+    let mut open = 0_usize;
+    // NOT NOT … and - - …
+    let mut prefixes = 0_usize;
     for token in tokens {
         match &token.token {
             Token::Whitespace(_) => continue,
+            Token::LParen => open += 1,
+            Token::RParen => open = open.saturating_sub(1),
+            Token::Minus | Token::Plus | Token::Tilde => prefixes += 1,
             Token::Word(word) if word.quote_style.is_none() => {
                 let upper = word.value.to_ascii_uppercase();
-                if matches!(upper.as_str(), "UNION" | "EXCEPT" | "INTERSECT") {
-                    sets += 1;
+                match upper.as_str() {
+                    "UNION" | "EXCEPT" | "INTERSECT" => sets += 1,
+                    "CASE" => open += 1,
+                    "END" => open = open.saturating_sub(1),
+                    _ => {}
                 }
+                prefixes = if upper == "NOT" { prefixes + 1 } else { 0 };
             }
-            _ => {}
+            _ => prefixes = 0,
+        }
+        if open > NESTING_MAX || prefixes > NESTING_MAX {
+            return Err(too_deep());
         }
         count += 1;
     }
@@ -101,10 +121,7 @@ fn syntax_error(
     let text = match error {
         ParserError::TokenizerError(s) | ParserError::ParserError(s) => s,
         ParserError::RecursionLimitExceeded => {
-            return SqlError::new(
-                sqlstate::LIMIT_EXCEEDED,
-                format!("the statement is nested deeper than {NESTING_MAX} levels"),
-            );
+            return too_deep();
         }
     };
     let (message, place) = split_location(&text);

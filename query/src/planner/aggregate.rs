@@ -189,7 +189,17 @@ impl Planner<'_> {
             }
             other => other,
         };
-        let value = self.scalar(inner, scope)?;
+        let mut value = self.scalar(inner, scope)?;
+        // An integer that may leave 64 bits is a DECIMAL by its bounds, but its average is that of
+        // an integer.
+        if let (
+            Logical::Cast(_),
+            Type::Number { kind: NumberKind::Decimal { scale: 0, .. }, low, high },
+        ) = (argument, &value.ty)
+        {
+            let ty = Type::Number { kind: NumberKind::BigInt, low: *low, high: *high };
+            value = build::retype(value, ty);
+        }
         let exact = matches!(
             &value.ty,
             Type::Number { kind, .. }

@@ -229,7 +229,7 @@ impl Planner<'_> {
     }
 
     /// LEFT JOIN … WHERE right.column IS NULL, where that column is never NULL in a row of the
-    /// right side: the left rows without a match. This needs no unique side.
+    /// matching row: the left rows without a match. This needs no unique side.
     pub(super) fn unmatched_rows(&self, filter: &Filter) -> Result<Option<Plan>, SqlError> {
         let (LogicalPlan::Join(join), Some(columns)) = under_columns(&filter.input) else {
             return Ok(None);
@@ -247,12 +247,13 @@ impl Planner<'_> {
         let shown: Vec<Field> = columns.iter().filter_map(|c| fields.get(*c).cloned()).collect();
         let scope = Scope { schema: filter.input.schema(), fields: &shown, subqueries: &[] };
         let Ok(predicate) = self.condition(&filter.predicate, &scope) else { return Ok(None) };
+        // A column of the key is not NULL where it matches.
+        let keys: BTreeSet<usize> =
+            sides.right_keys.iter().filter_map(build::plain_column).collect();
         let never_null = |shown: usize| {
-            columns
-                .get(shown)
-                .and_then(|c| c.checked_sub(nl))
-                .and_then(|c| sides.right.fields.get(c))
-                .is_some_and(|f| !f.nullable)
+            columns.get(shown).and_then(|c| c.checked_sub(nl)).is_some_and(|c| {
+                keys.contains(&c) || sides.right.fields.get(c).is_some_and(|f| !f.nullable)
+            })
         };
         let (unmatched, others): (Vec<Expr>, Vec<Expr>) =
             build::conjuncts(predicate).into_iter().partition(|part| match &part.kind {

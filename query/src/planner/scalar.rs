@@ -215,19 +215,14 @@ impl Planner<'_> {
         dictionary::compare(op, x, y).map_err(|e| self.put(e, left))
     }
 
-    /// Under a comparison a cast between DOUBLE and exact numbers is not needed: scales are matched.
+    /// Under a comparison a cast of an exact number to DOUBLE is not needed: scales are matched.
     fn exact(&self, expr: &Logical, scope: &Scope<'_>) -> Built {
-        if let Logical::Cast(cast) = expr {
-            let to_double = matches!(cast.field.data_type(), DataType::Float64);
-            let to_decimal = matches!(cast.field.data_type(), DataType::Decimal128(..));
-            if to_double || to_decimal {
-                let inner = self.scalar(&cast.expr, scope)?;
-                if let Type::Number { kind, .. } = &inner.ty {
-                    let double = matches!(kind, NumberKind::Double { .. });
-                    if scale(kind).is_some() && (to_double || double) {
-                        return Ok(inner);
-                    }
-                }
+        if let Logical::Cast(cast) = expr
+            && matches!(cast.field.data_type(), DataType::Float64)
+        {
+            let inner = self.scalar(&cast.expr, scope)?;
+            if matches!(&inner.ty, Type::Number { kind, .. } if scale(kind).is_some()) {
+                return Ok(inner);
             }
         }
         self.scalar(expr, scope)
@@ -425,6 +420,12 @@ impl Planner<'_> {
                 Some(Ok(value.clone()))
             }
             (Type::Number { kind: NumberKind::Date, .. }, DataType::Date32) => {
+                Some(Ok(value.clone()))
+            }
+            // Between DOUBLE and DECIMAL nothing is rounded: comparisons match the scales, and a
+            // result column of the wrong kind is refused.
+            (Type::Number { kind: NumberKind::Double { .. }, .. }, DataType::Decimal128(..))
+            | (Type::Number { kind: NumberKind::Decimal { .. }, .. }, DataType::Float64) => {
                 Some(Ok(value.clone()))
             }
             (Type::Number { kind, .. }, DataType::Boolean) if is_integer(kind) => {

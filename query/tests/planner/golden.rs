@@ -1,16 +1,13 @@
 //! Golden plans and errors: `plans/*.txt` hold statements, each followed by what the planner makes
-//! of it. `TRINE_BLESS=1 cargo test -p trine-query --test plans` writes what it makes today.
+//! of it. `TRINE_BLESS=1 cargo test -p trine-query --test planner` writes what it makes today.
 
-mod schema;
-
-use schema::{ANALYST, AT, catalog};
+use crate::schema::{ANALYST, AT, SIGNED_AT_MS, catalog};
 use std::fmt::Write as _;
 use std::fs;
 use std::path::PathBuf;
 use trine_mpc::Profile;
 use trine_query::compile;
 
-const SIGNED_AT_MS: u64 = 1_735_689_600_000;
 const PROFILE: Profile = Profile { round_trip_us: 128, megabits_per_s: 8192 };
 
 /// What is shown of a statement: its plan as EXPLAIN prints it, or the error with its place.
@@ -40,8 +37,27 @@ fn shown(sql: &str) -> String {
     out
 }
 
+fn path(file: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/planner/plans").join(file)
+}
+
+/// All statements of the golden files.
+pub(crate) fn statements() -> Vec<String> {
+    let mut all = Vec::new();
+    for file in ["select.txt", "aggregate.txt", "join.txt", "demo.txt", "error.txt"] {
+        for block in fs::read_to_string(path(file)).unwrap().split("\n\n").map(str::trim) {
+            let (sql, _) = block.split_once("\n----").unwrap_or((block, ""));
+            let lines: Vec<&str> = sql.lines().filter(|l| !l.starts_with('#')).collect();
+            if !lines.is_empty() {
+                all.push(lines.join("\n"));
+            }
+        }
+    }
+    all
+}
+
 fn check(file: &str) {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/plans").join(file);
+    let path = path(file);
     let golden = fs::read_to_string(&path).unwrap();
     let mut fresh = String::new();
     let mut statements = 0;

@@ -5,8 +5,9 @@ use trine_proto::catalog::{Catalog, SegmentEntry, TableEntry};
 use trine_proto::ids::{LogIndex, SegmentId, TableId};
 use trine_proto::schema::{Column, ColumnType, Secrecy, TableSchema};
 
-pub const ANALYST: &str = "analyst";
-pub const AT: LogIndex = LogIndex(100);
+pub(crate) const ANALYST: &str = "analyst";
+pub(crate) const AT: LogIndex = LogIndex(100);
+pub(crate) const SIGNED_AT_MS: u64 = 1_735_689_600_000;
 
 fn column(name: &str, ty: ColumnType, nullable: bool, range: Option<(i64, i64)>) -> Column {
     Column { name: name.into(), ty, nullable, secrecy: Secrecy::Secret, range }
@@ -119,7 +120,7 @@ fn demo(catalog: &mut Catalog) {
 
 /// The demo's five tables, `t` with every type, `t1` of nullable integers, and `secret`, which the
 /// analyst may not read.
-pub fn catalog() -> Catalog {
+pub(crate) fn catalog() -> Catalog {
     let mut catalog = Catalog::default();
     demo(&mut catalog);
     add(

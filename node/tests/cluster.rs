@@ -1,0 +1,210 @@
+//! Whole clusters in one process, spoken to with nothing but the contract.
+#![allow(missing_docs, unreachable_pub, clippy::unwrap_used, clippy::disallowed_methods)]
+#![allow(clippy::cast_possible_truncation)]
+
+mod raw;
+
+use raw::{Raw, cut, random, schema};
+use std::io::Write as _;
+use std::time::Duration;
+use trine_node::testing::Cluster;
+use trine_proto::identity::Identity;
+use trine_proto::ids::{Party, TransactionId};
+use trine_proto::status::sqlstate;
+use trine_proto::wire::admin_client::AdminClient;
+use trine_proto::wire::client_command::Command;
+use trine_proto::wire::job_state::Kind;
+use trine_proto::wire::{self, StatusRequest};
+
+const P: [Party; 3] = Party::ALL;
+
+fn admin(cluster: &Cluster) -> Raw<'_> {
+    Raw { cluster, identity: cluster.administrator().clone() }
+}
+
+fn parquet_files(cluster: &Cluster, party: Party) -> usize {
+    fn count(dir: &std::path::Path) -> usize {
+        let Ok(entries) = std::fs::read_dir(dir) else { return 0 };
+        entries.map(|e| e.unwrap().path()).map(|p| if p.is_dir() { count(&p) } else { 1 }).sum()
+    }
+    count(&cluster.data_dir(party).join("segments"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_filtered_sum_is_the_same_after_a_restart_of_all() {
+    let dir = tempfile::tempdir().unwrap();
+    let cluster = Cluster::start(dir.path()).await.unwrap();
+    let raw = admin(&cluster);
+    let mut status = AdminClient::new(raw.channel(P[2]).await);
+    let status = status.status(StatusRequest {}).await.unwrap().into_inner();
+    assert_eq!((status.party, status.principal.as_str()), (2, "admin"));
+    assert_eq!(status.mesh_up, [true; 3]);
+    let table = schema("t", false);
+    raw.create(&table).await;
+    raw.load(&table, &[1, -20, 300, 4_000, 7]).await.unwrap();
+    raw.load(&table, &[i32::MIN, i32::MAX]).await.unwrap();
+    let sql = "SELECT sum(v) FROM t WHERE v > 5";
+    let due = 300 + 4_000 + 7 + i128::from(i32::MAX);
+    assert_eq!(raw.number(sql).await.unwrap(), due);
+    assert_eq!(raw.number("SELECT count(*) FROM t").await.unwrap(), 7);
+    let error = raw.number("SELECT sum(w) FROM t").await.unwrap_err();
+    assert_eq!(error.sqlstate, sqlstate::UNDEFINED_COLUMN);
+    assert_eq!(error.position, 12);
+    let error = raw.number("SELEKT 1").await.unwrap_err();
+    assert_eq!(error.sqlstate, sqlstate::SYNTAX_ERROR);
+    cluster.stop().await;
+
+    let cluster = Cluster::start(dir.path()).await.unwrap();
+    let raw = admin(&cluster);
+    assert_eq!(raw.number(sql).await.unwrap(), due);
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn uploads_are_all_or_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let cluster = Cluster::start(dir.path()).await.unwrap();
+    let raw = admin(&cluster);
+    let table = schema("t", false);
+    raw.create(&table).await;
+    let transaction = TransactionId(random());
+    let [zero, one, _] = cut(&cluster, &table, transaction, &[1, 2, 3]);
+
+    // Ends before its chunk; a chunk too short; a chunk too many; no header.
+    let error = raw.upload(P[1], one[..1].to_vec()).await.unwrap_err();
+    assert_eq!(error.sqlstate, sqlstate::BAD_COPY_FILE);
+    assert!(error.message.contains("ended after 0 of 3 rows"), "{error}");
+    let mut short = one.clone();
+    if let Some(wire::upload_message::Message::Chunk(chunk)) = &mut short[1].message {
+        chunk.explicit[0].pop();
+    }
+    assert!(raw.upload(P[1], short).await.is_err());
+    let mut long = one.clone();
+    long.push(one[1].clone());
+    assert!(raw.upload(P[1], long).await.is_err());
+    let error = raw.upload(P[1], one[1..].to_vec()).await.unwrap_err();
+    assert_eq!(error.sqlstate, sqlstate::PROTOCOL_VIOLATION);
+    assert_eq!(parquet_files(&cluster, P[1]), 0);
+
+    // Twice the same is one part and one receipt; other shares under the same id are refused.
+    let first = raw.upload(P[1], one.clone()).await.unwrap();
+    assert_eq!(raw.upload(P[1], one).await.unwrap(), first);
+    assert_eq!(parquet_files(&cluster, P[1]), 1);
+    let [_, other, _] = cut(&cluster, &table, transaction, &[1, 2, 3]);
+    let error = raw.upload(P[1], other).await.unwrap_err();
+    assert_eq!(error.sqlstate, sqlstate::DUPLICATE_OBJECT);
+
+    // Abort in the log removes the part, and nothing more is taken for the transaction.
+    let abort = wire::Abort { transaction_id: transaction.0.to_vec() };
+    raw.propose(P[0], Command::Abort(abort)).await.unwrap();
+    while parquet_files(&cluster, P[1]) > 0 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let error = raw.upload(P[0], zero).await.unwrap_err();
+    assert!(error.message.contains("given up"), "{error}");
+
+    // Only the owner inserts; only who is enrolled may ask.
+    let eve = Raw { cluster: &cluster, identity: Identity::generate().unwrap() };
+    let [part, ..] = cut(&cluster, &table, TransactionId(random()), &[1]);
+    let error = eve.upload(P[0], part.clone()).await.unwrap_err();
+    assert_eq!(error.sqlstate, sqlstate::INVALID_AUTHORIZATION);
+    let enrol = wire::Enrol { name: "eve".into(), public_key: eve.identity.public().to_vec() };
+    raw.propose(P[0], Command::Enrol(enrol)).await.unwrap();
+    let error = eve.upload(P[0], part).await.unwrap_err();
+    assert_eq!(error.sqlstate, sqlstate::INSUFFICIENT_PRIVILEGE);
+    let error = eve.number("SELECT sum(v) FROM t").await.unwrap_err();
+    assert_eq!(error.sqlstate, sqlstate::INSUFFICIENT_PRIVILEGE);
+    assert_eq!(parquet_files(&cluster, P[0]), 0);
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_primary_key_is_checked_before_a_batch_is_seen() {
+    let dir = tempfile::tempdir().unwrap();
+    let cluster = Cluster::start(dir.path()).await.unwrap();
+    let raw = admin(&cluster);
+    let table = schema("k", true);
+    raw.create(&table).await;
+    assert_eq!(raw.load(&table, &[5, 3, 9]).await.unwrap(), "Committed");
+    let error = raw.load(&table, &[4, 9]).await.unwrap_err();
+    assert_eq!(error.sqlstate, sqlstate::UNIQUE_VIOLATION);
+    let error = raw.load(&table, &[4, 4]).await.unwrap_err();
+    assert_eq!(error.sqlstate, sqlstate::UNIQUE_VIOLATION);
+    assert_eq!(raw.load(&table, &[4]).await.unwrap(), "Committed");
+    assert_eq!(raw.number("SELECT sum(v) FROM k").await.unwrap(), 21);
+    // EXPLAIN runs no protocol, and only its owner may fetch.
+    let job = raw.submit(&P, "EXPLAIN SELECT sum(v) FROM k").await.unwrap();
+    assert_eq!(raw.watch(P[1], job).await.kind(), Kind::Done);
+    assert!(!raw.fetch(P[1], job).await.unwrap().header.explain.is_empty());
+    let eve = Raw { cluster: &cluster, identity: Identity::generate().unwrap() };
+    let enrol = wire::Enrol { name: "eve".into(), public_key: eve.identity.public().to_vec() };
+    raw.propose(P[1], Command::Enrol(enrol)).await.unwrap();
+    let error = eve.fetch(P[1], job).await.err().unwrap();
+    assert_eq!(error.sqlstate, sqlstate::UNDEFINED_OBJECT);
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_is_down_is_named_and_waited_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut cluster = Cluster::start_with(dir.path(), Duration::from_millis(300)).await.unwrap();
+    let table = schema("t", false);
+    let raw = admin(&cluster);
+    raw.create(&table).await;
+    raw.load(&table, &[1, 2, 3]).await.unwrap();
+    cluster.stop_node(P[2]).await;
+    let raw = admin(&cluster);
+    // Two nodes order commands; a query says which node it lacks.
+    raw.create(&schema("u", false)).await;
+    let job = raw.submit(&P[..2], "SELECT sum(v) FROM t").await.unwrap();
+    let state = raw.watch(P[0], job).await;
+    let error = state.error.unwrap();
+    assert_eq!(error.sqlstate, sqlstate::NODE_UNAVAILABLE);
+    let due = format!("node 2 ({}) is down", cluster.client_address(P[2]));
+    assert!(error.message.starts_with(&due), "{}", error.message);
+    cluster.start_node(P[2]).await.unwrap();
+    cluster.ready().await;
+    let raw = admin(&cluster);
+    assert_eq!(raw.number("SELECT sum(v) FROM t").await.unwrap(), 6);
+    assert_eq!(raw.number("SELECT count(*) FROM u").await.unwrap(), 0);
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_goes_on_when_the_missing_node_comes_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut cluster = Cluster::start_with(dir.path(), Duration::from_secs(120)).await.unwrap();
+    let table = schema("t", false);
+    let raw = admin(&cluster);
+    raw.create(&table).await;
+    raw.load(&table, &[10, 20]).await.unwrap();
+    cluster.stop_node(P[0]).await;
+    let raw = admin(&cluster);
+    let job = raw.submit(&P[1..], "SELECT sum(v) FROM t").await.unwrap();
+    cluster.start_node(P[0]).await.unwrap();
+    assert_eq!(admin(&cluster).answer(job).await.unwrap(), 30);
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn garbage_on_both_ports_harms_nobody() {
+    let dir = tempfile::tempdir().unwrap();
+    let cluster = Cluster::start(dir.path()).await.unwrap();
+    let mut open = Vec::new();
+    for address in [cluster.client_address(P[0]), cluster.mesh_address(P[0])] {
+        for garbage in [&b"GET / HTTP/1.1\r\n\r\n"[..], &[0x16, 3, 1, 0xff, 0xff], &[0; 4096], b""]
+        {
+            let mut stream = std::net::TcpStream::connect(address).unwrap();
+            // The node may close at once.
+            let _ = stream.write_all(garbage);
+            open.push(stream);
+        }
+    }
+    let raw = admin(&cluster);
+    let table = schema("t", false);
+    raw.create(&table).await;
+    raw.load(&table, &[2, 3]).await.unwrap();
+    assert_eq!(raw.number("SELECT sum(v) FROM t").await.unwrap(), 5);
+    drop(open);
+    cluster.stop().await;
+}
