@@ -65,8 +65,10 @@ impl Handle {
     /// The protocol is over at this party: what the log makes of the attempt from now on must not
     /// reach peers that still work on messages of ours.
     pub(crate) fn finish(&self) {
-        let net = self.lock().net.take();
-        drop(net);
+        let mut state = self.lock();
+        if let Some(net) = state.net.take() {
+            state.progress.bytes_sent = net.bytes_sent();
+        }
     }
 
     /// Operator, operators done, bytes so far.
@@ -77,15 +79,6 @@ impl Handle {
             progress.bytes_sent = net.bytes_sent();
         }
         progress
-    }
-
-    /// The protocol is through: whatever the log says of the attempt from now on, the peers must
-    /// not be told to give up what they may still be computing.
-    fn detach(&self) {
-        let mut state = self.lock();
-        if let Some(net) = state.net.take() {
-            state.progress.bytes_sent = net.bytes_sent();
-        }
     }
 
     fn stopped(&self) -> bool {
@@ -224,9 +217,6 @@ impl Context {
             let shared: Arc<dyn Net> = Arc::<AttemptNet>::clone(&net);
             run(&mut Session::new(self.party.index(), shared, keys, profile))
         });
-        if result.is_ok() {
-            handle.detach();
-        }
         result.map_err(|e| {
             let lost =
                 matches!(e, QueryError::Mpc(MpcError::PeerLost { .. } | MpcError::Cancelled));

@@ -127,9 +127,12 @@ pub struct Log {
     pub filter: String,
 }
 
+/// What a node logs unless told otherwise: openraft tells of every election in many lines.
+const DEFAULT_FILTER: &str = "info,openraft=warn";
+
 impl Default for Log {
     fn default() -> Self {
-        Self { format: LogFormat::Text, filter: "info".into() }
+        Self { format: LogFormat::Text, filter: DEFAULT_FILTER.into() }
     }
 }
 
@@ -416,7 +419,7 @@ pub fn template(t: &Template<'_>) -> String {
          # text or json. [TRINE_LOG_FORMAT]\n\
          format = \"text\"\n\
          # What to log: error, warn, info, debug, or by module. [TRINE_LOG]\n\
-         filter = \"info\"\n",
+         filter = \"{DEFAULT_FILTER}\"\n",
         index = t.party,
         client = quote(t.listen_client),
         mesh = quote(t.listen_mesh),

@@ -72,7 +72,7 @@ impl Connector {
         let code = stream.read_u8().await.map_err(|e| plain(&e))?;
         if code != 0 {
             let why = Refusal::from_code(code)
-                .map_or("it refused the connection".into(), |r| r.to_string());
+                .map_or_else(|| "it refused the connection".into(), |r| r.to_string());
             return Err(why);
         }
         let theirs = read_greeting(&mut stream).await?.map_err(|r| r.to_string())?;

@@ -37,7 +37,7 @@ use connect::{Connection, Connector};
 use plane::Plane;
 use std::fmt;
 use std::net::TcpListener;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::runtime::Runtime;
 use tokio::sync::{Semaphore, mpsc, watch};
@@ -60,7 +60,7 @@ struct Inner {
     plane: Arc<Plane>,
     peers: Arc<Peers>,
     transport: Arc<raft::Transport>,
-    handler: Arc<OnceLock<Handler>>,
+    handler: watch::Sender<Option<Handler>>,
     runtime: Mutex<Option<Runtime>>,
 }
 
@@ -106,7 +106,7 @@ impl Mesh {
             .map_err(NodeError::System)?;
         let plane = Arc::new(Plane::new(party));
         let peers = Arc::new(Peers::new(Arc::clone(&cluster)));
-        let handler = Arc::new(OnceLock::new());
+        let handler = watch::Sender::new(None);
         let guard = runtime.enter();
         listener.set_nonblocking(true).map_err(NodeError::System)?;
         let listener = tokio::net::TcpListener::from_std(listener).map_err(NodeError::System)?;
@@ -114,7 +114,7 @@ impl Mesh {
         let accepting = Accepting {
             connector: Arc::clone(&connector),
             plane: Arc::clone(&plane),
-            handler: Arc::clone(&handler),
+            handler: handler.subscribe(),
             current: Arc::default(),
         };
         runtime.spawn(accepting.run(listener));
@@ -138,11 +138,9 @@ impl Mesh {
         Arc::<raft::Transport>::clone(&self.0.transport)
     }
 
-    /// Who answers Raft requests of the peers; set once, until then they are not answered.
+    /// Who answers Raft requests of the peers; until this is called they wait.
     pub(crate) fn answer_with(&self, handler: Handler) {
-        if self.0.handler.set(handler).is_err() {
-            tracing::error!("the Raft handler of the mesh was set twice");
-        }
+        self.0.handler.send_replace(Some(handler));
     }
 
     /// Which parties' data connections stand; the own index is true.
@@ -255,7 +253,7 @@ async fn keep_data(connector: Arc<Connector>, plane: Arc<Plane>, peers: Arc<Peer
 struct Accepting {
     connector: Arc<Connector>,
     plane: Arc<Plane>,
-    handler: Arc<OnceLock<Handler>>,
+    handler: watch::Receiver<Option<Handler>>,
     /// Connections that peers dialled, by party and kind: a newer one replaces an older.
     current: Arc<Mutex<[[Option<AbortHandle>; 2]; 3]>>,
 }
@@ -298,9 +296,14 @@ impl Accepting {
                 })
             }
             Kind::Raft => {
-                // Not ready to answer yet: the peer tries again.
-                let Some(handler) = self.handler.get().cloned() else { return };
-                tokio::spawn(raft::serve(connection, handler))
+                let mut handler = self.handler.clone();
+                tokio::spawn(async move {
+                    // A node that is just starting reads no request until it can answer.
+                    let ready = handler.wait_for(Option::is_some).await.ok();
+                    if let Some(handler) = ready.and_then(|h| h.clone()) {
+                        raft::serve(connection, handler).await;
+                    }
+                })
             }
         };
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);

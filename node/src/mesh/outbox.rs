@@ -112,7 +112,8 @@ mod tests {
     #[test]
     fn long_messages_are_cut_and_come_out_whole() {
         let outbox = Outbox::default();
-        let message: Vec<u8> = (0..FRAME_BYTES_MAX * 2 + 5).map(|i| (i % 251) as u8).collect();
+        let message: Vec<u8> =
+            (0..FRAME_BYTES_MAX * 2 + 5).map(|i| u8::try_from(i % 251).unwrap()).collect();
         outbox.send(FrameHeader::BEAT, message.clone()).unwrap();
         let mut batch = Vec::new();
         let mut out = Vec::new();

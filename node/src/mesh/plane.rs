@@ -81,7 +81,7 @@ impl Plane {
         let mut state = self.lock();
         let peer = |party: Party| {
             let link = state.links[party.index()].as_ref();
-            let link = link.ok_or(MpcError::PeerLost { party: party.index() })?;
+            let link = link.ok_or_else(|| MpcError::PeerLost { party: party.index() })?;
             Ok(Peer { party, outbox: Arc::clone(&link.outbox), secret: link.secret })
         };
         let peers = [peer(self.party.next())?, peer(self.party.previous())?];

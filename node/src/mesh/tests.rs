@@ -110,7 +110,8 @@ fn messages_of_all_sizes_arrive_in_order_on_every_lane() {
     let nets = world.begin(1);
     let message = |from: usize, lane: u32, n: usize| -> Vec<u8> {
         let length = [1, 0, 70_000, 3_000_000][n];
-        (0..length).map(|i| ((i * 7 + from * 31 + lane as usize * 5 + n) % 256) as u8).collect()
+        let byte = |i: usize| (i * 7 + from * 31 + lane as usize * 5 + n) % 256;
+        (0..length).map(|i| u8::try_from(byte(i)).unwrap()).collect()
     };
     let message = &message;
     std::thread::scope(|scope| {
