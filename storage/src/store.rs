@@ -63,14 +63,6 @@ impl Store {
         Ok(Self { shared: Arc::new(Shared { backend, staging, verified }) })
     }
 
-    /// Opens a data folder that another process may own, for reading only: nothing is swept, and
-    /// the caller stages and removes nothing.
-    #[must_use]
-    pub fn open_to_read(backend: Arc<dyn Backend>) -> Self {
-        let (staging, verified) = (Mutex::default(), Mutex::default());
-        Self { shared: Arc::new(Shared { backend, staging, verified }) }
-    }
-
     /// Begins to write a segment.
     ///
     /// # Errors

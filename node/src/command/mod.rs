@@ -5,7 +5,6 @@ mod dev;
 mod init;
 mod logging;
 mod run;
-mod show;
 
 use crate::error::NodeError;
 use clap::{Parser, Subcommand};
@@ -29,8 +28,6 @@ enum Command {
     Run(run::Arguments),
     /// Checks configuration, replicated state and every stored segment of one party.
     Check(check::Arguments),
-    /// Prints what this party holds of one row: its two share components, and nothing else.
-    Show(show::Arguments),
 }
 
 /// Runs `trined` with the arguments of the process.
@@ -41,7 +38,6 @@ pub fn main() -> ExitCode {
         Command::Init(arguments) => init::run(&arguments),
         Command::Run(arguments) => run::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
-        Command::Show(arguments) => show::run(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
