@@ -1,5 +1,5 @@
 //! The configuration of one party: `party.toml`, parsed once. Scalar keys may be overridden by
-//! environment variables `TRINE_*`. [`Config::template`] writes a file with every key explained.
+//! environment variables `TRINE_*`. [`template`] writes a file with every key explained.
 
 use crate::error::NodeError;
 use serde::{Deserialize, Serialize};
