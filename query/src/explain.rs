@@ -102,16 +102,3 @@ fn row(depth: u32, plan: &Plan, cost: &OperatorCost) -> ExplainRow {
 pub(crate) const fn is_ordered(plan: &Plan) -> bool {
     matches!(plan.op, Operator::Reveal { ordered: true, .. })
 }
-
-/// The plan as indented text, without costs.
-#[cfg(test)]
-pub(crate) fn tree(plan: &Plan) -> String {
-    let mut operators = Vec::new();
-    flatten(plan, 0, &mut operators);
-    operators
-        .iter()
-        .map(|(depth, p)| {
-            format!("{}{} ({} rows)\n", "  ".repeat(*depth as usize), text::operator(p), p.rows)
-        })
-        .collect()
-}

@@ -4,14 +4,16 @@
 //! * [`join`], [`mark`], [`unique`]: which side of a join has a unique key, and joins that are not
 //!   written as such (semi, anti, EXISTS under OR, NOT IN);
 //! * [`aggregate`]: grouping, with or without a sort;
-//! * [`scalar`], [`build`], [`dictionary`], [`literals`], [`numbers`]: expressions with types,
+//! * [`scalar`], [`function`], [`cast`], [`build`], [`dictionary`], [`literals`], [`numbers`]: expressions with types,
 //!   scales and bounds that hold whatever the data is.
 //!
 //! Columns are looked up by their position in DataFusion's schema; nothing depends on hash order.
 
 mod aggregate;
 pub(crate) mod build;
+mod cast;
 mod dictionary;
+mod function;
 mod join;
 mod literals;
 mod mark;

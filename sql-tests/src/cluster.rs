@@ -3,7 +3,6 @@
 
 use crate::engine::EngineError;
 use crate::value::Output;
-use std::ffi::OsStr;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -116,20 +115,15 @@ impl Cluster {
         Ok(())
     }
 
-    /// Starts a stopped node again.
+    /// Starts a stopped node again and waits until it sees its peers.
     ///
     /// # Errors
     /// It cannot be started.
     pub fn start_node(&mut self, party: usize) -> Result<(), EngineError> {
         let config = self.node_folder(party).join("party.toml");
-        let child = Command::new(trined()?)
-            .args([OsStr::new("run"), OsStr::new("--config"), config.as_os_str()])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .map_err(|e| failed("trined run", &e))?;
-        self.restarted.push(child);
+        let mut command = Command::new(trined()?);
+        command.arg("run").arg("--config").arg(config);
+        self.restarted.push(start(command)?);
         Ok(())
     }
 
@@ -201,12 +195,17 @@ fn dev(folder: &Path, fresh: bool) -> Result<Child, EngineError> {
     if fresh {
         command.arg("--fresh");
     }
+    start(command)
+}
+
+/// Starts a daemon and waits until it is ready.
+fn start(mut command: Command) -> Result<Child, EngineError> {
     let mut child = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
-        .map_err(|e| failed("trined dev", &e))?;
+        .map_err(|e| failed("trined", &e))?;
     match wait_ready(&mut child) {
         Ok(()) => Ok(child),
         Err(error) => {
@@ -219,7 +218,7 @@ fn dev(folder: &Path, fresh: bool) -> Result<Child, EngineError> {
 /// Reads the daemon's output up to READY; goes on reading it, so that it never blocks.
 fn wait_ready(child: &mut Child) -> Result<(), EngineError> {
     let Some(output) = child.stdout.take() else {
-        return Err(EngineError::new(sqlstate::INTERNAL_ERROR, "trined dev has no output"));
+        return Err(EngineError::new(sqlstate::INTERNAL_ERROR, "trined has no output"));
     };
     let (sender, receiver) = mpsc::channel();
     std::thread::spawn(move || {
@@ -234,7 +233,7 @@ fn wait_ready(child: &mut Child) -> Result<(), EngineError> {
             mpsc::RecvTimeoutError::Timeout => "did not become ready in time",
             mpsc::RecvTimeoutError::Disconnected => "ended before it was ready",
         };
-        EngineError::new(sqlstate::INTERNAL_ERROR, format!("trined dev {what}"))
+        EngineError::new(sqlstate::INTERNAL_ERROR, format!("trined {what}"))
     })
 }
 

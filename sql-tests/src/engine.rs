@@ -78,7 +78,7 @@ impl Engine {
     /// The cluster or the parties do not start.
     pub async fn start(kind: EngineKind) -> Result<Self, EngineError> {
         match kind {
-            EngineKind::Oracle => Ok(Self::Oracle(Box::new(Oracle::new()))),
+            EngineKind::Oracle => Ok(Self::Oracle(Box::default())),
             EngineKind::Inprocess => Ok(Self::InProcess(Box::new(InProcess::new()?))),
             EngineKind::Cluster => Ok(Self::Cluster(Box::new(Cluster::start().await?))),
         }

@@ -11,7 +11,7 @@
 //! 4. [`compare::compare`] holds the answer against the expected lines.
 //!
 //! [`generator`] makes random tables and queries for the same engines; [`fill`] writes the oracle's
-//! answers into new files; [`answers`] compares answers in CSV for the demo.
+//! answers into new files; [`answers`] compares answers in CSV and [`peek`] shows what a node holds of a row, for the demo.
 
 pub mod answers;
 mod client_answer;
@@ -22,6 +22,7 @@ pub mod fill;
 pub mod generator;
 pub mod inprocess;
 pub mod oracle;
+pub mod peek;
 pub mod runner;
 pub mod script;
 pub mod value;

@@ -4,8 +4,9 @@ use super::{logging, runtime, stop_signals};
 use crate::Node;
 use crate::config::{Config, LogFormat};
 use crate::error::NodeError;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
-use tokio::io::AsyncReadExt as _;
+use tokio::sync::oneshot;
 
 /// Arguments of `trined run`.
 #[derive(Debug, clap::Args)]
@@ -57,9 +58,16 @@ async fn parent_gone(watch: bool) {
     if !watch {
         return std::future::pending().await;
     }
-    let mut buffer = [0; 64];
-    let mut input = tokio::io::stdin();
-    while !matches!(input.read(&mut buffer).await, Ok(0) | Err(_)) {}
+    let (sender, receiver) = oneshot::channel();
+    // A thread of its own: a read of standard input cannot be cancelled, and the runtime would wait
+    // for it when the node stops for another reason.
+    std::thread::spawn(move || {
+        let mut buffer = [0; 64];
+        while !matches!(std::io::stdin().read(&mut buffer), Ok(0) | Err(_)) {}
+        let _ = sender.send(());
+    });
+    // The sender is dropped after sending only.
+    let _ = receiver.await;
 }
 
 /// The process id, in a file for as long as the node runs.

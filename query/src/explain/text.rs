@@ -50,26 +50,7 @@ pub(super) fn operator(plan: &Plan) -> String {
             let bits: usize = keys.iter().map(|k| k.ty.bits() + usize::from(k.nullable)).sum();
             format!("SortAggregate by {by}{} [key {bits} bits]", after(aggregates, &input.fields))
         }
-        Operator::UniqueKeyJoin { kind, many, unique, many_keys, unique_keys, residual } => {
-            let mut both = many.fields.clone();
-            both.extend(unique.fields.iter().cloned());
-            let equal: Vec<String> = many_keys
-                .iter()
-                .zip(unique_keys)
-                .map(|(m, u)| format!("{} = {}", expr(m, &many.fields), expr(u, &unique.fields)))
-                .collect();
-            let kind = match kind {
-                JoinKind::Inner => "inner",
-                JoinKind::Left => "left",
-                JoinKind::Semi => "semi",
-                JoinKind::Anti => "anti",
-            };
-            let and =
-                residual.as_ref().map_or_else(String::new, |r| format!(" and {}", expr(r, &both)));
-            let bits: usize =
-                many_keys.iter().zip(unique_keys).map(|(m, u)| m.ty.bits().max(u.ty.bits())).sum();
-            format!("UniqueKeyJoin {kind} on {}{and} [key {bits} bits]", equal.join(" and "))
-        }
+        Operator::UniqueKeyJoin { .. } => join(plan),
         Operator::OneRowJoin { one, .. } => {
             let columns: Vec<&str> = one.fields.iter().map(|f| f.name.as_str()).collect();
             format!("OneRowJoin with {}", columns.join(", "))
@@ -95,6 +76,30 @@ pub(super) fn operator(plan: &Plan) -> String {
             format!("Reveal {} ({order}, {size})", columns.join(", "))
         }
     }
+}
+
+fn join(plan: &Plan) -> String {
+    let Operator::UniqueKeyJoin { kind, many, unique, many_keys, unique_keys, residual } = &plan.op
+    else {
+        return String::new();
+    };
+    let mut both = many.fields.clone();
+    both.extend(unique.fields.iter().cloned());
+    let equal: Vec<String> = many_keys
+        .iter()
+        .zip(unique_keys)
+        .map(|(m, u)| format!("{} = {}", expr(m, &many.fields), expr(u, &unique.fields)))
+        .collect();
+    let kind = match kind {
+        JoinKind::Inner => "inner",
+        JoinKind::Left => "left",
+        JoinKind::Semi => "semi",
+        JoinKind::Anti => "anti",
+    };
+    let and = residual.as_ref().map_or_else(String::new, |r| format!(" and {}", expr(r, &both)));
+    let bits: usize =
+        many_keys.iter().zip(unique_keys).map(|(m, u)| m.ty.bits().max(u.ty.bits())).sum();
+    format!("UniqueKeyJoin {kind} on {}{and} [key {bits} bits]", equal.join(" and "))
 }
 
 fn width(ty: &Type, nullable: bool) -> String {

@@ -61,7 +61,7 @@ fn from_root(
         DataFusionError::External(inner) => inner
             .downcast_ref::<SqlError>()
             .cloned()
-            .map_or_else(|| SqlError::new(sqlstate::INTERNAL_ERROR, inner.to_string()), |e| e),
+            .unwrap_or_else(|| SqlError::new(sqlstate::INTERNAL_ERROR, inner.to_string())),
         DataFusionError::SchemaError(schema, _) => from_schema(schema, positions),
         DataFusionError::SQL(inner, _) => SqlError::new(sqlstate::SYNTAX_ERROR, inner.to_string()),
         DataFusionError::NotImplemented(text) => SqlError::unsupported(

@@ -1,21 +1,27 @@
 //! GROUP BY, DISTINCT and aggregates. Result types come from the input's public row bound.
 
+mod bounds;
+mod whole;
+
+pub(super) use whole::{
+    comparable_keys, count_not_null, counted, distinct_with_marker, extreme, with_marker,
+};
+
+use bounds::result_type;
+
 use super::Planner;
 use super::build;
-use super::dictionary;
-use super::numbers::{self, BOUND_MAX, PRECISION_MAX, bounded, overflow, ten_to};
-use super::relation::{self, narrowed};
+use super::numbers;
+use super::relation;
 use super::scalar::{Scope, defect};
-use crate::plan::{Aggregate, Expr, Field, Function, Literal, Operator, Plan};
-use crate::types::{DOUBLE_FRACTION_BITS, NumberKind, Type};
+use crate::plan::{Aggregate, Expr, Field, Function, Operator, Plan};
+use crate::types::{NumberKind, Type};
 use arrow::datatypes::DataType;
 use datafusion_common::ScalarValue;
 use datafusion_expr::expr::AggregateFunction;
 use datafusion_expr::{Expr as Logical, logical_plan};
-use trine_proto::status::{SqlError, sqlstate};
+use trine_proto::status::SqlError;
 
-/// Digits that AVG adds to the scale of a DECIMAL.
-const AVG_DIGITS: u8 = 4;
 /// Cells of a grouping without a sort, at most.
 const CELLS_MAX: u128 = 4096;
 
@@ -244,168 +250,4 @@ fn cells(keys: &[Expr]) -> Option<u64> {
         }
     }
     u64::try_from(cells).ok()
-}
-
-/// Type with bounds of an aggregate over at most `rows` rows.
-fn result_type(function: Function, argument: Option<&Expr>, rows: u64) -> Result<Type, SqlError> {
-    let rows = i128::from(rows);
-    let wrong = |name: &str, ty: &Type| {
-        SqlError::new(
-            sqlstate::DATATYPE_MISMATCH,
-            format!("{name} of {} does not exist", numbers::sql_name(ty)),
-        )
-        .hint("give it a number")
-    };
-    match (function, argument) {
-        (Function::CountStar | Function::Count, _) => {
-            bounded(NumberKind::BigInt, Some(0), Some(rows))
-        }
-        (Function::Min | Function::Max, Some(value)) => Ok(value.ty.clone()),
-        (Function::BoolAnd | Function::BoolOr, Some(value)) => match value.ty {
-            Type::Boolean => Ok(Type::Boolean),
-            _ => Err(wrong("BOOL_AND", &value.ty)),
-        },
-        (Function::Sum, Some(value)) => {
-            let Type::Number { kind, low, high } = &value.ty else {
-                return Err(wrong("SUM", &value.ty));
-            };
-            if numbers::scale(kind).is_none() {
-                return Err(wrong("SUM", &value.ty));
-            }
-            let (low, high) = total(*low, *high, rows);
-            let kind = match kind {
-                NumberKind::Decimal { precision, scale } => NumberKind::Decimal {
-                    precision: precision.saturating_add(10).min(PRECISION_MAX),
-                    scale: *scale,
-                },
-                kind if numbers::is_integer(kind) => NumberKind::BigInt,
-                other => other.clone(),
-            };
-            bounded(kind, low, high)
-        }
-        (Function::Avg, Some(value)) => average(value, rows),
-        (_, None) => Err(defect("an aggregate without its argument".into())),
-    }
-}
-
-/// Bounds of a sum of 0 to `rows` numbers.
-fn total(low: i128, high: i128, rows: i128) -> (Option<i128>, Option<i128>) {
-    (low.min(0).checked_mul(rows), high.max(0).checked_mul(rows))
-}
-
-/// The quotient has the argument's bounds under a finer scale; the dividend must fit as well.
-fn average(value: &Expr, rows: i128) -> Result<Type, SqlError> {
-    let Type::Number { kind, low, high } = &value.ty else {
-        return Err(defect("AVG of no number".into()));
-    };
-    let (factor, result) = match kind {
-        NumberKind::Decimal { precision, scale } => {
-            let scale = scale
-                .checked_add(AVG_DIGITS)
-                .filter(|s| *s <= PRECISION_MAX)
-                .ok_or_else(overflow)?;
-            let precision = precision.saturating_add(AVG_DIGITS).min(PRECISION_MAX);
-            (
-                ten_to(u32::from(AVG_DIGITS)).ok_or_else(overflow)?,
-                NumberKind::Decimal { precision, scale },
-            )
-        }
-        _ => (
-            1_i128 << DOUBLE_FRACTION_BITS,
-            NumberKind::Double { fraction_bits: DOUBLE_FRACTION_BITS },
-        ),
-    };
-    let (sum_low, sum_high) = total(*low, *high, rows);
-    for bound in [sum_low, sum_high] {
-        let fits = bound
-            .and_then(|b| b.checked_mul(factor))
-            .is_some_and(|b| (-BOUND_MAX..=BOUND_MAX).contains(&b));
-        if !fits {
-            return Err(overflow());
-        }
-    }
-    bounded(result, low.checked_mul(factor), high.checked_mul(factor))
-}
-
-/// Whether any row of a relation is valid, and how many: columns (count) of one row.
-pub(super) fn counted(input: Plan, extra: Vec<Aggregate>) -> Result<Plan, SqlError> {
-    let ty = bounded(NumberKind::BigInt, Some(0), Some(i128::from(input.rows)))?;
-    let star = Aggregate {
-        function: Function::CountStar,
-        argument: None,
-        filter: None,
-        distinct: false,
-        ty,
-        nullable: false,
-    };
-    let aggregates: Vec<Aggregate> = std::iter::once(star).chain(extra).collect();
-    let name = |a: &Aggregate| match a.function {
-        Function::Min => "min",
-        Function::Max => "max",
-        _ => "count",
-    };
-    let fields = aggregates
-        .iter()
-        .map(|a| Field { name: name(a).into(), ty: a.ty.clone(), nullable: a.nullable })
-        .collect();
-    Ok(Plan {
-        op: Operator::ScalarAggregate { input: Box::new(input), aggregates },
-        fields,
-        rows: 1,
-    })
-}
-
-/// The distinct values of a key, with a column that is always TRUE behind them.
-pub(super) fn distinct_with_marker(planner: &Planner<'_>, input: Plan, keys: Vec<Expr>) -> Plan {
-    let width = keys.len();
-    let names: Vec<String> = (0..width).map(|i| format!("key{i}")).collect();
-    let grouped = planner.grouped(input, keys, Vec::new(), &names);
-    let grouped = narrowed(grouped, width);
-    with_marker(grouped)
-}
-
-/// A column that is always TRUE behind the others.
-pub(super) fn with_marker(input: Plan) -> Plan {
-    let mut exprs: Vec<Expr> =
-        input.fields.iter().enumerate().map(|(i, f)| build::column(i, f)).collect();
-    exprs.push(build::boolean(true));
-    let names: Vec<String> =
-        input.fields.iter().map(|f| f.name.clone()).chain(["marker".to_owned()]).collect();
-    relation::project(input, exprs, names)
-}
-
-/// MIN or MAX of an expression as an aggregate of a whole relation.
-pub(super) fn extreme(function: Function, argument: Expr) -> Aggregate {
-    let ty = argument.ty.clone();
-    Aggregate {
-        function,
-        argument: Some(argument),
-        filter: None,
-        distinct: false,
-        ty,
-        nullable: true,
-    }
-}
-
-/// COUNT of the rows in which none of the key's columns is NULL.
-pub(super) fn count_not_null(keys: &[Expr], rows: u64) -> Result<Aggregate, SqlError> {
-    let present = build::and(keys.iter().map(|k| build::not(build::is_null(k.clone()))).collect());
-    Ok(Aggregate {
-        function: Function::CountStar,
-        argument: None,
-        filter: Some(present)
-            .filter(|p| !matches!(build::literal(p), Some(Literal::Boolean(true)))),
-        distinct: false,
-        ty: bounded(NumberKind::BigInt, Some(0), Some(i128::from(rows)))?,
-        nullable: false,
-    })
-}
-
-/// Whether two keys can be compared value by value: used where dictionaries differ.
-pub(super) fn comparable_keys(a: Expr, b: Expr) -> Result<(Expr, Expr), SqlError> {
-    let mut pair = dictionary::harmonise(vec![a, b]).into_iter();
-    match (pair.next(), pair.next()) {
-        (Some(x), Some(y)) => build::comparable(x, y),
-        _ => Err(defect("a join key lost a side".into())),
-    }
 }

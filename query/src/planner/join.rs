@@ -63,8 +63,13 @@ impl Planner<'_> {
     pub(super) fn join(&self, join: &Join) -> Result<Plan, SqlError> {
         let sides = self.sides(join)?;
         if join.null_aware {
+            let nullable = sides.left_keys.iter().chain(&sides.right_keys).any(|k| k.nullable);
             return match join.join_type {
-                JoinType::LeftAnti => self.not_in(sides, join),
+                JoinType::LeftAnti if nullable || sides.left_keys.is_empty() => {
+                    self.not_in(sides, join)
+                }
+                JoinType::LeftAnti => self.semi(sides, JoinKind::Anti, join),
+                JoinType::LeftMark => self.mark(sides, join),
                 _ => Err(self.no_unique_side(join)),
             };
         }

@@ -100,11 +100,11 @@ pub(crate) fn interval_days(value: &ScalarValue) -> Option<Option<i64>> {
 
 /// The prefix of a pattern `prefix%` without other wildcards.
 pub(crate) fn like_prefix(pattern: &ScalarValue, escape: Option<char>) -> Option<Vec<u8>> {
-    let text = match pattern {
-        ScalarValue::Utf8(Some(text))
-        | ScalarValue::LargeUtf8(Some(text))
-        | ScalarValue::Utf8View(Some(text)) => text,
-        _ => return None,
+    let (ScalarValue::Utf8(Some(text))
+    | ScalarValue::LargeUtf8(Some(text))
+    | ScalarValue::Utf8View(Some(text))) = pattern
+    else {
+        return None;
     };
     let escape = escape.unwrap_or('\\');
     let prefix = text.strip_suffix('%')?;

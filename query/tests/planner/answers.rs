@@ -225,7 +225,7 @@ fn explain_analyze_counts_what_explain_predicts() {
         let mut sorts = 0;
         let mut rounds = 0;
         for row in &part.header.explain {
-            let counted = row.counted.clone().unwrap();
+            let counted = row.counted.unwrap();
             rounds += counted.rounds;
             if row.expected {
                 sorts += 1;
@@ -237,6 +237,6 @@ fn explain_analyze_counts_what_explain_predicts() {
             }
         }
         assert!(sorts >= 2);
-        assert_eq!(part.header.total.clone().unwrap().rounds, rounds);
+        assert_eq!(part.header.total.unwrap().rounds, rounds);
     }
 }

@@ -1,0 +1,225 @@
+//! Sums, products and changes of scale, with interval bounds.
+
+use super::{Built, literal, mismatch, number, retype};
+use crate::plan::{Expr, ExprKind, Literal};
+use crate::planner::numbers::{self, PRECISION_MAX, bounded, common_kind, overflow, scale, ten_to};
+use crate::types::{NumberKind, Type};
+use trine_proto::status::SqlError;
+
+/// +, -, *.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Arithmetic {
+    Add,
+    Subtract,
+    Multiply,
+}
+
+pub(crate) fn arithmetic(op: Arithmetic, left: Expr, right: Expr) -> Built {
+    let (Type::Number { kind: a, .. }, Type::Number { kind: b, .. }) = (&left.ty, &right.ty) else {
+        return Err(mismatch("arithmetic", &left, &right));
+    };
+    if let Some(kind) = date_arithmetic(op, a, b) {
+        return combine(op, left, right, kind);
+    }
+    let (Some(x), Some(y)) = (scale(a), scale(b)) else {
+        return Err(mismatch("arithmetic", &left, &right));
+    };
+    if op == Arithmetic::Multiply {
+        let kind = product_kind(a, b, x, y)?;
+        return multiply(left, right, kind);
+    }
+    if x.0 != y.0 && x.1 != y.1 {
+        return Err(mixed());
+    }
+    let common = (x.0.max(y.0), x.1.max(y.1));
+    let kind = sum_kind(a, b, common)?;
+    let (left, right) = (raise(left, x, common)?, raise(right, y, common)?);
+    combine(op, left, right, kind)
+}
+
+pub(super) fn mixed() -> SqlError {
+    SqlError::unsupported(
+        "arithmetic that mixes DECIMAL and DOUBLE PRECISION is not supported",
+        "take the average of a DECIMAL, or compare the two instead",
+    )
+}
+
+/// DATE ± days is a DATE, DATE - DATE is days.
+fn date_arithmetic(op: Arithmetic, a: &NumberKind, b: &NumberKind) -> Option<NumberKind> {
+    use NumberKind::{Date, Int};
+    match (op, a, b) {
+        (Arithmetic::Add | Arithmetic::Subtract, Date, days) if numbers::is_integer(days) => {
+            Some(Date)
+        }
+        (Arithmetic::Add, days, Date) if numbers::is_integer(days) => Some(Date),
+        (Arithmetic::Subtract, Date, Date) => Some(Int),
+        _ => None,
+    }
+}
+
+fn digits(kind: &NumberKind) -> u8 {
+    match kind {
+        NumberKind::SmallInt => 5,
+        NumberKind::Int => 10,
+        NumberKind::BigInt => 19,
+        NumberKind::Decimal { precision, .. } => *precision,
+        _ => PRECISION_MAX,
+    }
+}
+
+fn sum_kind(a: &NumberKind, b: &NumberKind, to: (u32, u32)) -> Result<NumberKind, SqlError> {
+    if to.1 > 0 || matches!((a, b), (NumberKind::Double { .. }, _) | (_, NumberKind::Double { .. }))
+    {
+        return Ok(NumberKind::Double { fraction_bits: to.1 });
+    }
+    if numbers::is_integer(a) && numbers::is_integer(b) {
+        return common_kind(a, b).ok_or_else(overflow);
+    }
+    let places = u8::try_from(to.0).map_err(|_| overflow())?;
+    let whole = |k: &NumberKind| {
+        let after = scale(k).and_then(|s| u8::try_from(s.0).ok()).unwrap_or(0);
+        digits(k).saturating_sub(after)
+    };
+    let precision =
+        whole(a).max(whole(b)).saturating_add(places).saturating_add(1).min(PRECISION_MAX);
+    Ok(NumberKind::Decimal { precision, scale: places })
+}
+
+fn product_kind(
+    a: &NumberKind,
+    b: &NumberKind,
+    x: (u32, u32),
+    y: (u32, u32),
+) -> Result<NumberKind, SqlError> {
+    let double = |k: &NumberKind| matches!(k, NumberKind::Double { .. });
+    if double(a) || double(b) {
+        if x.0 + y.0 > 0 {
+            return Err(mixed());
+        }
+        return Ok(NumberKind::Double { fraction_bits: x.1 + y.1 });
+    }
+    if numbers::is_integer(a) && numbers::is_integer(b) {
+        return common_kind(a, b).ok_or_else(overflow);
+    }
+    let places =
+        u8::try_from(x.0 + y.0).ok().filter(|s| *s <= PRECISION_MAX).ok_or_else(overflow)?;
+    let precision = digits(a).saturating_add(digits(b)).saturating_add(1).min(PRECISION_MAX);
+    Ok(NumberKind::Decimal { precision, scale: places })
+}
+
+const fn limits(expr: &Expr) -> (i128, i128) {
+    match &expr.ty {
+        Type::Number { low, high, .. } => (*low, *high),
+        _ => (0, 0),
+    }
+}
+
+fn combine(op: Arithmetic, left: Expr, right: Expr, kind: NumberKind) -> Built {
+    let (a, b) = (limits(&left), limits(&right));
+    let (low, high) = match op {
+        Arithmetic::Subtract => (a.0.checked_sub(b.1), a.1.checked_sub(b.0)),
+        _ => (a.0.checked_add(b.0), a.1.checked_add(b.1)),
+    };
+    let ty = bounded(kind, low, high)?;
+    let nullable = left.nullable || right.nullable;
+    if let (Some(Literal::Number(x)), Some(Literal::Number(y))) = (literal(&left), literal(&right))
+    {
+        let value = if op == Arithmetic::Subtract { x - y } else { x + y };
+        return Ok(Expr { kind: ExprKind::Literal(Literal::Number(value)), ty, nullable });
+    }
+    let kind = match op {
+        Arithmetic::Subtract => ExprKind::Subtract(Box::new(left), Box::new(right)),
+        _ => ExprKind::Add(Box::new(left), Box::new(right)),
+    };
+    Ok(Expr { kind, ty, nullable })
+}
+
+fn multiply(left: Expr, right: Expr, kind: NumberKind) -> Built {
+    for (constant, other) in [(&left, &right), (&right, &left)] {
+        if let Some(Literal::Number(factor)) = literal(constant)
+            && *factor > 0
+        {
+            return times(other.clone(), *factor, kind);
+        }
+    }
+    let (a, b) = (limits(&left), limits(&right));
+    let mut low = Some(i128::MAX);
+    let mut high = Some(i128::MIN);
+    for (x, y) in [(a.0, b.0), (a.0, b.1), (a.1, b.0), (a.1, b.1)] {
+        let corner = x.checked_mul(y);
+        low = low.zip(corner).map(|(l, c)| l.min(c));
+        high = high.zip(corner).map(|(h, c)| h.max(c));
+    }
+    let ty = bounded(kind, low, high)?;
+    let nullable = left.nullable || right.nullable;
+    Ok(Expr { kind: ExprKind::Multiply(Box::new(left), Box::new(right)), ty, nullable })
+}
+
+pub(crate) fn negate(expr: Expr) -> Built {
+    let Type::Number { kind, .. } = &expr.ty else {
+        return Err(mismatch("the negative", &expr, &expr));
+    };
+    let zero = number(0, kind.clone())?;
+    let kind = kind.clone();
+    combine(Arithmetic::Subtract, zero, expr, kind)
+}
+
+pub(crate) fn absolute(expr: Expr) -> Built {
+    let Type::Number { kind, low, high } = expr.ty.clone() else {
+        return Err(mismatch("the absolute value", &expr, &expr));
+    };
+    if low >= 0 {
+        return Ok(expr);
+    }
+    let (new_low, new_high) = if high <= 0 {
+        (-high, -low)
+    } else {
+        (0, high.max(low.checked_neg().ok_or_else(overflow)?))
+    };
+    let ty = bounded(kind, Some(new_low), Some(new_high))?;
+    let nullable = expr.nullable;
+    Ok(Expr { kind: ExprKind::Absolute(Box::new(expr)), ty, nullable })
+}
+
+/// Times 10^(d digits) * 2^(b bits), under the kind that shows the new scale best.
+pub(super) fn raise(expr: Expr, from: (u32, u32), to: (u32, u32)) -> Built {
+    let ten = ten_to(to.0 - from.0).ok_or_else(overflow)?;
+    let two = 1_i128.checked_shl(to.1 - from.1).filter(|v| *v > 0).ok_or_else(overflow)?;
+    let factor = ten.checked_mul(two).ok_or_else(overflow)?;
+    if factor == 1 {
+        return Ok(expr);
+    }
+    let kind = if to.1 > 0 {
+        NumberKind::Double { fraction_bits: to.1 }
+    } else {
+        NumberKind::Decimal {
+            precision: PRECISION_MAX,
+            scale: u8::try_from(to.0).map_err(|_| overflow())?,
+        }
+    };
+    times(expr, factor, kind)
+}
+
+/// Times a public positive constant, as a number of `kind`.
+pub(crate) fn times(expr: Expr, factor: i128, kind: NumberKind) -> Built {
+    let Type::Number { low, high, .. } = expr.ty else {
+        return Err(mismatch("a product", &expr, &expr));
+    };
+    let ty = bounded(kind, low.checked_mul(factor), high.checked_mul(factor))?;
+    let nullable = expr.nullable;
+    let kind = match expr.kind {
+        ExprKind::Literal(Literal::Number(v)) => {
+            ExprKind::Literal(Literal::Number(v.checked_mul(factor).ok_or_else(overflow)?))
+        }
+        ExprKind::Literal(other) => ExprKind::Literal(other),
+        kind if factor == 1 => {
+            let inner = Expr { kind, ty: expr.ty, nullable };
+            return Ok(retype(inner, ty));
+        }
+        kind => {
+            let inner = Expr { kind, ty: expr.ty, nullable };
+            ExprKind::Scale(Box::new(inner), factor)
+        }
+    };
+    Ok(Expr { kind, ty, nullable })
+}

@@ -1,0 +1,126 @@
+//! Comparisons: both sides in one scale, constants in the scale of what they are compared with.
+
+use super::arithmetic::raise;
+use super::{Built, and, boolean, is_null, is_null_literal, literal, mismatch, not, null, number};
+use crate::plan::{Compare, Expr, ExprKind, Literal};
+use crate::planner::dictionary::flip;
+use crate::planner::numbers::{scale, ten_to};
+use crate::types::{NumberKind, Type};
+use trine_proto::status::SqlError;
+
+/// A comparison of two booleans, texts, or numbers (brought to one scale).
+pub(crate) fn compare(op: Compare, left: Expr, right: Expr) -> Built {
+    if is_null_literal(&left) || is_null_literal(&right) {
+        return Ok(null(Type::Boolean));
+    }
+    if let Some(done) = with_constant(op, &left, &right) {
+        return done;
+    }
+    if let Some(done) = with_constant(flip(op), &right, &left) {
+        return done;
+    }
+    let (left, right) = comparable(left, right)?;
+    Ok(comparison(op, left, right))
+}
+
+fn comparison(op: Compare, left: Expr, right: Expr) -> Expr {
+    let nullable = left.nullable || right.nullable;
+    Expr {
+        kind: ExprKind::Compare { op, left: Box::new(left), right: Box::new(right) },
+        ty: Type::Boolean,
+        nullable,
+    }
+}
+
+/// A number against a constant of another scale: the constant moves to the number's own scale,
+/// rounded so that the answer stays the same; casts of the number fall away.
+fn with_constant(op: Compare, number: &Expr, constant: &Expr) -> Option<Built> {
+    let (Literal::Number(v), Type::Number { kind: from, .. }) = (literal(constant)?, &constant.ty)
+    else {
+        return None;
+    };
+    if literal(number).is_some() {
+        return None;
+    }
+    let number = unscaled(number);
+    let Type::Number { kind: to, .. } = &number.ty else { return None };
+    let (from, to) = (scale(from)?, scale(to)?);
+    let (floor, exact) = rescaled(*v, from, to)?;
+    let bound = match self::number(floor, constant_kind(&number.ty)?) {
+        Ok(bound) => bound,
+        Err(error) => return Some(Err(error)),
+    };
+    let op = match (op, exact) {
+        (op, true) => op,
+        (Compare::Lt | Compare::Le, false) => Compare::Le,
+        (Compare::Gt | Compare::Ge, false) => Compare::Gt,
+        (Compare::Eq, false) => return Some(Ok(never(number))),
+        (Compare::Ne, false) => return Some(Ok(not(never(number)))),
+    };
+    Some(Ok(comparison(op, number.clone(), bound)))
+}
+
+fn constant_kind(ty: &Type) -> Option<NumberKind> {
+    match ty {
+        Type::Number { kind, .. } => Some(kind.clone()),
+        _ => None,
+    }
+}
+
+/// FALSE, or NULL where the value is.
+fn never(value: &Expr) -> Expr {
+    if !value.nullable {
+        return boolean(false);
+    }
+    and(vec![is_null(value.clone()), null(Type::Boolean)])
+}
+
+/// The number below changes of scale and kind.
+fn unscaled(expr: &Expr) -> &Expr {
+    let of = |ty: &Type| match ty {
+        Type::Number { kind, .. } => scale(kind),
+        _ => None,
+    };
+    let (inner, factor) = match &expr.kind {
+        ExprKind::Scale(inner, factor) => (inner, *factor),
+        ExprKind::Retype(inner) => (inner, 1),
+        _ => return expr,
+    };
+    let (Some(above), Some(below)) = (of(&expr.ty), of(&inner.ty)) else { return expr };
+    let (Some(tens), Some(twos)) = (above.0.checked_sub(below.0), above.1.checked_sub(below.1))
+    else {
+        return expr;
+    };
+    let raised = ten_to(tens).and_then(|t| t.checked_mul(1_i128.checked_shl(twos)?));
+    if raised == Some(factor) { unscaled(inner) } else { expr }
+}
+
+/// v under another scale: the floor, and whether that is exact.
+fn rescaled(v: i128, from: (u32, u32), to: (u32, u32)) -> Option<(i128, bool)> {
+    let power = |tens: u32, twos: u32| {
+        ten_to(tens)?.checked_mul(1_i128.checked_shl(twos).filter(|p| *p > 0)?)
+    };
+    let up = power(to.0.saturating_sub(from.0), to.1.saturating_sub(from.1))?;
+    let down = power(from.0.saturating_sub(to.0), from.1.saturating_sub(to.1))?;
+    let raised = v.checked_mul(up)?;
+    Some((raised.div_euclid(down), raised.rem_euclid(down) == 0))
+}
+
+/// Both sides in one scale; the kinds then no longer matter.
+pub(crate) fn comparable(left: Expr, right: Expr) -> Result<(Expr, Expr), SqlError> {
+    let (a, b) = match (&left.ty, &right.ty) {
+        (Type::Boolean, Type::Boolean) | (Type::Text { .. }, Type::Text { .. }) => {
+            return Ok((left, right));
+        }
+        (Type::Number { kind: a, .. }, Type::Number { kind: b, .. }) => (a, b),
+        _ => return Err(mismatch("a comparison", &left, &right)),
+    };
+    if a == b {
+        return Ok((left, right));
+    }
+    let (Some(x), Some(y)) = (scale(a), scale(b)) else {
+        return Err(mismatch("a comparison", &left, &right));
+    };
+    let common = (x.0.max(y.0), x.1.max(y.1));
+    Ok((raise(left, x, common)?, raise(right, y, common)?))
+}

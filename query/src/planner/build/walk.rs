@@ -1,0 +1,81 @@
+//! Expressions over other columns, and the columns of an expression.
+
+use crate::plan::{Expr, ExprKind};
+use std::collections::BTreeSet;
+
+/// The expression over other columns: column i becomes `place(i)`.
+pub(crate) fn moved(expr: &Expr, place: &dyn Fn(usize) -> usize) -> Expr {
+    rebuilt(expr, &|index, column| Expr { kind: ExprKind::Column(place(index)), ..column.clone() })
+}
+
+/// The expression with column i replaced by `by[i]`.
+pub(crate) fn replaced(expr: &Expr, by: &[Expr]) -> Expr {
+    rebuilt(expr, &|index, column| by.get(index).unwrap_or(column).clone())
+}
+
+/// The expression with each column (its position, itself) replaced.
+fn rebuilt(expr: &Expr, column: &dyn Fn(usize, &Expr) -> Expr) -> Expr {
+    let one = |e: &Expr| Box::new(rebuilt(e, column));
+    let all = |es: &[Expr]| es.iter().map(|e| rebuilt(e, column)).collect::<Vec<Expr>>();
+    let kind = match &expr.kind {
+        ExprKind::Column(index) => return column(*index, expr),
+        ExprKind::Literal(value) => ExprKind::Literal(value.clone()),
+        ExprKind::Not(x) => ExprKind::Not(one(x)),
+        ExprKind::And(parts) => ExprKind::And(all(parts)),
+        ExprKind::Or(parts) => ExprKind::Or(all(parts)),
+        ExprKind::Compare { op, left, right } => {
+            ExprKind::Compare { op: *op, left: one(left), right: one(right) }
+        }
+        ExprKind::IsNull(x) => ExprKind::IsNull(one(x)),
+        ExprKind::Add(x, y) => ExprKind::Add(one(x), one(y)),
+        ExprKind::Subtract(x, y) => ExprKind::Subtract(one(x), one(y)),
+        ExprKind::Multiply(x, y) => ExprKind::Multiply(one(x), one(y)),
+        ExprKind::Scale(x, factor) => ExprKind::Scale(one(x), *factor),
+        ExprKind::Absolute(x) => ExprKind::Absolute(one(x)),
+        ExprKind::Case { branches, otherwise } => ExprKind::Case {
+            branches: branches
+                .iter()
+                .map(|(c, v)| (rebuilt(c, column), rebuilt(v, column)))
+                .collect(),
+            otherwise: one(otherwise),
+        },
+        ExprKind::Lookup { argument, table } => {
+            ExprKind::Lookup { argument: one(argument), table: table.clone() }
+        }
+        ExprKind::Retype(x) => ExprKind::Retype(one(x)),
+    };
+    Expr { kind, ty: expr.ty.clone(), nullable: expr.nullable }
+}
+
+/// Adds the positions of all columns of an expression.
+pub(crate) fn columns_of(expr: &Expr, found: &mut BTreeSet<usize>) {
+    match &expr.kind {
+        ExprKind::Column(index) => {
+            found.insert(*index);
+        }
+        ExprKind::Literal(_) => {}
+        ExprKind::Not(x)
+        | ExprKind::IsNull(x)
+        | ExprKind::Scale(x, _)
+        | ExprKind::Absolute(x)
+        | ExprKind::Retype(x)
+        | ExprKind::Lookup { argument: x, .. } => columns_of(x, found),
+        ExprKind::And(parts) | ExprKind::Or(parts) => {
+            parts.iter().for_each(|p| columns_of(p, found));
+        }
+        ExprKind::Compare { left: x, right: y, .. }
+        | ExprKind::Add(x, y)
+        | ExprKind::Subtract(x, y)
+        | ExprKind::Multiply(x, y) => {
+            columns_of(x, found);
+            columns_of(y, found);
+        }
+        ExprKind::Case { branches, otherwise } => {
+            for (condition, value) in branches {
+                columns_of(condition, found);
+                columns_of(value, found);
+            }
+            columns_of(otherwise, found);
+        }
+    }
+}
