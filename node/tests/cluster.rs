@@ -141,6 +141,15 @@ async fn a_primary_key_is_checked_before_a_batch_is_seen() {
     raw.propose(P[1], Command::Enrol(enrol)).await.unwrap();
     let error = eve.fetch(P[1], job).await.err().unwrap();
     assert_eq!(error.sqlstate, sqlstate::UNDEFINED_OBJECT);
+    // A dropped table leaves no file behind.
+    assert!(parquet_files(&cluster, P[2]) >= 2);
+    let drop = wire::DropTable { table: "k".into(), if_exists: false };
+    raw.propose(P[0], Command::DropTable(drop)).await.unwrap();
+    while parquet_files(&cluster, P[2]) > 0 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let error = raw.number("SELECT sum(v) FROM k").await.unwrap_err();
+    assert_eq!(error.sqlstate, sqlstate::UNDEFINED_TABLE);
     cluster.stop().await;
 }
 
