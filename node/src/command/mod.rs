@@ -26,7 +26,7 @@ enum Command {
     Init(init::Arguments),
     /// Runs one party's node.
     Run(run::Arguments),
-    /// Checks configuration, replicated state and every stored segment of one party.
+    /// Checks the configuration and every stored segment of one party.
     Check(check::Arguments),
 }
 

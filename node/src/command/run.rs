@@ -2,7 +2,7 @@
 
 use super::{asked_to_stop, logging, runtime};
 use crate::Node;
-use crate::config::Config;
+use crate::config::{Config, LogFormat};
 use crate::error::NodeError;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -14,6 +14,9 @@ pub(super) struct Arguments {
     /// Configuration file of the party.
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
+    /// How to log, whatever the configuration says.
+    #[arg(long, value_name = "FORMAT")]
+    log_format: Option<LogFormat>,
     /// Stop when standard input ends, as with a parent process that is gone.
     #[arg(long, hide = true)]
     stop_with_stdin: bool,
@@ -22,7 +25,8 @@ pub(super) struct Arguments {
 /// Runs the node; writes `pid` beside the configuration and prints READY when the node serves, knows
 /// a leader and sees both peers.
 pub(super) fn run(arguments: &Arguments) -> Result<(), NodeError> {
-    let config = Config::read(&arguments.config)?;
+    let mut config = Config::read(&arguments.config)?;
+    config.log.format = arguments.log_format.unwrap_or(config.log.format);
     logging::start(&config.log);
     let folder = arguments.config.parent().unwrap_or_else(|| Path::new(".")).to_path_buf();
     runtime()?.block_on(async {

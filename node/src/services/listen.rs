@@ -34,6 +34,9 @@ pub(crate) async fn serve(
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<QueryServer<query::QueryService>>().await;
     health.set_serving::<IngestServer<upload::IngestService>>().await;
+    health.set_serving::<TransactionServer<transaction::TransactionService>>().await;
+    health.set_serving::<CatalogServer<catalog::CatalogService>>().await;
+    health.set_serving::<AdminServer<admin::AdminService>>().await;
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(wire::DESCRIPTOR)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)

@@ -1,6 +1,6 @@
 //! Signed commands on their way into the log, and what became of transactions.
 
-use super::{Shared, protocol, unavailable};
+use super::{Shared, protocol, unavailable, unknown_key};
 use crate::clock::now_ms;
 use crate::limits::{CLOCK_SKEW_MAX, PROPOSE_TIMEOUT, STATE_WAIT_MAX};
 use prost::Message as _;
@@ -55,8 +55,12 @@ pub(super) fn verify(shared: &Shared, signed: wire::Signed) -> Result<Verified, 
     Ok(Verified { signed, command })
 }
 
-/// Orders a verified command and waits for its outcome at this node.
+/// Orders a verified command and waits for its outcome at this node. Keys that are not enrolled do
+/// not get into the log.
 pub(super) async fn propose(shared: &Shared, signed: SignedBytes) -> Result<Outcome, SqlError> {
+    let key = signed.public_key;
+    let principal = shared.caught_up(|catalog| catalog.principal_by_key(&key).map(drop)).await;
+    principal.ok_or_else(unknown_key)?;
     let proposed = shared.consensus.propose(Command::Client(signed), PROPOSE_TIMEOUT).await;
     proposed.map_err(|e| unavailable(&shared.mesh, &e))
 }
