@@ -18,10 +18,9 @@ demo:
 	@$(ENV); cargo build --locked --release --bins
 	@$(ENV); scripts/demo.sh
 
-# The cluster tests start the real `trined`, so it is built first.
+# The cluster tests start the real `trined`; testing the whole workspace builds it before any test runs.
 test:
 	@scripts/install-deps.sh
-	@$(ENV); cargo build --locked --workspace --bins
 	@$(ENV); cargo test --locked --workspace
 
 verify:
@@ -30,7 +29,6 @@ verify:
 	@$(ENV); cargo clippy --locked --workspace --all-targets -- -D warnings
 	@$(ENV); RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps
 	@$(ENV); scripts/check-deny.sh
-	@$(ENV); cargo build --locked --workspace --bins
 	@$(ENV); cargo test --locked --workspace
 
 fix:
