@@ -297,11 +297,14 @@ impl Context {
 
     /// The sentence for a party that is down.
     pub(crate) fn party_down(&self, party: Party) -> SqlError {
-        SqlError::new(
-            sqlstate::NODE_UNAVAILABLE,
-            format!("node {party} ({}) is down", self.mesh.address(party)),
-        )
-        .hint("queries need all three nodes; ask again when it is back")
+        let mut message = format!("node {party} ({}) is down", self.mesh.address(party));
+        let why = self.mesh.why_down(party);
+        if !why.is_empty() {
+            message.push_str(": ");
+            message.push_str(&why);
+        }
+        SqlError::new(sqlstate::NODE_UNAVAILABLE, message)
+            .hint("queries need all three nodes; ask again when it is back")
     }
 }
 

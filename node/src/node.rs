@@ -3,13 +3,13 @@
 use crate::attempt::Context;
 use crate::config::Config;
 use crate::error::NodeError;
+use crate::files::Files;
 use crate::janitor;
 use crate::limits::{LEADER_LOOK, STOP_WAIT, UPLOADS_MAX};
 use crate::mesh::Mesh;
 use crate::results::Results;
 use crate::runner::Runner;
 use crate::services::{self, Shared};
-use std::collections::BTreeSet;
 use std::fs::File;
 use std::net::TcpListener;
 use std::path::Path;
@@ -18,7 +18,6 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 use trine_consensus::Consensus;
 use trine_proto::catalog::Catalog;
-use trine_proto::ids::{SegmentId, TableId};
 use trine_proto::tls::server_config;
 use trine_storage::{Disk, Store};
 
@@ -162,14 +161,10 @@ pub(crate) fn data_lock(folder: &Path) -> Result<File, NodeError> {
     }
 }
 
-/// Compares files with the catalog's list: says what is missing, removes what was aborted.
+/// Compares files with the catalog's list: says what is missing, removes what the log has resolved.
 fn report_segments(store: &Store, catalog: &Catalog) {
-    let listed: BTreeSet<(TableId, SegmentId)> = catalog
-        .tables
-        .values()
-        .flat_map(|table| table.segments.iter().map(|segment| (table.id, segment.id)))
-        .collect();
-    match store.reconcile(&listed, &catalog.aborted_segments) {
+    let Files { listed, gone } = Files::of(catalog);
+    match store.reconcile(&listed, &gone) {
         Ok(found) => {
             for (table, segment) in &found.missing {
                 tracing::error!(%table, %segment, "a committed segment is not in the data folder");

@@ -4,6 +4,7 @@
 //! code blocks. What an attempt ended with goes into the log as a command signed by this node.
 
 use crate::attempt::{Context, End, Handle};
+use crate::files::Files;
 use crate::limits::{ATTEMPT_STACK_BYTES, PROPOSE_PAUSE, PROPOSE_TIMEOUT};
 use crate::results::{Results, StoredResult};
 use crate::scheduler::{Action, Scheduler, Task, Work};
@@ -14,7 +15,7 @@ use trine_consensus::Consensus;
 use trine_proto::catalog::{Catalog, TransactionState};
 use trine_proto::command::{Command, NODE_DOMAIN, NodeCommand, NodeCommandKind};
 use trine_proto::identity::Identity;
-use trine_proto::ids::{ClusterId, JobId};
+use trine_proto::ids::{ClusterId, JobId, SegmentId};
 use trine_proto::wire;
 
 /// Runs jobs and key checks of this node and keeps their results.
@@ -90,7 +91,7 @@ impl Runner {
         loop {
             applied.mark_unchanged();
             let catalog = self.consensus.catalog();
-            self.remove_aborted(&catalog, &mut removed);
+            self.remove_resolved(&catalog, &mut removed).await;
             for action in scheduler.catalog(&catalog) {
                 self.perform(action, &catalog);
             }
@@ -109,23 +110,19 @@ impl Runner {
         }
     }
 
-    /// Deletes staged parts that ended in a logged Abort. Only the log ends a staged part.
-    fn remove_aborted(
-        &self,
-        catalog: &Catalog,
-        removed: &mut BTreeSet<trine_proto::ids::SegmentId>,
-    ) {
-        if catalog.aborted_segments.iter().all(|segment| removed.contains(segment)) {
+    /// Deletes what the log has resolved: parts that were given up, tables that were dropped. Only
+    /// the log ends a staged part.
+    async fn remove_resolved(&self, catalog: &Catalog, removed: &mut BTreeSet<SegmentId>) {
+        let Files { listed, gone } = Files::of(catalog);
+        if gone.is_subset(removed) {
             return;
         }
-        let listed = catalog
-            .tables
-            .values()
-            .flat_map(|table| table.segments.iter().map(|segment| (table.id, segment.id)))
-            .collect();
-        match self.context.store.reconcile(&listed, &catalog.aborted_segments) {
-            Ok(_) => removed.clone_from(&catalog.aborted_segments),
-            Err(e) => tracing::warn!(error = %e, "aborted parts stay on disk until the next try"),
+        let store = self.context.store.clone();
+        let wanted = gone.clone();
+        match tokio::task::spawn_blocking(move || store.reconcile(&listed, &wanted)).await {
+            Ok(Ok(_)) => *removed = gone,
+            Ok(Err(e)) => tracing::warn!(error = %e, "resolved parts stay on disk for now"),
+            Err(e) => tracing::error!(error = %e, "removing resolved parts"),
         }
     }
 

@@ -14,6 +14,7 @@ use trine_proto::status::sqlstate;
 use trine_proto::wire::admin_client::AdminClient;
 use trine_proto::wire::client_command::Command;
 use trine_proto::wire::job_state::Kind;
+use trine_proto::wire::query_client::QueryClient;
 use trine_proto::wire::{self, StatusRequest};
 
 const P: [Party; 3] = Party::ALL;
@@ -141,6 +142,15 @@ async fn a_primary_key_is_checked_before_a_batch_is_seen() {
     raw.propose(P[1], Command::Enrol(enrol)).await.unwrap();
     let error = eve.fetch(P[1], job).await.err().unwrap();
     assert_eq!(error.sqlstate, sqlstate::UNDEFINED_OBJECT);
+    // A dropped table leaves no file behind.
+    assert!(parquet_files(&cluster, P[2]) >= 2);
+    let drop = wire::DropTable { table: "k".into(), if_exists: false };
+    raw.propose(P[0], Command::DropTable(drop)).await.unwrap();
+    while parquet_files(&cluster, P[2]) > 0 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let error = raw.number("SELECT sum(v) FROM k").await.unwrap_err();
+    assert_eq!(error.sqlstate, sqlstate::UNDEFINED_TABLE);
     cluster.stop().await;
 }
 
@@ -181,7 +191,14 @@ async fn a_job_goes_on_when_the_missing_node_comes_back() {
     cluster.stop_node(P[0]).await;
     let raw = admin(&cluster);
     let job = raw.submit(&P[1..], "SELECT sum(v) FROM t").await.unwrap();
+    let given_up = raw.submit(&P[1..], "SELECT count(*) FROM t").await.unwrap();
+    let cancel = wire::CancelQuery { job_id: given_up.0.to_vec() };
+    let mut client = QueryClient::new(raw.channel(P[1]).await);
+    let outcome = client.cancel(raw.sign(Command::CancelQuery(cancel)).1).await.unwrap();
+    assert_eq!(outcome.into_inner().error, None);
+    assert_eq!(raw.watch(P[2], given_up).await.kind(), Kind::Cancelled);
     cluster.start_node(P[0]).await.unwrap();
+    assert_eq!(admin(&cluster).watch(P[0], given_up).await.kind(), Kind::Cancelled);
     assert_eq!(admin(&cluster).answer(job).await.unwrap(), 30);
     cluster.stop().await;
 }

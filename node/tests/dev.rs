@@ -77,7 +77,8 @@ fn dev_runs_three_parties_survives_one_and_stops_them_all() {
     assert_eq!(pid(&dir, 1), i32::try_from(again.id()).unwrap());
     signal(i32::try_from(dev.id()).unwrap(), Signal::TERM);
     assert!(dev.wait().unwrap().success());
-    assert!(again.wait().unwrap().success());
+    let ended = again.wait().unwrap();
+    assert!(ended.success(), "{ended}");
     assert!(!runs(pids[0]) && !runs(pids[2]));
 
     // The same folder starts again under the same keys.

@@ -1,7 +1,7 @@
 //! `trined dev`: three parties on loopback, each a process of its own, with real TLS, real Raft and
 //! real files under one folder.
 
-use super::{asked_to_stop, runtime};
+use super::{runtime, stop_signals};
 use crate::error::NodeError;
 use crate::local::{assign_ports, make, node_dir};
 use std::path::{Path, PathBuf};
@@ -76,6 +76,7 @@ struct Member {
 }
 
 async fn supervise(dir: &Path) -> Result<(), NodeError> {
+    let asked = stop_signals()?;
     let (ready, mut on_ready) = mpsc::unbounded_channel();
     let mut members = Vec::new();
     for party in Party::ALL {
@@ -83,7 +84,7 @@ async fn supervise(dir: &Path) -> Result<(), NodeError> {
     }
     drop(ready);
     let result = tokio::select! {
-        asked = asked_to_stop() => asked,
+        () = asked => Ok(()),
         result = serve(dir, &mut members, &mut on_ready) => result,
     };
     stop(dir, members).await;

@@ -57,14 +57,15 @@ fn runtime() -> Result<tokio::runtime::Runtime, NodeError> {
         .map_err(NodeError::System)
 }
 
-/// Resolves when the operating system asks the process to end.
-async fn asked_to_stop() -> Result<(), NodeError> {
+/// Takes over the signals that ask the process to end, at once; the future resolves at the first.
+fn stop_signals() -> Result<impl Future<Output = ()>, NodeError> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate()).map_err(NodeError::System)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(NodeError::System)?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    Ok(())
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
 }

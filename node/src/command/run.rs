@@ -1,6 +1,6 @@
 //! `trined run`: one party's node until it is asked to stop.
 
-use super::{asked_to_stop, logging, runtime};
+use super::{logging, runtime, stop_signals};
 use crate::Node;
 use crate::config::{Config, LogFormat};
 use crate::error::NodeError;
@@ -30,10 +30,12 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), NodeError> {
     logging::start(&config.log);
     let folder = arguments.config.parent().unwrap_or_else(|| Path::new(".")).to_path_buf();
     runtime()?.block_on(async {
+        // Before anybody can know that the node runs.
+        let asked = stop_signals()?;
         let node = Node::start(config).await?;
         let pid = PidFile::write(folder.join("pid"))?;
         tokio::select! {
-            asked = asked_to_stop() => asked?,
+            () = asked => {}
             () = parent_gone(arguments.stop_with_stdin) => {}
             never = announce(&node) => match never {},
         }

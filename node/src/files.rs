@@ -1,0 +1,93 @@
+//! Which segment files the log still wants: visibility, deletion and repair follow the catalog alone.
+
+use std::collections::BTreeSet;
+use trine_proto::catalog::{Catalog, JobStatus, TableEntry};
+use trine_proto::ids::{SegmentId, TableId};
+
+/// What the log says of files.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Files {
+    /// Must be here.
+    pub(crate) listed: BTreeSet<(TableId, SegmentId)>,
+    /// Must not be here: given up, or of a dropped table that no unfinished query may read.
+    pub(crate) gone: BTreeSet<SegmentId>,
+}
+
+impl Files {
+    /// From the replicated state.
+    pub(crate) fn of(catalog: &Catalog) -> Self {
+        let active = catalog.jobs.values().filter(|job| job.status == JobStatus::Active);
+        let oldest = active.map(|job| job.position).min();
+        let needed = |table: &TableEntry| match table.dropped {
+            None => true,
+            Some(end) => oldest.is_some_and(|position| position < end),
+        };
+        let mut files = Self { gone: catalog.aborted_segments.clone(), ..Self::default() };
+        for table in catalog.tables.values() {
+            let segments = table.segments.iter().map(|segment| segment.id);
+            if needed(table) {
+                files.listed.extend(segments.map(|segment| (table.id, segment)));
+            } else {
+                files.gone.extend(segments);
+            }
+        }
+        files
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+    use trine_proto::catalog::{JobEntry, SegmentEntry};
+    use trine_proto::ids::{JobId, LogIndex};
+    use trine_proto::schema::TableSchema;
+
+    fn table(id: u64, dropped: Option<u64>) -> TableEntry {
+        let segment = SegmentEntry {
+            id: SegmentId([u8::try_from(id).unwrap(); 16]),
+            rows: 1,
+            valid_from: LogIndex(1),
+            valid_to: None,
+            component_digests: [[0; 32]; 3],
+        };
+        TableEntry {
+            id: TableId(id),
+            schema: TableSchema { name: "t".into(), columns: vec![], primary_key: vec![] },
+            owner: "a".into(),
+            created: LogIndex(1),
+            dropped: dropped.map(LogIndex),
+            segments: vec![segment],
+            grants: BTreeMap::new(),
+        }
+    }
+
+    #[test]
+    fn files_of_a_dropped_table_stay_while_an_older_query_runs() {
+        let mut catalog = Catalog::default();
+        for table in [table(1, None), table(2, Some(10))] {
+            catalog.tables.insert(table.id, table);
+        }
+        catalog.aborted_segments.insert(SegmentId([9; 16]));
+        let mut job = JobEntry {
+            id: JobId([1; 16]),
+            principal: "a".into(),
+            sql: String::new(),
+            statement_digest: [0; 32],
+            position: LogIndex(9),
+            log_digest: [0; 32],
+            attempt: 1,
+            status: JobStatus::Active,
+            done: [false; 3],
+            signed_at_ms: 0,
+        };
+        catalog.jobs.insert(job.id, job.clone());
+        assert_eq!(Files::of(&catalog).listed.len(), 2);
+        assert_eq!(Files::of(&catalog).gone, [SegmentId([9; 16])].into());
+        job.position = LogIndex(11);
+        catalog.jobs.insert(job.id, job);
+        let files = Files::of(&catalog);
+        assert_eq!(files.listed, [(TableId(1), SegmentId([1; 16]))].into());
+        assert_eq!(files.gone, [SegmentId([2; 16]), SegmentId([9; 16])].into());
+    }
+}
