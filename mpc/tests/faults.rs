@@ -71,5 +71,7 @@ fn a_party_that_never_comes_is_lost() {
         party => protocol::mul(s, &v[party], &v[party]).and_then(|w| protocol::mul(s, &w, &w)),
     });
     assert!(results.iter().all(Result::is_err));
-    assert!(matches!(&results[0], Err(MpcError::PeerLost { party: 1 })));
+    // Whoever notices first names party 1; the other may be told by the one that left for it.
+    let names_it = |r: &Result<_, MpcError>| matches!(r, Err(MpcError::PeerLost { party: 1 }));
+    assert!(results.iter().any(names_it));
 }
