@@ -64,7 +64,8 @@ impl Drop for MemoryNet {
 }
 
 impl Net for MemoryNet {
-    fn send(&self, party: usize, lane: u32, bytes: Vec<u8>) -> Result<()> {
+    fn send(&self, party: usize, lane: u32, bytes: &[u8]) -> Result<()> {
+        let bytes = bytes.to_vec();
         let mut state = self.lock();
         if state.closed[self.party] {
             return Err(MpcError::Cancelled);
@@ -78,7 +79,7 @@ impl Net for MemoryNet {
         Ok(())
     }
 
-    fn receive(&self, party: usize, lane: u32, length: usize) -> Result<Vec<u8>> {
+    fn receive(&self, party: usize, lane: u32, into: &mut [u8]) -> Result<()> {
         let mut state = self.lock();
         loop {
             if state.closed[self.party] {
@@ -86,11 +87,13 @@ impl Net for MemoryNet {
             }
             let queue = state.queues.get_mut(&(party, self.party, lane));
             if let Some(bytes) = queue.and_then(VecDeque::pop_front) {
-                if bytes.len() != length {
-                    let got = bytes.len();
-                    return Err(MpcError::WrongLength { party, expected: length, got });
+                drop(state);
+                if bytes.len() != into.len() {
+                    let (expected, got) = (into.len(), bytes.len());
+                    return Err(MpcError::WrongLength { party, expected, got });
                 }
-                return Ok(bytes);
+                into.copy_from_slice(&bytes);
+                return Ok(());
             }
             if state.closed[party] {
                 return Err(MpcError::PeerLost { party });
@@ -113,42 +116,47 @@ impl Net for MemoryNet {
 mod tests {
     use super::*;
 
+    fn take(net: &MemoryNet, party: usize, lane: u32, length: usize) -> Result<Vec<u8>> {
+        let mut into = vec![0; length];
+        net.receive(party, lane, &mut into).map(|()| into)
+    }
+
     #[test]
     fn keeps_order_within_peer_and_lane() {
         let [a, b, _c] = MemoryNet::mesh();
-        a.send(1, 0, vec![1]).unwrap();
-        a.send(1, 7, vec![9, 9]).unwrap();
-        a.send(1, 0, vec![2]).unwrap();
-        assert_eq!(b.receive(0, 7, 2).unwrap(), [9, 9]);
-        assert_eq!(b.receive(0, 0, 1).unwrap(), [1]);
-        assert_eq!(b.receive(0, 0, 1).unwrap(), [2]);
+        a.send(1, 0, &[1]).unwrap();
+        a.send(1, 7, &[9, 9]).unwrap();
+        a.send(1, 0, &[2]).unwrap();
+        assert_eq!(take(&b, 0, 7, 2).unwrap(), [9, 9]);
+        assert_eq!(take(&b, 0, 0, 1).unwrap(), [1]);
+        assert_eq!(take(&b, 0, 0, 1).unwrap(), [2]);
     }
 
     #[test]
     fn a_wrong_length_names_the_sender() {
         let [a, b, _c] = MemoryNet::mesh();
-        a.send(1, 0, vec![1]).unwrap();
-        let error = b.receive(0, 0, 4).unwrap_err();
+        a.send(1, 0, &[1]).unwrap();
+        let error = take(&b, 0, 0, 4).unwrap_err();
         assert_eq!(error, MpcError::WrongLength { party: 0, expected: 4, got: 1 });
     }
 
     #[test]
     fn a_closed_party_is_lost_after_its_last_message() {
         let [a, b, c] = MemoryNet::mesh();
-        a.send(1, 0, vec![5]).unwrap();
+        a.send(1, 0, &[5]).unwrap();
         drop(a);
-        assert_eq!(b.receive(0, 0, 1).unwrap(), [5]);
-        assert_eq!(b.receive(0, 0, 1).unwrap_err(), MpcError::PeerLost { party: 0 });
-        assert_eq!(b.send(0, 0, vec![1]).unwrap_err(), MpcError::PeerLost { party: 0 });
+        assert_eq!(take(&b, 0, 0, 1).unwrap(), [5]);
+        assert_eq!(take(&b, 0, 0, 1).unwrap_err(), MpcError::PeerLost { party: 0 });
+        assert_eq!(b.send(0, 0, &[1]).unwrap_err(), MpcError::PeerLost { party: 0 });
         c.close();
         assert_eq!(c.check().unwrap_err(), MpcError::Cancelled);
-        assert_eq!(c.receive(1, 0, 1).unwrap_err(), MpcError::Cancelled);
+        assert_eq!(take(&c, 1, 0, 1).unwrap_err(), MpcError::Cancelled);
     }
 
     #[test]
     fn closing_wakes_who_waits() {
         let [a, b, _c] = MemoryNet::mesh();
-        let waiting = std::thread::spawn(move || b.receive(0, 0, 1));
+        let waiting = std::thread::spawn(move || take(&b, 0, 0, 1));
         a.close();
         assert_eq!(waiting.join().unwrap().unwrap_err(), MpcError::PeerLost { party: 0 });
     }

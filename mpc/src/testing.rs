@@ -110,7 +110,8 @@ struct Observed {
 }
 
 impl Net for Observed {
-    fn send(&self, party: usize, lane: u32, mut bytes: Vec<u8>) -> Result<()> {
+    fn send(&self, party: usize, lane: u32, bytes: &[u8]) -> Result<()> {
+        let mut bytes = bytes.to_vec();
         let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
         match self.fault {
             Some((at, Fault::Cut)) if at == sent.len() => {
@@ -123,10 +124,10 @@ impl Net for Observed {
             _ => {}
         }
         sent.push(Message { to: party, lane, bytes: bytes.clone() });
-        self.inner.send(party, lane, bytes)
+        self.inner.send(party, lane, &bytes)
     }
-    fn receive(&self, party: usize, lane: u32, length: usize) -> Result<Vec<u8>> {
-        self.inner.receive(party, lane, length)
+    fn receive(&self, party: usize, lane: u32, into: &mut [u8]) -> Result<()> {
+        self.inner.receive(party, lane, into)
     }
     fn check(&self) -> Result<()> {
         self.inner.check()

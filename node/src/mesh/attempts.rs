@@ -205,7 +205,7 @@ impl AttemptNet {
 }
 
 impl Net for AttemptNet {
-    fn send(&self, party: usize, lane: u32, bytes: Vec<u8>) -> Result<()> {
+    fn send(&self, party: usize, lane: u32, bytes: &[u8]) -> Result<()> {
         self.check()?;
         if bytes.len() > MESSAGE_BYTES_MAX {
             return Err(MpcError::Shape("a message is longer than the mesh carries"));
@@ -214,10 +214,10 @@ impl Net for AttemptNet {
         let peer = peer.ok_or(MpcError::Shape("a party sends to the two others only"))?;
         self.bytes_sent.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         let header = self.header(FrameKind::Message, lane);
-        peer.outbox.send(header, bytes).map_err(|_| MpcError::PeerLost { party })
+        peer.outbox.send(header, bytes.to_vec()).map_err(|_| MpcError::PeerLost { party })
     }
 
-    fn receive(&self, party: usize, lane: u32, length: usize) -> Result<Vec<u8>> {
+    fn receive(&self, party: usize, lane: u32, into: &mut [u8]) -> Result<()> {
         let mut state = self.attempt.lock();
         loop {
             if let Some(failure) = &state.failure {
@@ -226,11 +226,13 @@ impl Net for AttemptNet {
             let queue = state.queues.get_mut(&(party, lane));
             if let Some(message) = queue.and_then(VecDeque::pop_front) {
                 state.bytes -= message.len();
-                if message.len() != length {
-                    let got = message.len();
-                    return Err(MpcError::WrongLength { party, expected: length, got });
+                drop(state);
+                if message.len() != into.len() {
+                    let (expected, got) = (into.len(), message.len());
+                    return Err(MpcError::WrongLength { party, expected, got });
                 }
-                return Ok(message);
+                into.copy_from_slice(&message);
+                return Ok(());
             }
             state = self.attempt.arrived.wait(state).unwrap_or_else(PoisonError::into_inner);
         }

@@ -298,10 +298,10 @@ mod tests {
         let (plane, [one, _]) = plane();
         let net = Arc::new(plane.begin(id(1)).unwrap());
         let waiting = Arc::clone(&net);
-        let thread = std::thread::spawn(move || waiting.receive(2, 0, 1));
+        let thread = std::thread::spawn(move || waiting.receive(2, 0, &mut [0]));
         plane.lost(Party::ALL[1], one);
         assert_eq!(thread.join().unwrap(), Err(MpcError::PeerLost { party: 1 }));
-        assert_eq!(net.send(2, 0, vec![1]), Err(MpcError::PeerLost { party: 1 }));
+        assert_eq!(net.send(2, 0, &[1]), Err(MpcError::PeerLost { party: 1 }));
         assert_eq!(plane.up(), [true, false, true]);
         drop(net);
         assert!(plane.attempt(id(1)).is_none());

@@ -8,6 +8,11 @@ use trine_mpc::Net as _;
 use trine_proto::ids::ClusterId;
 use trine_proto::status::SqlError;
 
+fn take(net: &AttemptNet, party: usize, lane: u32, length: usize) -> trine_mpc::Result<Vec<u8>> {
+    let mut into = vec![0; length];
+    net.receive(party, lane, &mut into).map(|()| into)
+}
+
 const LONG: Duration = Duration::from_secs(60);
 
 struct World {
@@ -121,13 +126,13 @@ fn messages_of_all_sizes_arrive_in_order_on_every_lane() {
                     let peers = [(me + 1) % 3, (me + 2) % 3];
                     for n in 0..4 {
                         for peer in peers {
-                            net.send(peer, lane, message(me, lane, n)).unwrap();
+                            net.send(peer, lane, &message(me, lane, n)).unwrap();
                         }
                     }
                     for n in 0..4 {
                         for peer in peers {
                             let due = message(peer, lane, n);
-                            assert_eq!(net.receive(peer, lane, due.len()).unwrap(), due);
+                            assert_eq!(take(net, peer, lane, due.len()).unwrap(), due);
                         }
                     }
                 });
@@ -169,8 +174,8 @@ fn hellos_are_exchanged_all_to_all() {
 fn a_message_of_the_wrong_length_is_an_error() {
     let world = world();
     let nets = world.begin(1);
-    nets[0].send(1, 0, vec![1, 2, 3]).unwrap();
-    let error = nets[1].receive(0, 0, 4).unwrap_err();
+    nets[0].send(1, 0, &[1, 2, 3]).unwrap();
+    let error = take(&nets[1], 0, 0, 4).unwrap_err();
     assert_eq!(error, MpcError::WrongLength { party: 0, expected: 4, got: 3 });
 }
 
@@ -180,13 +185,13 @@ fn an_abort_ends_the_attempt_everywhere_and_others_go_on() {
     let (nets, others) = (world.begin(1), world.begin(2));
     let error = SqlError::new("XX001", "cannot read a segment");
     nets[0].fail(&error);
-    assert_eq!(nets[0].receive(1, 0, 1), Err(MpcError::Cancelled));
+    assert_eq!(take(&nets[0], 1, 0, 1), Err(MpcError::Cancelled));
     for p in [1, 2] {
-        assert_eq!(nets[p].receive(2 - p / 2, 0, 1), Err(MpcError::PeerLost { party: 0 }));
+        assert_eq!(take(&nets[p], 2 - p / 2, 0, 1), Err(MpcError::PeerLost { party: 0 }));
         assert_eq!(nets[p].peer_error(), Some(error.clone()));
     }
-    others[0].send(1, 0, vec![5]).unwrap();
-    assert_eq!(others[1].receive(0, 0, 1).unwrap(), [5]);
+    others[0].send(1, 0, &[5]).unwrap();
+    assert_eq!(take(&others[1], 0, 0, 1).unwrap(), [5]);
 }
 
 #[test]
@@ -202,11 +207,11 @@ fn a_connection_cut_in_a_message_is_a_lost_peer_and_heals() {
     std::thread::scope(|scope| {
         let [a, b, c] = &nets;
         // Far more than sockets and the wire hold, so the cut comes in the middle.
-        scope.spawn(move || a.send(1, 0, vec![0; 200 << 20]));
+        scope.spawn(move || a.send(1, 0, &vec![0; 200 << 20]));
         let waiting = [
-            scope.spawn(move || b.receive(0, 0, 200 << 20).map(|_| ())),
-            scope.spawn(move || a.receive(1, 0, 1).map(|_| ())),
-            scope.spawn(move || c.receive(1, 0, 1).map(|_| ())),
+            scope.spawn(move || take(b, 0, 0, 200 << 20).map(|_| ())),
+            scope.spawn(move || take(a, 1, 0, 1).map(|_| ())),
+            scope.spawn(move || take(c, 1, 0, 1).map(|_| ())),
         ];
         while wire.passed.load(std::sync::atomic::Ordering::SeqCst) < before + (1 << 20) {
             std::thread::yield_now();
@@ -224,8 +229,8 @@ fn a_connection_cut_in_a_message_is_a_lost_peer_and_heals() {
     }
     drop(nets);
     let nets = world.begin(1);
-    nets[0].send(1, 0, vec![8]).unwrap();
-    assert_eq!(nets[1].receive(0, 0, 1).unwrap(), [8]);
+    nets[0].send(1, 0, &[8]).unwrap();
+    assert_eq!(take(&nets[1], 0, 0, 1).unwrap(), [8]);
 }
 
 #[test]
@@ -248,8 +253,8 @@ fn garbage_and_strangers_harm_nobody() {
     assert!(why.contains("does not expect"), "{why}");
     assert_eq!(world.meshes[0].up(), [true; 3]);
     let nets = world.begin(1);
-    nets[2].send(0, 0, vec![8]).unwrap();
-    assert_eq!(nets[0].receive(2, 0, 1).unwrap(), [8]);
+    nets[2].send(0, 0, &[8]).unwrap();
+    assert_eq!(take(&nets[0], 2, 0, 1).unwrap(), [8]);
     drop((garbage, silent));
 }
 
@@ -319,9 +324,9 @@ fn a_node_that_stops_is_down_at_the_others_and_named() {
     let world = world();
     let nets = world.begin(1);
     world.meshes[2].stop();
-    assert_eq!(nets[2].receive(0, 0, 1), Err(MpcError::Cancelled));
+    assert_eq!(take(&nets[2], 0, 0, 1), Err(MpcError::Cancelled));
     for p in [0, 1] {
-        assert!(matches!(nets[p].receive(2, 0, 1), Err(MpcError::PeerLost { .. })));
+        assert!(matches!(take(&nets[p], 2, 0, 1), Err(MpcError::PeerLost { .. })));
         let mut up = world.meshes[p].watch();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async { up.wait_for(|up| !up[2]).await.map(|_| ()) }).unwrap();
