@@ -14,6 +14,9 @@ use trine_proto::wire;
 use trine_query::{Explain, Observer, QueryError, ResultShares};
 use trine_storage::Store;
 
+/// Lanes of an attempt: protocols do not fork yet.
+const LANES: usize = 1;
+
 /// How an attempt ended.
 pub(crate) enum End {
     /// This party's part of a result.
@@ -204,7 +207,7 @@ impl Context {
             return Err(End::Failed(self.party_down(down)));
         }
         let lost = |e: MpcError| self.ended_by(QueryError::Mpc(e), handle);
-        let net = self.mesh.begin(id).map_err(lost)?;
+        let net = self.mesh.begin(id, LANES).map_err(lost)?;
         if !handle.attach(&net) {
             net.abort("the attempt is over");
             return Err(End::Stopped);
@@ -242,7 +245,7 @@ impl Context {
     ) -> Result<AttemptKeys, QueryError> {
         let mut nonce = [0; 32];
         getrandom::fill(&mut nonce).map_err(|_| MpcError::Randomness)?;
-        let mine = Hello { nonce, verdict: Ok(digest.clone()) };
+        let mine = Hello { nonce, streams: Vec::new(), verdict: Ok(digest.clone()) };
         let [next, previous] = net.exchange_hello(&mine, HELLO_WAIT)?;
         let peers = [(self.party.next(), &next), (self.party.previous(), &previous)];
         for (peer, hello) in peers {
@@ -251,6 +254,7 @@ impl Context {
                 Err(refusal) => return Err(QueryError::Sql(refusal.clone())),
             }
         }
+        net.open()?;
         let context = |peer: Party, theirs: &[u8; 32]| {
             let (low, high) = if self.party < peer { (&nonce, theirs) } else { (theirs, &nonce) };
             let mut context = vec![u8::from(id.kind == AttemptKind::Validation)];
