@@ -7,6 +7,7 @@ use crate::value::Output;
 use futures::FutureExt as _;
 use std::fmt;
 use std::panic::AssertUnwindSafe;
+use std::path::Path;
 use trine_proto::status::{SqlError, sqlstate};
 
 /// Which engine to start.
@@ -116,6 +117,18 @@ impl Engine {
         outcome.unwrap_or_else(|_| {
             Err(EngineError::new(sqlstate::INTERNAL_ERROR, "the engine panicked"))
         })
+    }
+
+    /// Appends the rows of a CSV file with a header to a table, as one batch.
+    ///
+    /// # Errors
+    /// No such table or file, or a cell that does not fit.
+    pub async fn load_csv(&mut self, table: &str, path: &Path) -> Result<u64, EngineError> {
+        match self {
+            Self::Oracle(oracle) => oracle.load_csv(table, path).await,
+            Self::InProcess(parties) => parties.load_csv(table, path),
+            Self::Cluster(cluster) => cluster.load(table, path).await,
+        }
     }
 
     async fn answer(&mut self, sql: &str) -> Result<Output, EngineError> {
