@@ -66,6 +66,8 @@ pub mod cost;
 pub mod disclosure;
 pub mod error;
 pub mod input;
+mod kernel;
+mod lanes;
 pub mod net;
 pub mod net_delay;
 pub mod net_memory;

@@ -213,6 +213,7 @@ impl Context {
             let profile = Profile {
                 round_trip_us: catalog.net_profile.round_trip_us,
                 megabits_per_s: catalog.net_profile.megabits_per_s,
+                lanes: 1,
             };
             let shared: Arc<dyn Net> = Arc::<AttemptNet>::clone(&net);
             run(&mut Session::new(self.party.index(), shared, keys, profile))
