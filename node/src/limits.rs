@@ -51,6 +51,31 @@ pub(crate) const STREAM_WAIT: Duration = Duration::from_secs(10);
 /// its end, is on the way.
 pub(crate) const BREAK_WAIT: Duration = Duration::from_secs(2);
 
+/// Round trips of one measurement; the shortest counts.
+pub(crate) const PROBE_PINGS: usize = 24;
+
+/// Pause between them, so that they do not all meet the same busy moment.
+pub(crate) const PROBE_PAUSE: Duration = Duration::from_millis(5);
+
+/// Bursts of one measurement of bandwidth; the fastest counts.
+pub(crate) const PROBE_BURSTS: usize = 4;
+
+/// Frames of one burst: 2 MiB, which a slow line carries within a second.
+pub(crate) const PROBE_BURST_FRAMES: usize = 32;
+
+/// How long an answer may take before a measurement is given up.
+pub(crate) const PROBE_WAIT: Duration = Duration::from_secs(20);
+
+/// What a round trip on the control connection takes longer than the network: threads that have to
+/// be woken at both ends, on busy machines.
+pub(crate) const PROBE_OVERHEAD: Duration = Duration::from_micros(400);
+
+/// How often a node looks at the network again.
+pub(crate) const NET_LOOK: Duration = Duration::from_secs(600);
+
+/// The same while the nodes' reports do not agree with the profile in force.
+pub(crate) const NET_LOOK_SOON: Duration = Duration::from_secs(5);
+
 /// Bytes of one frame of a bandwidth probe.
 pub(crate) const PROBE_FRAME_BYTES: usize = 64 << 10;
 

@@ -25,6 +25,7 @@ mod attempts;
 mod connect;
 mod lane;
 mod link;
+mod measure;
 mod outbox;
 mod plane;
 mod pool;
@@ -181,6 +182,11 @@ impl Mesh {
     /// `PeerLost` when one is down; `Shape` when the attempt is open already.
     pub(crate) fn begin(&self, id: AttemptId, lanes: usize) -> Result<Arc<AttemptNet>, MpcError> {
         self.0.plane.begin(id, lanes).map(Arc::new)
+    }
+
+    /// What measures the connection with a peer; none when it is down.
+    pub(crate) fn probe(&self, peer: Party) -> Option<measure::Probe> {
+        self.0.plane.probe(peer)
     }
 
     /// Where clients reach a party's node, for messages.

@@ -3,6 +3,7 @@
 
 use super::attempts::{Attempt, AttemptNet, Early, Peer};
 use super::connect::{LinkKey, Links};
+use super::measure::Probe;
 use super::outbox::Outbox;
 use super::pool::Pool;
 use super::stream::Stream;
@@ -157,10 +158,10 @@ impl Plane {
 
     /// What a measurement of the connection with a peer needs: where to put probes, and how to learn
     /// of the answer.
-    pub(super) fn probe(&self, peer: Party) -> Option<(Arc<Outbox>, Arc<Notify>)> {
+    pub(super) fn probe(&self, peer: Party) -> Option<Probe> {
         let state = self.lock();
         let link = state.links[peer.index()].as_ref()?;
-        Some((Arc::clone(&link.outbox), Arc::clone(&link.pongs)))
+        Some(Probe { outbox: Arc::clone(&link.outbox), pongs: Arc::clone(&link.pongs) })
     }
 
     /// Closes an attempt.

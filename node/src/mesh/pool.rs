@@ -28,7 +28,7 @@ enum Leased {
     /// Only this end does.
     Here,
     /// Only the peer does.
-    There(Stream),
+    There(Box<Stream>),
 }
 
 /// The streams of one peer's control connection.
@@ -197,7 +197,7 @@ impl Pool {
                     side.idle.insert(id, stream);
                 }
                 (Some(Leased::Both), Some(stream)) => {
-                    side.leased.insert(id, Leased::There(stream));
+                    side.leased.insert(id, Leased::There(Box::new(stream)));
                 }
                 _ => {}
             }
@@ -216,7 +216,7 @@ impl Pool {
         for id in &returned.idle {
             match side.leased.remove(id) {
                 Some(Leased::There(stream)) => {
-                    side.idle.insert(*id, stream);
+                    side.idle.insert(*id, *stream);
                 }
                 Some(_) => {
                     side.leased.insert(*id, Leased::Here);
@@ -244,6 +244,6 @@ impl Pool {
     }
 }
 
-fn current<'a>(sides: &'a mut [Option<Side>; 3], peer: Party, epoch: u64) -> Option<&'a mut Side> {
+fn current(sides: &mut [Option<Side>; 3], peer: Party, epoch: u64) -> Option<&mut Side> {
     sides[peer.index()].as_mut().filter(|side| side.link.epoch == epoch)
 }
