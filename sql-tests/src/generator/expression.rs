@@ -183,7 +183,8 @@ impl Expressions<'_> {
             5 => self.of_date(&compare),
             6 => match field.column.kind {
                 Kind::Boolean => field.text,
-                _ => format!("{} IS DISTINCT FROM {constant}", field.text),
+                // In parentheses: DataFusion's parser takes a following AND into the constant.
+                _ => format!("({} IS DISTINCT FROM {constant})", field.text),
             },
             _ => format!("{} {compare} {constant}", field.text),
         }

@@ -146,7 +146,7 @@ mod tests {
             ("nation", 25),
             ("supplier", 10),
             ("part", 200),
-            ("partsupp", 740),
+            ("partsupp", 700),
             ("customer", 150),
             ("orders", 1500),
             ("lineitem", 6005),
