@@ -2,11 +2,12 @@
 # make test    every test that CI runs
 # make ladder  the SQL corpora of other projects, and which of their records fail
 # make verify  the gate: read-only checks, then the tests
+# make bench   the table of BENCHMARKS.md on this machine
 # make fix     what of it can be mended by a program
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test ladder verify fix
+.PHONY: help demo test ladder verify bench fix
 
 # Every recipe takes the build's environment (RocksDB, target folder) from one place.
 ENV := source scripts/build-env.sh
@@ -39,6 +40,11 @@ verify:
 	@$(ENV); RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps
 	@$(ENV); scripts/check-deny.sh
 	@$(ENV); cargo test --locked --workspace
+
+bench:
+	@scripts/install-deps.sh
+	@$(ENV); cargo build --locked --release --bins
+	@scripts/bench.sh
 
 fix:
 	@$(ENV); cargo clippy --locked --workspace --all-targets --fix --allow-dirty --allow-staged
