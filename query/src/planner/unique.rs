@@ -1,7 +1,7 @@
 //! Which columns tell the valid rows of a relation apart, and which relations have one row.
 
 use super::build;
-use crate::plan::{Compare, Expr, ExprKind, JoinKind, Operator, Plan};
+use crate::plan::{Compare, Expr, ExprKind, JoinKind, Operator, Plan, WindowKind};
 use std::collections::BTreeSet;
 
 /// Sets of columns, each unique among valid rows without NULL in it. An empty set: at most one row.
@@ -37,6 +37,29 @@ pub(super) fn unique_keys(plan: &Plan) -> BTreeSet<BTreeSet<usize>> {
             BTreeSet::from([(0..keys.len()).collect()])
         }
         Operator::UniqueKeyJoin { many, .. } => unique_keys(many),
+        Operator::PairAggregate { left, .. } => unique_keys(left),
+        Operator::CrossJoin { left, right } => {
+            let width = left.fields.len();
+            let right = unique_keys(right);
+            let mut out = BTreeSet::new();
+            for x in unique_keys(left) {
+                for y in &right {
+                    out.insert(x.iter().copied().chain(y.iter().map(|c| c + width)).collect());
+                }
+            }
+            out
+        }
+        Operator::Window { input, partition, functions, .. } => {
+            let mut keys = unique_keys(input);
+            let columns: Option<BTreeSet<usize>> =
+                partition.iter().map(build::plain_column).collect();
+            let number = functions.iter().position(|f| f.kind == WindowKind::RowNumber);
+            if let (Some(mut columns), Some(number)) = (columns, number) {
+                columns.insert(input.fields.len() + number);
+                keys.insert(columns);
+            }
+            keys
+        }
         Operator::OneRowJoin { input, .. }
         | Operator::Sort { input, .. }
         | Operator::Limit { input, .. }
@@ -45,7 +68,9 @@ pub(super) fn unique_keys(plan: &Plan) -> BTreeSet<BTreeSet<usize>> {
             [only] => unique_keys(only),
             _ => BTreeSet::new(),
         },
-        Operator::Values(_) | Operator::ScalarAggregate { .. } => BTreeSet::new(),
+        Operator::Values(_) | Operator::ScalarAggregate { .. } | Operator::Again { .. } => {
+            BTreeSet::new()
+        }
     }
 }
 
@@ -83,6 +108,7 @@ pub(super) fn exactly_one(plan: &Plan) -> bool {
         Operator::Values(rows) => rows.len() == 1,
         Operator::Project { input, .. } | Operator::Sort { input, .. } => exactly_one(input),
         Operator::OneRowJoin { input, .. } => exactly_one(input),
+        Operator::PairAggregate { left, .. } => exactly_one(left),
         Operator::UniqueKeyJoin { kind: JoinKind::Left, many, .. } => exactly_one(many),
         _ => false,
     }
