@@ -1,11 +1,15 @@
 //! Joins. An equality with a side on which the key is unique keeps the rows of the other side; so does
 //! a relation of one row. What has no unique side needs a public bound: keys that can repeat only so
-//! often ([`repeated`]), or few pairs ([`pairs`]). Outer joins are the matching rows and, below them,
+//! often ([`repeated`]), or few pairs ([`pairs`]). Inner joins run in the order that costs least
+//! ([`order`], by [`price`]). Outer joins are the matching rows and, below them,
 //! those without a match.
 
+mod order;
 mod pairs;
+mod price;
 mod repeated;
 
+pub(super) use order::holds_inner;
 pub(super) use pairs::{any, found, paired};
 pub(super) use repeated::numbered;
 
@@ -249,14 +253,26 @@ impl Planner<'_> {
         sides: Sides,
         residual: Option<Expr>,
     ) -> Result<Plan, SqlError> {
+        let key = sides.left_keys.iter().zip(&sides.right_keys);
+        let key: usize = key.map(|(l, r)| l.ty.bits().max(r.ty.bits())).sum();
+        let payload: usize = match kind {
+            JoinKind::Inner | JoinKind::Left => sides.right.fields.iter().map(|f| f.ty.bits()).sum(),
+            JoinKind::Semi | JoinKind::Anti => 0,
+        };
+        let shape = price::Shape {
+            many: sides.left.rows,
+            unique: sides.right.rows,
+            key: key as u64,
+            payload: payload as u64,
+        };
         let tiny = sides.right.rows <= LOOKUP_ROWS_MAX;
-        let sorted = keyed(kind, sides, residual)?;
-        let mut looked_up = sorted.clone();
-        match &mut looked_up.op {
-            Operator::UniqueKeyJoin { method, .. } if tiny => *method = JoinMethod::Lookup,
-            _ => return Ok(sorted),
+        let looks_up = tiny
+            && price::looked_up(shape, self.profile) < price::sorted(shape, self.profile);
+        let mut joined = keyed(kind, sides, residual)?;
+        if let (true, Operator::UniqueKeyJoin { method, .. }) = (looks_up, &mut joined.op) {
+            *method = JoinMethod::Lookup;
         }
-        Ok(crate::cost::cheaper(sorted, looked_up, self.profile))
+        Ok(joined)
     }
 
     /// Left rows with (Semi) or without (Anti) a match on the right.

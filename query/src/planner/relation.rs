@@ -2,6 +2,7 @@
 
 use super::build;
 use super::dictionary;
+use super::join::holds_inner;
 use super::numbers;
 use super::scalar::{Scope, defect, is_column};
 use super::{Planner, check_rows};
@@ -48,6 +49,7 @@ impl Planner<'_> {
                 let input = self.relation(input, false)?;
                 self.distinct_rows(input)
             }
+            LogicalPlan::Join(join) if holds_inner(plan) => self.ordered(plan, join),
             LogicalPlan::Join(join) => self.join(join),
             LogicalPlan::Sort(sort) => self.sort(sort, ordered),
             LogicalPlan::Limit(limit) => self.limit(limit),

@@ -36,6 +36,9 @@ pub(super) fn unique_keys(plan: &Plan) -> BTreeSet<BTreeSet<usize>> {
         Operator::SortAggregate { keys, .. } | Operator::SmallDomainAggregate { keys, .. } => {
             BTreeSet::from([(0..keys.len()).collect()])
         }
+        Operator::UniqueKeyJoin { kind: JoinKind::Inner, many, unique, many_keys, unique_keys, .. } => {
+            of_join(many, unique, many_keys, unique_keys)
+        }
         Operator::UniqueKeyJoin { many, .. } => unique_keys(many),
         Operator::PairAggregate { left, .. } => unique_keys(left),
         Operator::CrossJoin { left, right } => {
@@ -72,6 +75,44 @@ pub(super) fn unique_keys(plan: &Plan) -> BTreeSet<BTreeSet<usize>> {
             BTreeSet::new()
         }
     }
+}
+
+/// Sets that a derivation keeps at most.
+const SETS_MAX: usize = 32;
+
+/// Of an inner join: the many side's keys, also by the columns that they are equal to; the unique
+/// side's too where each of its rows has one match at most.
+fn of_join(
+    many: &Plan,
+    unique: &Plan,
+    many_keys: &[Expr],
+    unique_keys_of_join: &[Expr],
+) -> BTreeSet<BTreeSet<usize>> {
+    let width = many.fields.len();
+    let pairs: Vec<(usize, usize)> = many_keys
+        .iter()
+        .zip(unique_keys_of_join)
+        .filter_map(|(m, u)| Some((build::plain_column(m)?, build::plain_column(u)? + width)))
+        .collect();
+    let mut keys = unique_keys(many);
+    if is_unique(many, many_keys) {
+        keys.extend(
+            unique_keys(unique).iter().map(|set| set.iter().map(|c| c + width).collect()),
+        );
+    }
+    for (a, b) in pairs {
+        let swapped: Vec<BTreeSet<usize>> = keys
+            .iter()
+            .filter(|set| set.contains(&a))
+            .map(|set| set.iter().map(|c| if *c == a { b } else { *c }).collect())
+            .collect();
+        for set in swapped {
+            if keys.len() < SETS_MAX {
+                keys.insert(set);
+            }
+        }
+    }
+    keys
 }
 
 /// Columns that a predicate sets equal to a constant.
