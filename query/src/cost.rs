@@ -3,7 +3,7 @@
 
 use crate::executor::{OperatorCost, dry_run};
 use crate::plan::{Operator, Plan, ResultSize};
-use trine_mpc::Profile;
+use trine_mpc::{Cost, Profile};
 use trine_proto::catalog::NetProfile;
 
 /// Bytes of share data that one party works off in a microsecond beside sending them.
@@ -32,8 +32,13 @@ fn estimate(plan: &Plan, profile: Profile) -> Option<u64> {
 }
 
 fn microseconds(cost: &OperatorCost, profile: Profile) -> u64 {
-    let bytes = cost.cost.bytes.iter().copied().max().unwrap_or(0);
-    let waiting = cost.cost.rounds.saturating_mul(u64::from(profile.round_trip_us));
+    microseconds_of(cost.cost, profile)
+}
+
+/// Microseconds that rounds and bytes take, those of the party that sends most.
+pub(crate) fn microseconds_of(cost: Cost, profile: Profile) -> u64 {
+    let bytes = cost.bytes.iter().copied().max().unwrap_or(0);
+    let waiting = cost.rounds.saturating_mul(u64::from(profile.round_trip_us));
     let sending = bytes.saturating_mul(8) / u64::from(profile.megabits_per_s.max(1));
     waiting.saturating_add(sending).saturating_add(bytes / WORK_BYTES_PER_US)
 }
