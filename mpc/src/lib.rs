@@ -66,6 +66,7 @@ pub mod cost;
 pub mod disclosure;
 pub mod error;
 pub mod input;
+mod kernel;
 pub mod net;
 pub mod net_memory;
 mod prg;

@@ -24,6 +24,7 @@ pub use multiply::{and, and_many, inner_products, mul, mul_many, or, select};
 pub use open::{open_arith, open_planes};
 
 pub(crate) use compare::less_than_distinct;
+pub(crate) use multiply::sum_of_products;
 pub(crate) use open::{open_elements, open_words};
 
 /// A column may take part: a ghost has no place in a real session.

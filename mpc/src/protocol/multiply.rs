@@ -220,3 +220,20 @@ pub fn inner_products<T: Ring>(
     let (own, other) = reshare(s, sums)?;
     Ok(Arith::from_components(own, other))
 }
+
+/// Row by row the sum of the products of all pairs. 3k a row whatever the number of pairs, 1 round. Real
+/// sessions only; columns of equal length.
+pub(crate) fn sum_of_products<T: Ring>(
+    s: &mut Session,
+    pairs: &[(&Arith<T>, &Arith<T>)],
+) -> Result<Arith<T>> {
+    check_pairs(s, pairs)?;
+    let mut sums = vec![T::default(); pairs.first().map_or(0, |(x, _)| x.len())];
+    for (x, y) in pairs {
+        for (sum, term) in sums.iter_mut().zip(local_terms(x, y)) {
+            *sum = sum.plus(term);
+        }
+    }
+    let (own, other) = reshare(s, sums)?;
+    Ok(Arith::from_components(own, other))
+}
