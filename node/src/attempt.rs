@@ -209,10 +209,11 @@ impl Context {
             net.abort("the attempt is over");
             return Err(End::Stopped);
         }
-        let result = self.handshake(&net, id, digest).and_then(|keys| {
+        let result = Self::handshake(self.party, &net, id, digest).and_then(|keys| {
             let profile = Profile {
                 round_trip_us: catalog.net_profile.round_trip_us,
                 megabits_per_s: catalog.net_profile.megabits_per_s,
+                lanes: 1,
             };
             let shared: Arc<dyn Net> = Arc::<AttemptNet>::clone(&net);
             run(&mut Session::new(self.party.index(), shared, keys, profile))
@@ -234,8 +235,8 @@ impl Context {
 
     /// Hello with both peers. Every attempt draws a nonce of its own, so that a pair that stayed up
     /// while the third restarted never repeats a mask.
-    fn handshake(
-        &self,
+    pub(crate) fn handshake(
+        party: Party,
         net: &AttemptNet,
         id: AttemptId,
         digest: HelloDigest,
@@ -244,15 +245,15 @@ impl Context {
         getrandom::fill(&mut nonce).map_err(|_| MpcError::Randomness)?;
         let mine = Hello { nonce, verdict: Ok(digest.clone()) };
         let [next, previous] = net.exchange_hello(&mine, HELLO_WAIT)?;
-        let peers = [(self.party.next(), &next), (self.party.previous(), &previous)];
+        let peers = [(party.next(), &next), (party.previous(), &previous)];
         for (peer, hello) in peers {
             match &hello.verdict {
-                Ok(theirs) => same(&digest, theirs, self.party, peer)?,
+                Ok(theirs) => same(&digest, theirs, party, peer)?,
                 Err(refusal) => return Err(QueryError::Sql(refusal.clone())),
             }
         }
         let context = |peer: Party, theirs: &[u8; 32]| {
-            let (low, high) = if self.party < peer { (&nonce, theirs) } else { (theirs, &nonce) };
+            let (low, high) = if party < peer { (&nonce, theirs) } else { (theirs, &nonce) };
             let mut context = vec![u8::from(id.kind == AttemptKind::Validation)];
             context.extend_from_slice(&id.job);
             context.extend_from_slice(&id.attempt.to_le_bytes());
@@ -262,10 +263,10 @@ impl Context {
             context
         };
         Ok(AttemptKeys::derive(
-            &net.pair_secret(self.party.next()),
-            &net.pair_secret(self.party.previous()),
-            &context(self.party.next(), &next.nonce),
-            &context(self.party.previous(), &previous.nonce),
+            &net.pair_secret(party.next()),
+            &net.pair_secret(party.previous()),
+            &context(party.next(), &next.nonce),
+            &context(party.previous(), &previous.nonce),
         ))
     }
 

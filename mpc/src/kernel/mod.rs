@@ -5,17 +5,22 @@
 //! two equal bit by bit: parties with different processors must make the same masks and the same
 //! messages. What a kernel computes never depends on the processor, only how fast.
 
+mod cast;
 mod compress;
+mod loops;
+mod stream;
 mod transpose;
 
-#[allow(unused_imports, reason = "taken by the movement of rows")]
+pub(crate) use cast::{Plain, bytes, bytes_mut, elements};
+pub(crate) use loops::{
+    and_terms, flip, inner_terms, minus, negate_where, plus, plus_bits, plus_both, plus_weighted,
+    product_terms, xor, xor_both, xor_of,
+};
+pub(crate) use stream::Cipher;
+pub(crate) use compress::compress;
 pub(crate) use transpose::{TILE_WORDS, Tile, TileRows, rows_of_tile, tile_of_rows, transpose64};
 
-#[allow(unused_imports, reason = "taken by the movement of rows")]
-pub(crate) use compress::{BitWriter, compress};
-
-/// Whether the loops may use AVX-512 (foundation, bytes and words, double and quad words, lengths,
-/// byte permutations) and the Galois field instructions.
+/// Whether the loops may use AVX-512 with byte permutations and the Galois field instructions.
 #[cfg(target_arch = "x86_64")]
 #[inline]
 fn has_wide_permutations() -> bool {

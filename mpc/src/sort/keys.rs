@@ -4,6 +4,8 @@
 //! of its segment, and a segment is split by packing the bits of every plane by a mask. Nothing is
 //! picked row by row and nothing transposed. Pivots and short segments are kept row by row.
 
+use std::ops::Range;
+
 use super::moves::{Lengths, Move, Stream};
 use super::segment::Level;
 use crate::Planes;
@@ -31,7 +33,12 @@ pub(super) struct Keys {
     active: Run,
     waiting: Run,
     kept: Kept,
+    /// Threads for what is local.
+    threads: usize,
 }
+
+/// Words of planes that are worth a thread.
+const WORDS_A_THREAD: usize = 1 << 16;
 
 /// Keys row by row: for every 64 bits of the key one word of each component.
 struct Kept {
@@ -63,15 +70,21 @@ impl Kept {
 
 impl Keys {
     /// Shuffled planes; `rows` bits beyond the last row may be anything.
-    pub(super) fn new(key: Planes) -> Self {
+    pub(super) fn new(key: Planes, threads: usize) -> Self {
         let (width, words) = (key.width(), key.words());
         let (a, b) = key.into_components();
         let kept = Kept { groups: width.div_ceil(64), rows: 0, words: Vec::new() };
-        Self { width, active: Run { words, parts: [a, b] }, waiting: Run::default(), kept }
+        Self { width, active: Run { words, parts: [a, b] }, waiting: Run::default(), kept, threads }
     }
 
     /// Follows the moves, to where `level` wants the rows. `less` are the opened bits of the active rows.
-    pub(super) fn follow(&mut self, moves: &[Move], lengths: Lengths, less: &[u64], level: &Level) {
+    pub(super) fn follow(
+        &mut self,
+        moves: &[Move],
+        lengths: Lengths,
+        less: &[u64],
+        level: &Level,
+    ) {
         let width = self.width;
         let (mut all_masks, mut masks) = (Vec::new(), Vec::new());
         for Move { range, .. } in moves {
@@ -81,32 +94,64 @@ impl Keys {
         let mut active = Run::new(words(level.comparisons()), width);
         let mut waiting = Run::new(words(lengths.waiting), width);
         let mut leaving = Run::new(words(lengths.leaving), width);
-        for part in 0..2 {
-            for plane in 0..width {
-                let of = |run: &Run| plane * run.words..(plane + 1) * run.words;
-                let mut rest = &all_masks[..];
-                for Move { range, target, at } in moves {
-                    let first = range.from / 64;
-                    let (own, others) = rest.split_at(words_of(range.from, range.to));
-                    rest = others;
-                    let source = match range.source {
-                        Stream::Active => &self.active,
-                        _ => &self.waiting,
-                    };
-                    let source = &source.parts[part][of(source)][first..first + own.len()];
-                    let target = match target {
-                        Stream::Active => &mut active,
-                        Stream::Waiting => &mut waiting,
-                        Stream::Leaving => &mut leaving,
-                    };
-                    let place = of(target);
-                    compress(source, own, &mut target.parts[part][place], *at);
+        let threads = if all_masks.len() * width < WORDS_A_THREAD { 1 } else { self.threads };
+        let planes = width.div_ceil(threads).max(1);
+        let own = &*self;
+        std::thread::scope(|scope| {
+            for part in 0..2 {
+                let runs = [&mut active, &mut waiting, &mut leaving];
+                let mut rest = runs.map(|run| (run.words, &mut run.parts[part][..]));
+                for first in (0..width).step_by(planes) {
+                    let count = planes.min(width - first);
+                    let targets = rest.each_mut().map(|(words, rest)| {
+                        let (now, later) = std::mem::take(rest).split_at_mut(count * *words);
+                        *rest = later;
+                        (*words, now)
+                    });
+                    let masks = &all_masks[..];
+                    let range = first..first + count;
+                    if threads == 1 {
+                        own.pack(part, range, moves, masks, targets);
+                    } else {
+                        scope.spawn(move || own.pack(part, range, moves, masks, targets));
+                    }
                 }
             }
-        }
+        });
         self.active = active;
         self.waiting = waiting;
         self.kept.append(&leaving, lengths.leaving, width);
+    }
+
+    /// Moves some planes of one component to the active, waiting and leaving rows.
+    fn pack(
+        &self,
+        part: usize,
+        planes: Range<usize>,
+        moves: &[Move],
+        masks: &[u64],
+        mut targets: [(usize, &mut [u64]); 3],
+    ) {
+        for (i, plane) in planes.enumerate() {
+            let mut rest = masks;
+            for Move { range, target, at } in moves {
+                let first = range.from / 64;
+                let (own, others) = rest.split_at(words_of(range.from, range.to));
+                rest = others;
+                let source = match range.source {
+                    Stream::Active => &self.active,
+                    _ => &self.waiting,
+                };
+                let from = plane * source.words + first;
+                let source = &source.parts[part][from..from + own.len()];
+                let (words, target) = match target {
+                    Stream::Active => &mut targets[0],
+                    Stream::Waiting => &mut targets[1],
+                    Stream::Leaving => &mut targets[2],
+                };
+                compress(source, own, &mut target[i * *words..(i + 1) * *words], *at);
+            }
+        }
     }
 
     /// The two sides of every comparison of a level; the first is to be given back.

@@ -16,7 +16,6 @@ use std::borrow::Cow;
 
 use super::column::Flat;
 use super::permute::{Kind, permute};
-use crate::bits::{bytes_from_words, words_from_bytes};
 use crate::prg::Position;
 use crate::{MpcError, Result, Session};
 
@@ -187,7 +186,7 @@ impl Roles<'_> {
         self.combine(&mut x, &y, self.steps.kept, Kind::plus);
         drop(y);
         let part = std::mem::take(part);
-        s.send(self.pair_b, bytes_from_words(&part))?;
+        s.send_elements(self.pair_b, &part)?;
         s.end_round();
         let own = SharedWith { peer, words: x };
         Ok((own, SharedWith { peer: self.pair_b, words: part }))
@@ -241,11 +240,11 @@ impl Roles<'_> {
 }
 
 fn send(s: &mut Session, to: usize, words: Vec<u64>) -> Result<()> {
-    let bytes = bytes_from_words(&words);
-    drop(words);
-    s.send(to, bytes)
+    s.send_elements(to, &words)
 }
 
 fn receive(s: &mut Session, from: usize, words: usize) -> Result<Vec<u64>> {
-    Ok(words_from_bytes(&s.receive(from, words * 8)?))
+    let mut out = vec![0; words];
+    s.receive_elements(from, &mut out)?;
+    Ok(out)
 }

@@ -78,7 +78,8 @@ fn open_order(
     let Ok(rows) = u32::try_from(key.len()) else {
         return Err(MpcError::Shape("fewer than 2^32 rows"));
     };
-    let mut keys = Keys::new(key);
+    let threads = usize::try_from(s.profile().lanes).map_or(1, |lanes| lanes.max(1));
+    let mut keys = Keys::new(key, threads);
     let (mut segments, moves, lengths) = Segments::new(plan.shape, rows, wanted);
     let mut level = segments.level();
     keys.follow(&moves, lengths, &[], &level);
