@@ -78,13 +78,7 @@ impl Keys {
     }
 
     /// Follows the moves, to where `level` wants the rows. `less` are the opened bits of the active rows.
-    pub(super) fn follow(
-        &mut self,
-        moves: &[Move],
-        lengths: Lengths,
-        less: &[u64],
-        level: &Level,
-    ) {
+    pub(super) fn follow(&mut self, moves: &[Move], lengths: Lengths, less: &[u64], level: &Level) {
         let width = self.width;
         let (mut all_masks, mut masks) = (Vec::new(), Vec::new());
         for Move { range, .. } in moves {
@@ -97,10 +91,15 @@ impl Keys {
         let threads = if all_masks.len() * width < WORDS_A_THREAD { 1 } else { self.threads };
         let planes = width.div_ceil(threads).max(1);
         let own = &*self;
+        let runs = [&mut active, &mut waiting, &mut leaving];
+        let halves = runs.map(|run| {
+            let [a, b] = &mut run.parts;
+            [(run.words, &mut a[..]), (run.words, &mut b[..])]
+        });
+        let [[active_a, active_b], [waiting_a, waiting_b], [leaving_a, leaving_b]] = halves;
         std::thread::scope(|scope| {
-            for part in 0..2 {
-                let runs = [&mut active, &mut waiting, &mut leaving];
-                let mut rest = runs.map(|run| (run.words, &mut run.parts[part][..]));
+            let parts = [[active_a, waiting_a, leaving_a], [active_b, waiting_b, leaving_b]];
+            for (part, mut rest) in parts.into_iter().enumerate() {
                 for first in (0..width).step_by(planes) {
                     let count = planes.min(width - first);
                     let targets = rest.each_mut().map(|(words, rest)| {
