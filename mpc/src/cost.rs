@@ -454,11 +454,19 @@ pub fn cost_divide(
 /// 64-bit words a row of arithmetic. 4 elements an element, 3 rounds. No rounds for n <= 1.
 #[must_use]
 pub fn cost_shuffle(n: usize, planes: usize, ring_words: usize) -> Cost {
-    let bytes = ((words(n) * planes + n * ring_words) * 8) as u64;
-    if n <= 1 || bytes == 0 {
+    cost_shuffle_front(n, n, planes, ring_words)
+}
+
+/// The same where only the first `kept` rows are wanted: the last two of the four elements are sent
+/// for them alone.
+#[must_use]
+pub fn cost_shuffle_front(n: usize, kept: usize, planes: usize, ring_words: usize) -> Cost {
+    let bytes = |rows| ((words(rows) * planes + rows * ring_words) * 8) as u64;
+    let (all, front) = (bytes(n), bytes(kept));
+    if n <= 1 || all == 0 {
         return Cost::default();
     }
-    Cost { rounds: 3, bytes: [2 * bytes, bytes, bytes] }
+    Cost { rounds: 3, bytes: [all + front, all, front] }
 }
 
 /// Stable partition of n rows by one bit: bit to arithmetic, one product, a shuffle of the

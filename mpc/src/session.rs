@@ -335,10 +335,6 @@ impl Session {
         let live = self.live()?;
         live.net.receive(from, live.lane, bytes_mut(into))
     }
-    /// Sends and counts.
-    pub(crate) fn send(&mut self, to: usize, bytes: Vec<u8>) -> Result<()> {
-        self.send_slice(to, &bytes)
-    }
     fn send_slice(&mut self, to: usize, bytes: &[u8]) -> Result<()> {
         if bytes.is_empty() {
             return Ok(());
@@ -346,16 +342,6 @@ impl Session {
         self.cost.bytes[self.party] += bytes.len() as u64;
         let live = self.live()?;
         live.net.send(to, live.lane, bytes)
-    }
-    /// Waits for a message of exactly `length` bytes.
-    pub(crate) fn receive(&mut self, from: usize, length: usize) -> Result<Vec<u8>> {
-        if length == 0 {
-            return Ok(Vec::new());
-        }
-        let mut bytes = vec![0; length];
-        let live = self.live()?;
-        live.net.receive(from, live.lane, &mut bytes)?;
-        Ok(bytes)
     }
     /// Counts one round; every party counts it, also one that only sends or only waits.
     pub(crate) fn end_round(&mut self) {

@@ -29,6 +29,7 @@ pub use open::{open_arith, open_planes};
 #[cfg(any(test, feature = "testing"))]
 pub(crate) use compare::less_than_as;
 pub(crate) use compare::less_than_distinct;
+pub(crate) use multiply::sum_of_products;
 pub(crate) use open::{open_elements, open_words};
 
 /// A column may take part: a ghost has no place in a real session.
