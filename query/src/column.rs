@@ -226,6 +226,25 @@ impl Column {
         }
     }
 
+    /// Row i of the result = row `index[i]` (public indices).
+    pub(crate) fn gather(&self, s: &Session, index: &[u32]) -> Self {
+        let pick = |p: &Planes| p.gather(index);
+        match &self.literal {
+            Some(literal) => Self {
+                null: self.null.as_ref().map(pick),
+                ..Self::literal(s, index.len(), literal, &self.ty)
+            },
+            None => Self {
+                ty: self.ty.clone(),
+                rows: index.len(),
+                null: self.null.as_ref().map(pick),
+                planes: self.planes.as_ref().map(pick),
+                arith: self.arith.as_ref().map(|a| a.gather(index)),
+                literal: None,
+            },
+        }
+    }
+
     /// Its one row, n times.
     pub(crate) fn repeat_row(&self, s: &Session, n: usize) -> Self {
         let repeat = |p: &Planes| p.repeat_row(n);

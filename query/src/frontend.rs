@@ -11,11 +11,13 @@
 //! Nothing here depends on clocks, hash order or the machine: three nodes get the same plan.
 
 mod aliases;
+mod bag_rule;
 mod check;
 mod context;
 mod dictionary_rule;
 mod errors;
 mod functions;
+mod in_rule;
 mod literal_rule;
 mod names;
 mod optimizer;

@@ -3,7 +3,8 @@
 //! * [`relation`]: one operator for each node, with public row bounds;
 //! * [`join`], [`mark`], [`unique`]: which side of a join has a unique key, and joins that are not
 //!   written as such (semi, anti, EXISTS under OR, NOT IN);
-//! * [`aggregate`]: grouping, with or without a sort;
+//! * [`aggregate`], [`grouping`]: grouping, with or without a sort; grouping sets;
+//! * [`correlated`]: subqueries that are no joins; [`window`]: window functions;
 //! * [`scalar`], [`function`], [`cast`], [`build`], [`dictionary`], [`literals`], [`numbers`]: expressions with types,
 //!   scales and bounds that hold whatever the data is.
 //!
@@ -12,8 +13,10 @@
 mod aggregate;
 pub(crate) mod build;
 mod cast;
+mod correlated;
 mod dictionary;
 mod function;
+mod grouping;
 mod join;
 mod literals;
 mod mark;
@@ -21,6 +24,7 @@ pub(crate) mod numbers;
 mod relation;
 mod scalar;
 mod unique;
+mod window;
 
 use crate::frontend::Positions;
 use crate::plan::{Operator, Plan};

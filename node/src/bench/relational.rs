@@ -154,6 +154,7 @@ fn compile(job: &Job) -> Result<Statement, QueryError> {
         net_profile: NetProfile {
             round_trip_us: profile.round_trip_us,
             megabits_per_s: profile.megabits_per_s,
+            lanes: profile.lanes,
         },
         applied: POSITION,
         ..Catalog::default()

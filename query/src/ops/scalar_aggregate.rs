@@ -30,9 +30,8 @@ pub(crate) fn scalar_aggregate(
     let mut summed = Vec::new();
     let mut columns: Vec<Option<Column>> = Vec::with_capacity(aggregates.len());
     for aggregate in aggregates {
-        let extreme_of = aggregate.argument.as_ref().filter(|_| is_extreme(aggregate));
-        if let Some(argument) = extreme_of {
-            columns.push(Some(extreme(aggregate, argument, &mut input, s)?));
+        if is_extreme(aggregate) {
+            columns.push(Some(extreme(aggregate, &mut input, s)?));
             continue;
         }
         columns.push(None);

@@ -48,7 +48,7 @@ pub(crate) fn sort(
 
 /// Unsigned planes in the order that is asked for: the value (complement: descending; the same for
 /// all NULLs), below the NULL bit.
-fn key_planes(key: &SortKey, input: &mut Relation, s: &mut Session) -> Result<Planes> {
+pub(crate) fn key_planes(key: &SortKey, input: &mut Relation, s: &mut Session) -> Result<Planes> {
     let mut column = eval(&key.expr, input, s, Want::PLANES)?;
     let value = column.planes(s)?.clone();
     let value = if key.descending { value.not(s.party()) } else { value };

@@ -29,16 +29,13 @@ impl Planner<'_> {
     pub(super) fn aggregate(&self, node: &logical_plan::Aggregate) -> Result<Plan, SqlError> {
         let input = self.relation(&node.input, false)?;
         let exprs = node.group_expr.iter().chain(&node.aggr_expr);
-        let widened = self.with_subqueries(input, exprs)?;
+        let widened = self.with_subqueries(input, node.input.schema(), exprs)?;
+        if let [Logical::GroupingSet(grouping)] = node.group_expr.as_slice() {
+            return self.grouping_sets(node, grouping, widened);
+        }
         let scope = widened.scope(node.input.schema());
         let mut keys = Vec::with_capacity(node.group_expr.len());
         for key in &node.group_expr {
-            if matches!(key, Logical::GroupingSet(_)) {
-                return Err(SqlError::unsupported(
-                    "GROUPING SETS, CUBE and ROLLUP are not supported",
-                    "combine several GROUP BY queries with UNION ALL",
-                ));
-            }
             keys.push(self.scalar(key, &scope)?);
         }
         let mut aggregates = Vec::with_capacity(node.aggr_expr.len());
@@ -99,7 +96,7 @@ impl Planner<'_> {
         crate::cost::cheaper(small, sorted, self.profile)
     }
 
-    fn one_aggregate(
+    pub(super) fn one_aggregate(
         &self,
         expr: &Logical,
         scope: &Scope<'_>,

@@ -105,7 +105,7 @@ fn is_true(e: &Expr, row: &Row) -> bool {
     truth(&eval(e, row)) == Some(true)
 }
 
-fn total(a: &Aggregate, rows: &[Row]) -> Literal {
+pub(crate) fn total(a: &Aggregate, rows: &[Row]) -> Literal {
     let rows = rows.iter().filter(|r| a.filter.as_ref().is_none_or(|f| is_true(f, r)));
     let Some(argument) = &a.argument else {
         return Literal::Number(rows.count() as i128);
@@ -210,7 +210,7 @@ pub(crate) fn evaluate(plan: &Plan, tables: &[&Table]) -> Vec<Row> {
         | Operator::SortAggregate { input, keys, aggregates } => {
             grouped(go(input), keys, aggregates)
         }
-        Operator::UniqueKeyJoin { kind, many, unique, many_keys, unique_keys, residual } => {
+        Operator::UniqueKeyJoin { kind, many, unique, many_keys, unique_keys, residual, .. } => {
             let (left, right) = (go(many), go(unique));
             let nothing: Row = vec![Literal::Null; unique.fields.len()];
             let mut out = Vec::new();
@@ -237,6 +237,29 @@ pub(crate) fn evaluate(plan: &Plan, tables: &[&Table]) -> Vec<Row> {
             let one_row = go(one).pop().unwrap_or_else(|| vec![Literal::Null; one.fields.len()]);
             go(input).iter().map(|r| r.iter().chain(&one_row).cloned().collect()).collect()
         }
+        Operator::CrossJoin { left, right } => {
+            let left = go(left);
+            let beside = |r: &Row| -> Vec<Row> {
+                left.iter().map(|l| l.iter().chain(r).cloned().collect()).collect()
+            };
+            go(right).iter().flat_map(beside).collect()
+        }
+        Operator::PairAggregate { left, right, condition, aggregates } => {
+            let right = go(right);
+            let one = |l: Row| {
+                let pairs: Vec<Row> = right
+                    .iter()
+                    .map(|r| l.iter().chain(r).cloned().collect::<Row>())
+                    .filter(|p| condition.as_ref().is_none_or(|c| is_true(c, p)))
+                    .collect();
+                l.into_iter().chain(aggregates.iter().map(|a| total(a, &pairs))).collect()
+            };
+            go(left).into_iter().map(one).collect()
+        }
+        Operator::Window { input, partition, order, functions } => {
+            crate::windows::evaluate(go(input), partition, order, functions)
+        }
+        Operator::Again { .. } => panic!("plans by hand share nothing"),
         Operator::Sort { input, keys } => {
             let mut rows = go(input);
             sort(&mut rows, keys);
