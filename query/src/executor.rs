@@ -263,8 +263,9 @@ impl Run<'_> {
             Operator::SmallDomainAggregate { keys, aggregates, .. } => {
                 small_domain::small_domain(next()?, keys, aggregates, s)
             }
-            Operator::SortAggregate { keys, aggregates, .. } => {
-                sort_aggregate::sort_aggregate(next()?, keys, aggregates, s)
+            Operator::SortAggregate { keys, determined, aggregates, .. } => {
+                let needed = keys.len().saturating_sub(*determined as usize);
+                sort_aggregate::sort_aggregate(next()?, keys, needed, aggregates, s)
             }
             Operator::UniqueKeyJoin { .. } => unique_key_join(plan, wants, next()?, next()?, s),
             Operator::CrossJoin { .. } => cross_join::cross_join(next()?, next()?, s),

@@ -343,6 +343,8 @@ pub enum Operator {
         input: Box<Plan>,
         /// Keys; NULLs form one group.
         keys: Vec<Expr>,
+        /// So many of the last keys follow from the others: they travel, but are neither sorted by nor compared.
+        determined: u32,
         /// Fields: keys, then one each.
         aggregates: Vec<Aggregate>,
     },

@@ -33,9 +33,11 @@ pub(super) fn unique_keys(plan: &Plan) -> BTreeSet<BTreeSet<usize>> {
                 .filter_map(|key| key.iter().map(place).collect::<Option<BTreeSet<usize>>>())
                 .collect()
         }
-        Operator::SortAggregate { keys, .. } | Operator::SmallDomainAggregate { keys, .. } => {
-            BTreeSet::from([(0..keys.len()).collect()])
+        Operator::SortAggregate { keys, determined, .. } => {
+            let needed = keys.len().saturating_sub(*determined as usize);
+            BTreeSet::from([(0..needed).collect()])
         }
+        Operator::SmallDomainAggregate { keys, .. } => BTreeSet::from([(0..keys.len()).collect()]),
         Operator::UniqueKeyJoin { kind: JoinKind::Inner, many, unique, many_keys, unique_keys, .. } => {
             of_join(many, unique, many_keys, unique_keys)
         }

@@ -207,7 +207,7 @@ pub(crate) fn evaluate(plan: &Plan, tables: &[&Table]) -> Vec<Row> {
             vec![aggregates.iter().map(|a| total(a, &rows)).collect()]
         }
         Operator::SmallDomainAggregate { input, keys, aggregates }
-        | Operator::SortAggregate { input, keys, aggregates } => {
+        | Operator::SortAggregate { input, keys, aggregates, .. } => {
             grouped(go(input), keys, aggregates)
         }
         Operator::UniqueKeyJoin { kind, many, unique, many_keys, unique_keys, residual, .. } => {
