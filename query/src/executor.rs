@@ -254,9 +254,7 @@ impl Run<'_> {
             Operator::Values(rows) => values::values(rows, &plan.fields, s),
             Operator::Filter { predicate, .. } => filter::filter(next()?, predicate, s),
             Operator::Project { exprs, .. } => project::project(next()?, exprs, wants, s),
-            Operator::UnionAll(_) | Operator::Again { .. } => {
-                Err(QueryError::bug("handled above"))
-            }
+            Operator::UnionAll(_) | Operator::Again { .. } => Err(QueryError::bug("handled above")),
             Operator::ScalarAggregate { aggregates, .. } => {
                 scalar_aggregate::scalar_aggregate(next()?, aggregates, s)
             }
@@ -265,7 +263,9 @@ impl Run<'_> {
             }
             Operator::SortAggregate { keys, determined, aggregates, .. } => {
                 let needed = keys.len().saturating_sub(*determined as usize);
-                sort_aggregate::sort_aggregate(next()?, keys, needed, aggregates, s)
+                let grouped = sort_aggregate::sort_aggregate(next()?, keys, needed, aggregates, s)?;
+                let groups = usize::try_from(plan.rows).unwrap_or(usize::MAX).min(grouped.rows);
+                Ok(grouped.slice(s, 0..groups))
             }
             Operator::UniqueKeyJoin { .. } => unique_key_join(plan, wants, next()?, next()?, s),
             Operator::CrossJoin { .. } => cross_join::cross_join(next()?, next()?, s),

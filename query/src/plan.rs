@@ -337,7 +337,8 @@ pub enum Operator {
         /// Fields: keys, then one each.
         aggregates: Vec<Aggregate>,
     },
-    /// GROUP BY by a sort. Without aggregates: DISTINCT. Rows: those of the input.
+    /// GROUP BY by a sort. Without aggregates: DISTINCT. Rows: a public bound of the number of groups, at most
+    /// those of the input; groups come first.
     SortAggregate {
         /// Input.
         input: Box<Plan>,

@@ -12,6 +12,7 @@ use bounds::result_type;
 use super::Planner;
 use super::build;
 use super::determined::split_keys;
+use super::distinct::distinct;
 use super::numbers;
 use super::relation;
 use super::scalar::{Scope, defect};
@@ -214,7 +215,8 @@ impl Planner<'_> {
 /// By a sort of the keys that the others do not follow from.
 fn by_sort(input: Plan, keys: &[Expr], aggregates: &[Aggregate], fields: &[Field]) -> Plan {
     let (needed, dropped) = split_keys(&input, keys);
-    let rows = input.rows;
+    let grouped_by: Vec<Expr> = needed.iter().filter_map(|k| keys.get(*k).cloned()).collect();
+    let rows = distinct(&input, &grouped_by);
     let order: Vec<usize> = needed.iter().chain(&dropped).copied().collect();
     let all: Vec<usize> = order.iter().copied().chain(keys.len()..fields.len()).collect();
     let op = Operator::SortAggregate {

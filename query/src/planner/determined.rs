@@ -68,11 +68,8 @@ fn columns_of(expr: &Expr) -> Columns {
 }
 
 fn of_project(input: &Plan, exprs: &[Expr], given: &Columns) -> Columns {
-    let sources: Columns = given
-        .iter()
-        .filter_map(|c| exprs.get(*c))
-        .filter_map(build::plain_column)
-        .collect();
+    let sources: Columns =
+        given.iter().filter_map(|c| exprs.get(*c)).filter_map(build::plain_column).collect();
     let known = determined(input, &sources);
     let follows = |e: &Expr| columns_of(e).is_subset(&known);
     exprs.iter().enumerate().filter(|(_, e)| follows(e)).map(|(i, _)| i).collect()
@@ -93,9 +90,8 @@ fn of_join(plan: &Plan, given: &Columns) -> Columns {
     let all_known =
         |keys: &[Expr], known: &Columns| keys.iter().all(|k| columns_of(k).is_subset(known));
     // Without a match all is NULL, which must not be mistaken for a NULL of the unique side.
-    let certain = |c: &usize| {
-        *kind == JoinKind::Inner || unique.fields.get(*c).is_some_and(|f| !f.nullable)
-    };
+    let certain =
+        |c: &usize| *kind == JoinKind::Inner || unique.fields.get(*c).is_some_and(|f| !f.nullable);
     let given_unique: Columns = above(given, own).into_iter().filter(certain).collect();
     let of_unique = determined(unique, &given_unique);
     if *kind == JoinKind::Inner && all_known(unique_keys, &of_unique) {
