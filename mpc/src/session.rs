@@ -7,7 +7,7 @@ use zeroize::Zeroize;
 use crate::net::Net;
 use crate::prg::{PairStream, Position};
 use crate::ring::{Ring, ring_words};
-use crate::{Cost, Result};
+use crate::{Cost, Planes, Result};
 
 pub use crate::cost::{Circuit, Profile};
 
@@ -75,6 +75,7 @@ pub struct Session {
     cost: Cost,
     sorts_predicted: Cost,
     sorts_recomputed: Cost,
+    raised: Vec<(u8, Planes)>,
 }
 
 impl std::fmt::Debug for Session {
@@ -107,6 +108,7 @@ impl Session {
             cost: Cost::default(),
             sorts_predicted: Cost::default(),
             sorts_recomputed: Cost::default(),
+            raised: Vec::new(),
         }
     }
     /// Whether this session only predicts.
@@ -151,6 +153,16 @@ impl Session {
     /// [`crate::MpcError::Cancelled`], or [`crate::MpcError::PeerLost`] if that is known already.
     pub fn check(&self) -> Result<()> {
         self.live.as_ref().map_or(Ok(()), |live| live.net.check())
+    }
+
+    /// Notes that something failed in the rows whose bit is 1 (a column of width 1). What `kind`
+    /// means is the caller's; nothing is opened or sent.
+    pub fn raise(&mut self, kind: u8, rows: Planes) {
+        self.raised.push((kind, rows));
+    }
+    /// What was raised since the last call, in order.
+    pub fn take_raised(&mut self) -> Vec<(u8, Planes)> {
+        std::mem::take(&mut self.raised)
     }
 
     /// The party after this one: it holds x_{i+1} too.

@@ -11,6 +11,7 @@ mod convert;
 mod divide;
 mod multiply;
 mod open;
+mod sqrt;
 
 use crate::{Arith, MpcError, Planes, Result, Ring, Session};
 
@@ -22,6 +23,7 @@ pub use convert::{arith_to_planes, bits_to_arith, planes_to_arith, signed_planes
 pub use divide::divide;
 pub use multiply::{and, and_many, inner_products, mul, mul_many, or, select};
 pub use open::{open_arith, open_planes};
+pub use sqrt::sqrt;
 
 pub(crate) use compare::less_than_distinct;
 pub(crate) use open::{open_elements, open_words};

@@ -2,9 +2,8 @@
 
 use crate::column::Column;
 use crate::error::{QueryError, Result};
-use crate::expr::eval;
-use crate::ops::measure::contributes;
-use crate::plan::{Aggregate, Expr, Function, Literal};
+use crate::ops::measure::{argument_of, contributes};
+use crate::plan::{Aggregate, Function, Literal};
 use crate::relation::Relation;
 use crate::want::Want;
 use trine_mpc::{Planes, Session, protocol};
@@ -12,11 +11,10 @@ use trine_mpc::{Planes, Session, protocol};
 /// One row; NULL where no row contributes. n comparisons and n selections in ceil(log2 n) steps.
 pub(crate) fn extreme(
     aggregate: &Aggregate,
-    argument: &Expr,
     input: &mut Relation,
     s: &mut Session,
 ) -> Result<Column> {
-    let mut x = eval(argument, input, s, Want::PLANES)?;
+    let mut x = argument_of(aggregate, input, s)?;
     if input.rows == 0 {
         return Ok(Column::literal(s, 1, &Literal::Null, &aggregate.ty));
     }
