@@ -54,8 +54,17 @@ pub(crate) fn write_planes_from_rows(
         tile_of_rows(&rows, &mut tile);
         for (plane, line) in tile.iter().enumerate().take(count) {
             let at = (first + plane) * words + start;
-            planes[at..at + used].copy_from_slice(&line[..used]);
+            move_line(&mut planes[at..at + used], &line[..used]);
         }
+    }
+}
+
+/// Copies the words of one plane in a tile: a copy of a known length is one move.
+#[inline]
+fn move_line(target: &mut [u64], source: &[u64]) {
+    match (target.as_chunks_mut::<TILE_WORDS>(), source.as_chunks::<TILE_WORDS>()) {
+        (([target], []), ([source], [])) => *target = *source,
+        _ => target.copy_from_slice(source),
     }
 }
 
@@ -74,7 +83,7 @@ pub(crate) fn read_planes(
         let used = (words - start).min(TILE_WORDS);
         for (plane, line) in tile.iter_mut().enumerate().take(count) {
             let at = (first + plane) * words + start;
-            line[..used].copy_from_slice(&planes[at..at + used]);
+            move_line(&mut line[..used], &planes[at..at + used]);
         }
         rows_of_tile(&tile, &mut rows);
         for (w, block) in rows.iter().enumerate().take(used) {

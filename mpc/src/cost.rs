@@ -141,18 +141,21 @@ impl Profile {
     /// Three organisations in different cities.
     pub const WIDE: Self = Self { round_trip_us: 65_536, megabits_per_s: 128, lanes: 1 };
 
-    /// Predicted time in nanoseconds: every round waits one round trip, every byte passes the
-    /// wire once and costs the work of making masks and encrypting.
+    /// Predicted time in nanoseconds: a round waits for messages that all cross at the same time, half
+    /// a round trip; every byte passes the wire once and costs the work of making masks and encrypting,
+    /// which the lanes share.
     #[must_use]
     pub fn time_ns(self, cost: Cost) -> u64 {
+        let waiting = cost.rounds * u64::from(self.round_trip_us) * 500;
         let wire = cost.bytes_max() * 8000 / u64::from(self.megabits_per_s.max(1));
-        let work = cost.bytes_max() * WORK_PS_PER_BYTE / 1000;
-        cost.rounds * u64::from(self.round_trip_us) * 1000 + wire + work
+        let work = cost.bytes_max() * WORK_PS_PER_BYTE / 1000 / u64::from(self.lanes.max(1));
+        waiting + wire + work
     }
 }
 
-/// Processor time of one payload byte: masks, gates, transport encryption at both ends.
-const WORK_PS_PER_BYTE: u64 = 900;
+/// Processor time of one payload byte: masks and gates (400 to 500 where memory is the limit), transport
+/// encryption at both ends.
+const WORK_PS_PER_BYTE: u64 = 1100;
 
 /// ceil(log2 n); 0 for n <= 1.
 #[must_use]
@@ -529,7 +532,8 @@ mod tests {
         assert_eq!(form(Profile::LOCAL, 1 << 20).0, Circuit::Ripple);
         assert_eq!(form(Profile::LOCAL, 1000).1.rounds, 7);
         assert_eq!(form(Profile::WIDE, 1000).1.rounds, 7);
-        assert!(matches!(form(Profile::LOCAL, 1 << 17).0, Circuit::Blocks(_)));
+        let adder = chosen(Profile::LOCAL, |form| cost_carries_as(form, 1 << 14, 63));
+        assert!(matches!(adder.0, Circuit::Blocks(_)), "{adder:?}");
         let free = Profile { round_trip_us: 0, megabits_per_s: 0, lanes: 1 };
         assert_eq!(form(free, 1).0, Circuit::Ripple);
     }

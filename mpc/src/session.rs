@@ -97,6 +97,8 @@ impl Drop for Live {
 
 /// Buffers kept for reuse: more are in use at a time only in the shallowest circuits.
 const BUFFERS_MAX: usize = 16;
+/// Words that they may hold together: what is kept is memory that columns cannot have.
+const BUFFER_WORDS_MAX: usize = 1 << 22;
 
 /// One party's side of a protocol run. `Session::dry` has no network: every protocol charges its
 /// predicted cost and returns *ghost* shares (right length and width, no data).
@@ -232,15 +234,34 @@ impl Session {
     }
     /// A buffer of `words` words whose contents are unspecified: for what lives within one protocol.
     pub(crate) fn take_buffer(&mut self, words: usize) -> Vec<u64> {
-        let mut buffer = self.live.as_mut().and_then(|live| live.buffers.pop()).unwrap_or_default();
+        let buffers = self.live.as_mut().map(|live| &mut live.buffers);
+        // The smallest that is large enough; else a new one, so that no buffer grows by copying.
+        let found = buffers.and_then(|buffers| {
+            let fits = |i: &usize| buffers[*i].capacity() >= words;
+            let best = (0..buffers.len()).filter(fits).min_by_key(|&i| buffers[i].capacity());
+            best.map(|i| buffers.swap_remove(i))
+        });
+        let Some(mut buffer) = found else { return vec![0; words] };
         buffer.resize(words, 0);
         buffer
     }
     /// Gives a buffer back for reuse.
-    pub(crate) fn give_buffer(&mut self, mut buffer: Vec<u64>) {
-        match &mut self.live {
-            Some(live) if live.buffers.len() < BUFFERS_MAX => live.buffers.push(buffer),
-            _ => buffer.zeroize(),
+    pub(crate) fn give_buffer(&mut self, buffer: Vec<u64>) {
+        let Some(live) = &mut self.live else { return };
+        if buffer.capacity() == 0 {
+            return;
+        }
+        live.buffers.push(buffer);
+        // The smallest go first where there are too many, the largest where they are too large.
+        let total = |buffers: &[Vec<u64>]| buffers.iter().map(Vec::capacity).sum::<usize>();
+        live.buffers.sort_unstable_by_key(Vec::capacity);
+        if live.buffers.len() > BUFFERS_MAX {
+            live.buffers.remove(0).zeroize();
+        }
+        while total(&live.buffers) > BUFFER_WORDS_MAX
+            && let Some(mut largest) = live.buffers.pop()
+        {
+            largest.zeroize();
         }
     }
     /// The stream shared with `peer`, one of the two others.

@@ -254,17 +254,18 @@ impl Run<'_> {
             Operator::Values(rows) => values::values(rows, &plan.fields, s),
             Operator::Filter { predicate, .. } => filter::filter(next()?, predicate, s),
             Operator::Project { exprs, .. } => project::project(next()?, exprs, wants, s),
-            Operator::UnionAll(_) | Operator::Again { .. } => {
-                Err(QueryError::bug("handled above"))
-            }
+            Operator::UnionAll(_) | Operator::Again { .. } => Err(QueryError::bug("handled above")),
             Operator::ScalarAggregate { aggregates, .. } => {
                 scalar_aggregate::scalar_aggregate(next()?, aggregates, s)
             }
             Operator::SmallDomainAggregate { keys, aggregates, .. } => {
                 small_domain::small_domain(next()?, keys, aggregates, s)
             }
-            Operator::SortAggregate { keys, aggregates, .. } => {
-                sort_aggregate::sort_aggregate(next()?, keys, aggregates, s)
+            Operator::SortAggregate { keys, determined, aggregates, .. } => {
+                let needed = keys.len().saturating_sub(*determined as usize);
+                let grouped = sort_aggregate::sort_aggregate(next()?, keys, needed, aggregates, s)?;
+                let groups = usize::try_from(plan.rows).unwrap_or(usize::MAX).min(grouped.rows);
+                Ok(grouped.slice(s, 0..groups))
             }
             Operator::UniqueKeyJoin { .. } => unique_key_join(plan, wants, next()?, next()?, s),
             Operator::CrossJoin { .. } => cross_join::cross_join(next()?, next()?, s),

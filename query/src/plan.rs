@@ -337,12 +337,15 @@ pub enum Operator {
         /// Fields: keys, then one each.
         aggregates: Vec<Aggregate>,
     },
-    /// GROUP BY by a sort. Without aggregates: DISTINCT. Rows: those of the input.
+    /// GROUP BY by a sort. Without aggregates: DISTINCT. Rows: a public bound of the number of groups, at most
+    /// those of the input; groups come first.
     SortAggregate {
         /// Input.
         input: Box<Plan>,
         /// Keys; NULLs form one group.
         keys: Vec<Expr>,
+        /// So many of the last keys follow from the others: they travel, but are neither sorted by nor compared.
+        determined: u32,
         /// Fields: keys, then one each.
         aggregates: Vec<Aggregate>,
     },

@@ -5,6 +5,7 @@
 //!   written as such (semi, anti, EXISTS under OR, NOT IN);
 //! * [`aggregate`], [`grouping`]: grouping, with or without a sort; grouping sets;
 //! * [`correlated`]: subqueries that are no joins; [`window`]: window functions;
+//! * [`determined`], [`distinct`]: columns that follow from others, how many values they can have;
 //! * [`scalar`], [`function`], [`cast`], [`build`], [`dictionary`], [`literals`], [`numbers`]: expressions with types,
 //!   scales and bounds that hold whatever the data is.
 //!
@@ -14,7 +15,9 @@ mod aggregate;
 pub(crate) mod build;
 mod cast;
 mod correlated;
+mod determined;
 mod dictionary;
+mod distinct;
 mod function;
 mod grouping;
 mod join;

@@ -36,10 +36,18 @@ fn with_inputs(plan: Plan, f: &dyn Fn(Plan) -> Plan) -> Plan {
         Operator::SmallDomainAggregate { input, keys, aggregates } => {
             Operator::SmallDomainAggregate { input: one(input), keys, aggregates }
         }
-        Operator::SortAggregate { input, keys, aggregates } => {
-            Operator::SortAggregate { input: one(input), keys, aggregates }
+        Operator::SortAggregate { input, keys, determined, aggregates } => {
+            Operator::SortAggregate { input: one(input), keys, determined, aggregates }
         }
-        Operator::UniqueKeyJoin { kind, many, unique, many_keys, unique_keys, residual, method } => {
+        Operator::UniqueKeyJoin {
+            kind,
+            many,
+            unique,
+            many_keys,
+            unique_keys,
+            residual,
+            method,
+        } => {
             let (many, unique) = (one(many), one(unique));
             Operator::UniqueKeyJoin { kind, many, unique, many_keys, unique_keys, residual, method }
         }

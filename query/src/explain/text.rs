@@ -45,8 +45,13 @@ pub(super) fn operator(plan: &Plan) -> String {
             let by = exprs(keys, &input.fields);
             format!("SmallDomainAggregate by {by}{}", after(aggregates, &input.fields))
         }
-        Operator::SortAggregate { input, keys, aggregates } => {
-            let by = exprs(keys, &input.fields);
+        Operator::SortAggregate { input, keys, determined, aggregates } => {
+            let needed = keys.len().saturating_sub(*determined as usize);
+            let (keys, more) = keys.split_at(needed);
+            let mut by = exprs(keys, &input.fields);
+            if !more.is_empty() {
+                by.push_str(&format!(" (determines {})", exprs(more, &input.fields)));
+            }
             let bits: usize = keys.iter().map(|k| k.ty.bits() + usize::from(k.nullable)).sum();
             format!("SortAggregate by {by}{} [key {bits} bits]", after(aggregates, &input.fields))
         }
@@ -55,7 +60,8 @@ pub(super) fn operator(plan: &Plan) -> String {
         Operator::PairAggregate { left, right, condition, aggregates } => {
             let mut both = left.fields.clone();
             both.extend(right.fields.iter().cloned());
-            let on = condition.as_ref().map_or_else(String::new, |c| format!(" on {}", expr(c, &both)));
+            let on =
+                condition.as_ref().map_or_else(String::new, |c| format!(" on {}", expr(c, &both)));
             format!("PairAggregate{on}{}", after(aggregates, &both))
         }
         Operator::Window { input, partition, order, functions } => {

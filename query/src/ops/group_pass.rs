@@ -140,7 +140,8 @@ fn sort_rows(
 ) -> Result<Sorted> {
     let rows = input.rows;
     let group = key.with_validity(input.valid.as_ref(), s);
-    let parts = ordered.as_ref().map(|o| &o.planes).into_iter().chain(&group);
+    let telling = group.as_ref().map(|planes| key.telling(planes));
+    let parts = ordered.as_ref().map(|o| &o.planes).into_iter().chain(&telling);
     let sort_key = bits::stack_all(parts);
     let mut moving: Vec<Moving> = Vec::new();
     moving.extend(group.clone().map(Moving::Planes));
@@ -178,7 +179,7 @@ fn sort_rows(
         }
     };
     let same = match &group {
-        Some(group) => bits::equals_previous(s, group)?,
+        Some(group) => bits::equals_previous(s, &key.telling(group))?,
         None if rows == 0 => bits::constant_bit(s, 0, false),
         None => bits::constant_bit(s, 1, false).concat(&bits::constant_bit(s, rows - 1, true)),
     };

@@ -207,10 +207,12 @@ pub(crate) fn evaluate(plan: &Plan, tables: &[&Table]) -> Vec<Row> {
             vec![aggregates.iter().map(|a| total(a, &rows)).collect()]
         }
         Operator::SmallDomainAggregate { input, keys, aggregates }
-        | Operator::SortAggregate { input, keys, aggregates } => {
+        | Operator::SortAggregate { input, keys, aggregates, .. } => {
             grouped(go(input), keys, aggregates)
         }
-        Operator::UniqueKeyJoin { kind, many, unique, many_keys, unique_keys, residual, .. } => {
+        Operator::UniqueKeyJoin {
+            kind, many, unique, many_keys, unique_keys, residual, ..
+        } => {
             let (left, right) = (go(many), go(unique));
             let nothing: Row = vec![Literal::Null; unique.fields.len()];
             let mut out = Vec::new();

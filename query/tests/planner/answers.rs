@@ -236,7 +236,7 @@ fn explain_analyze_counts_what_explain_predicts() {
                 assert_eq!(counted.bytes_sent, row.bytes[party], "{}", row.text);
             }
         }
-        assert!(sorts >= 2);
+        assert!(sorts >= 1);
         assert_eq!(part.header.total.unwrap().rounds, rounds);
     }
 }
