@@ -33,7 +33,7 @@ pub(super) fn cost_level(profile: Profile, comparisons: usize, width: usize) -> 
     let near = |cost: &Cost| profile.time_ns(*cost) <= least + least / 8;
     let forms = Circuit::ALL.into_iter().map(|form| (form, of(form)));
     let best = forms.filter(|(_, cost)| near(cost)).min_by_key(|(_, cost)| cost.bytes_max());
-    let (form, cost) = best.unwrap_or((Circuit::Ripple, of(Circuit::Ripple)));
+    let (form, cost) = best.unwrap_or_else(|| (Circuit::Ripple, of(Circuit::Ripple)));
     (form, cost + cost_open_planes(comparisons, 1))
 }
 
