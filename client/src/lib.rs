@@ -46,7 +46,7 @@ pub mod statement;
 mod upload;
 pub mod value;
 
-pub use catalog::describe_table;
+pub use catalog::{TableDefinition, describe_table};
 pub use client::Client;
 pub use config::Config;
 pub use encode::Cell;

@@ -7,7 +7,7 @@ use crate::mesh::{AttemptId, AttemptKind, AttemptNet, Hello, HelloDigest, Mesh};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use trine_mpc::{AttemptKeys, MpcError, Net, Profile, Session};
-use trine_proto::catalog::{Catalog, JobEntry, Validation};
+use trine_proto::catalog::{Catalog, JobEntry, Validation, Verdict};
 use trine_proto::ids::{Party, TransactionId};
 use trine_proto::status::{SqlError, sqlstate};
 use trine_proto::wire;
@@ -18,8 +18,8 @@ use trine_storage::Store;
 pub(crate) enum End {
     /// This party's part of a result.
     Result(Box<ResultShares>),
-    /// Whether the keys are unique.
-    Verdict(bool),
+    /// What was found.
+    Verdict(Verdict),
     /// Another attempt would meet the same.
     Failed(SqlError),
     /// A peer went away: the next attempt may succeed.
@@ -153,7 +153,7 @@ impl Context {
         }
     }
 
-    /// Runs a key check's current attempt.
+    /// Runs the current attempt at a check.
     pub(crate) fn validation(
         &self,
         catalog: &Catalog,
@@ -167,26 +167,23 @@ impl Context {
         let Ok(encoded) = postcard::to_stdvec(&subject) else {
             return End::Failed(internal("a validation does not encode"));
         };
-        let visible: Vec<u8> = catalog
-            .tables
-            .get(&validation.table)
-            .into_iter()
-            .flat_map(|table| table.visible(validation.position))
-            .flat_map(|segment| segment.id.0)
-            .collect();
+        let compiled = trine_query::compile_work(catalog, validation)
+            .and_then(|work| work.digest().map(|digest| (work, digest)));
+        let (work, plan) = match compiled {
+            Ok(compiled) => compiled,
+            Err(e) => return End::Failed(e),
+        };
         let digest = HelloDigest {
             statement: *blake3::hash(&encoded).as_bytes(),
             principal: String::new(),
             position: validation.position.0,
             log_digest: [0; 32],
-            plan: *blake3::hash(&visible).as_bytes(),
+            plan,
             plan_format: trine_query::plan::PLAN_FORMAT,
         };
-        let run = |session: &mut Session| {
-            trine_query::check_unique(catalog, validation, session, &self.store)
-        };
+        let run = |session: &mut Session| trine_query::run_work(&work, session, &self.store);
         match self.protocol(catalog, id, digest, handle, run) {
-            Ok(unique) => End::Verdict(unique),
+            Ok(verdict) => End::Verdict(verdict),
             Err(end) => end,
         }
     }

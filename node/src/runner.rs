@@ -206,8 +206,8 @@ impl Runner {
             (Work::Query(job), End::Failed(error)) => {
                 NodeCommandKind::JobFailed { job, attempt, error }
             }
-            (Work::Validation(transaction), End::Verdict(unique)) => {
-                NodeCommandKind::Verdict { transaction, attempt, unique }
+            (Work::Validation(transaction), End::Verdict(verdict)) => {
+                NodeCommandKind::Verdict { transaction, attempt, verdict }
             }
             (Work::Validation(transaction), End::Failed(error)) => {
                 NodeCommandKind::Abort { transaction, error }

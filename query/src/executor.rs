@@ -91,6 +91,19 @@ pub fn dry_run(plan: &Plan, profile: Profile) -> Result<Vec<OperatorCost>> {
     Ok(costs)
 }
 
+/// Runs a plan without a Reveal; its relation stays shared. `wants` of its columns.
+pub(crate) fn evaluate<'a>(
+    plan: &Plan,
+    wants: &[Want],
+    session: &'a mut Session,
+    store: Option<&'a Store>,
+    observer: Option<&'a mut dyn Observer>,
+) -> Result<Relation> {
+    let total = count(plan);
+    let mut run = Run { session, store, observer, costs: Vec::new(), done: 0, total };
+    run.relation(plan, wants)
+}
+
 fn execute<'a>(
     plan: &Plan,
     session: &'a mut Session,

@@ -3,8 +3,8 @@
 //! 1. [`parse`]: one statement, within limits, PostgreSQL's syntax;
 //! 2. [`check`]: what the syntax tree shows to be out of reach is refused with its position;
 //!    ([`aliases`] tells select items apart that DataFusion would give one name);
-//! 3. [`context`], [`tables`], [`functions`]: names are bound against the catalog at a log index,
-//!    for one principal;
+//! 3. [`context`], [`tables`], [`views`], [`information`], [`functions`]: names are bound against the
+//!    catalog at a log index, for one principal;
 //! 4. [`optimizer`]: types are coerced and the plan is rewritten by a fixed list of rules;
 //! 5. [`names`]: how result columns are called.
 //!
@@ -16,12 +16,14 @@ mod context;
 mod dictionary_rule;
 mod errors;
 mod functions;
+mod information;
 mod literal_rule;
 mod names;
 mod optimizer;
 mod parse;
 mod position;
 mod tables;
+mod views;
 
 pub use parse::Explain;
 pub(crate) use position::Positions;
@@ -55,12 +57,36 @@ pub(crate) fn bind(
     principal: &str,
     signed_at_ms: u64,
 ) -> Result<Bound, SqlError> {
+    bind_over(sql, catalog, at, principal, signed_at_ms, &[])
+}
+
+/// The same where some names stand for other tables than in the catalog.
+///
+/// # Errors
+/// As [`bind`].
+pub(crate) fn bind_over(
+    sql: &str,
+    catalog: &Catalog,
+    at: LogIndex,
+    principal: &str,
+    signed_at_ms: u64,
+    overlay: &[(String, TrineTable)],
+) -> Result<Bound, SqlError> {
     let positions = Positions::new(sql);
     let mut parsed = parse::parse(sql, &positions)?;
     let functions = Functions::shared();
     check::check(&parsed.query, functions, &positions)?;
     let config = optimizer::Config::new(signed_at_ms);
-    let context = Context { catalog, at, principal, functions, options: config.shared_options() };
+    let context = Context {
+        catalog,
+        at,
+        principal,
+        functions,
+        options: config.shared_options(),
+        overlay,
+        lender: None,
+        depth: 0,
+    };
     let translate = |e| errors::translate(e, &positions);
     let binder = SqlToRel::new_with_options(&context, parser_options());
     let names = names::of_query(&parsed.query);
@@ -69,6 +95,31 @@ pub(crate) fn bind(
     let plan = optimizer::optimise(bound, &config).map_err(translate)?;
     let names = names::align(names, plan.schema());
     Ok(Bound { explain: parsed.explain, plan, names })
+}
+
+/// Whether a view of this SELECT and these column names has columns of different names.
+///
+/// # Errors
+/// As [`bind`]; 42701.
+pub(crate) fn check_view(
+    sql: &str,
+    columns: &[String],
+    catalog: &Catalog,
+    at: LogIndex,
+    principal: &str,
+) -> Result<(), SqlError> {
+    let config = optimizer::Config::new(0);
+    let context = Context {
+        catalog,
+        at,
+        principal,
+        functions: Functions::shared(),
+        options: config.shared_options(),
+        overlay: &[],
+        lender: None,
+        depth: 0,
+    };
+    views::check(&context, sql, columns)
 }
 
 fn parser_options() -> ParserOptions {

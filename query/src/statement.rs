@@ -53,12 +53,36 @@ pub fn compile(
     principal: &str,
     signed_at_ms: u64,
 ) -> Result<Statement, SqlError> {
+    on_a_large_stack(|| on_this_stack(sql, catalog, at, principal, signed_at_ms))
+}
+
+/// Whether a view of this SELECT and these column names could be used: plans it once.
+///
+/// # Errors
+/// As [`compile`]; 42701 for columns of one name.
+pub fn check_view(
+    sql: &str,
+    columns: &[String],
+    catalog: &Catalog,
+    at: LogIndex,
+    principal: &str,
+) -> Result<(), SqlError> {
+    on_a_large_stack(|| {
+        on_this_stack(sql, catalog, at, principal, 0)?;
+        frontend::check_view(sql, columns, catalog, at, principal)
+    })
+}
+
+/// Runs the compiler on a thread of its own: deep statements recurse.
+pub(crate) fn on_a_large_stack<T: Send>(
+    work: impl FnOnce() -> Result<T, SqlError> + Send,
+) -> Result<T, SqlError> {
     let failed = |what: &str| SqlError::new(sqlstate::INTERNAL_ERROR, what);
     thread::scope(|scope| {
         thread::Builder::new()
             .name("compile".into())
             .stack_size(STACK_BYTES)
-            .spawn_scoped(scope, || on_this_stack(sql, catalog, at, principal, signed_at_ms))
+            .spawn_scoped(scope, work)
             .map_err(|_| failed("no memory to compile the statement"))?
             .join()
             .map_err(|_| failed("the statement could not be compiled: a defect of the planner"))?

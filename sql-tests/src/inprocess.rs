@@ -13,10 +13,10 @@ use std::thread;
 use trine_client::cut::{NodePart, cut_rows};
 use trine_client::open::{ResultPart, ResultVector, open_result};
 use trine_client::statement::{self, Insert, Statement};
-use trine_client::{Table, arrange, random_id};
+use trine_client::{Table, TableDefinition, arrange, random_id};
 use trine_consensus::testing::{LocalSequencer, TestCluster, client_with_id};
 use trine_mpc::{AttemptKeys, Session};
-use trine_proto::catalog::{Catalog, TransactionState, Validation};
+use trine_proto::catalog::{Catalog, TableRules, TransactionState, Validation, Verdict};
 use trine_proto::command::{NodeCommandKind, Outcome};
 use trine_proto::ids::{JobId, LogIndex, Party, SegmentId, TableId, TransactionId};
 use trine_proto::result::result_digest;
@@ -74,26 +74,38 @@ impl InProcess {
         let command = match statement {
             Statement::Insert(insert) => return self.insert(&insert),
             Statement::Query { sql, .. } => return Ok(self.query(sql)?.into()),
-            Statement::CreateIndex => return Ok(Output::done(None)),
+            Statement::Reindex | Statement::Set => return Ok(Output::done(None)),
+            Statement::Show(settings) => return Ok(shown(settings)),
+            Statement::CreateIndex(index) => Command::CreateIndex(index),
+            Statement::DropIndex(index) => Command::DropIndex(index),
+            Statement::DropView(view) => Command::DropView(view),
+            Statement::CreateView { view, .. } => {
+                let catalog = self.sequencer.catalog();
+                let at = catalog.applied;
+                trine_query::check_view(&view.sql, &view.columns, &catalog, at, PRINCIPAL)?;
+                Command::CreateView(view)
+            }
             Statement::ShowTables => {
                 return Err(EngineError::new(
                     sqlstate::FEATURE_NOT_SUPPORTED,
                     "SHOW TABLES asks a node; there is none in process",
                 ));
             }
-            Statement::CreateTable { schema, if_not_exists } => {
-                let schema = Some(wire::TableSchema::from(&schema));
-                Command::CreateTable(wire::CreateTable { schema, if_not_exists })
+            Statement::CreateTable { schema, rules, if_not_exists } => {
+                let (schema, rules) = (Some(wire::TableSchema::from(&schema)), Some(rules));
+                Command::CreateTable(wire::CreateTable { schema, if_not_exists, rules })
             }
-            Statement::DropTable { table, if_exists } => {
-                Command::DropTable(wire::DropTable { table, if_exists })
+            Statement::DropTable { table, if_exists, cascade } => {
+                Command::DropTable(wire::DropTable { table, if_exists, cascade })
             }
             Statement::Grant { grant, table, principal } => {
                 let body = wire::Grant { table, principal };
                 if grant { Command::Grant(body) } else { Command::Revoke(body) }
             }
         };
-        self.propose(command)?;
+        if let (id, Outcome::Validating(_)) = self.propose(command)? {
+            self.validate(TransactionId(id))?;
+        }
         Ok(Output::done(None))
     }
 
@@ -114,7 +126,9 @@ impl InProcess {
             let message = format!("relation \"{}\" does not exist", insert.table);
             SqlError::new(sqlstate::UNDEFINED_TABLE, message)
         })?;
-        let rows = arrange(&entry.schema, insert)?;
+        let rules = wire_defaults(&entry.rules);
+        let definition = TableDefinition::new(entry.schema.clone(), &rules)?;
+        let rows = arrange(&definition, insert)?;
         let transaction = TransactionId(random_id()?);
         let cluster_id = self.cluster.info.cluster_id;
         let parts = cut_rows(&entry.schema, &rows, cluster_id, transaction)?;
@@ -176,16 +190,16 @@ impl InProcess {
         })
     }
 
-    /// The check of the PRIMARY KEY under MPC, and its verdicts.
+    /// The check of constraints under MPC, and its verdicts.
     fn validate(&self, transaction: TransactionId) -> Result<(), EngineError> {
         let catalog = self.sequencer.catalog();
         let Some(TransactionState::Validating(validation)) = catalog.transactions.get(&transaction)
         else {
             return Err(EngineError::new(sqlstate::INTERNAL_ERROR, "the batch does not validate"));
         };
-        let check = |session: &mut Session, store: &Store| {
-            trine_query::check_unique(&catalog, validation, session, store)
-        };
+        let work = trine_query::compile_work(&catalog, validation)?;
+        let check =
+            |session: &mut Session, store: &Store| trine_query::run_work(&work, session, store);
         let verdicts = self.three_parties(&catalog, check)?;
         self.say(transaction, validation, verdicts);
         match self.sequencer.catalog().transactions.get(&transaction) {
@@ -195,16 +209,16 @@ impl InProcess {
         }
     }
 
-    fn say(&self, transaction: TransactionId, validation: &Validation, verdicts: [bool; 3]) {
-        for (party, unique) in Party::ALL.into_iter().zip(verdicts) {
+    fn say(&self, transaction: TransactionId, validation: &Validation, verdicts: [Verdict; 3]) {
+        for (party, verdict) in Party::ALL.into_iter().zip(verdicts) {
             let attempt = validation.attempt;
-            let kind = NodeCommandKind::Verdict { transaction, attempt, unique };
+            let kind = NodeCommandKind::Verdict { transaction, attempt, verdict };
             self.sequencer.propose(self.cluster.node(party, kind));
         }
     }
 
     fn query(&self, sql: String) -> Result<Table, EngineError> {
-        let submit = Command::SubmitQuery(wire::SubmitQuery { sql: sql.clone() });
+        let submit = Command::SubmitQuery(wire::SubmitQuery { sql: sql.clone(), parameters: None });
         let (id, outcome) = self.propose(submit)?;
         let (job, position) = (JobId(id), outcome.index());
         let answer = self.answer(&sql, job, position);
@@ -288,6 +302,27 @@ impl InProcess {
             lost.unwrap_or_else(|| EngineError::new(sqlstate::INTERNAL_ERROR, "a party is missing"))
         })
     }
+}
+
+/// The answer to SHOW.
+fn shown(settings: Vec<(String, String)>) -> Output {
+    let value = |text: String| crate::value::Value::Text(text);
+    match settings.as_slice() {
+        [(name, setting)] => Output::result(vec![name.clone()], vec![vec![value(setting.clone())]]),
+        _ => {
+            let rows = settings.into_iter().map(|(n, s)| vec![value(n), value(s)]).collect();
+            Output::result(vec!["name".into(), "setting".into()], rows)
+        }
+    }
+}
+
+/// The defaults as nodes describe them.
+fn wire_defaults(rules: &TableRules) -> wire::TableRules {
+    let defaults = rules.defaults.iter().map(|(column, sql)| wire::DefaultRule {
+        column: u32::try_from(*column).unwrap_or(u32::MAX),
+        sql: sql.clone(),
+    });
+    wire::TableRules { defaults: defaults.collect(), ..Default::default() }
 }
 
 fn internal(error: &dyn std::error::Error) -> EngineError {

@@ -2,6 +2,7 @@ use super::*;
 use crate::encode::Cell;
 use crate::output::render_error;
 use trine_proto::schema::{ColumnType, Secrecy};
+use trine_proto::wire;
 
 fn one(text: &str) -> Statement {
     let mut all = parse_all(text).unwrap_or_else(|e| panic!("{text}: {e}"));
@@ -97,9 +98,20 @@ fn create_table_points_at_what_is_wrong() {
     is_error("create table t (a int range (5, 1))", "42P16", "range (5, 1))");
     is_error("create table t (a smallint range (0, 40000))", "22003", "40000))");
     is_error("create table t (a text range (0, 1))", "42P16", "range (0, 1))");
-    is_error("create table t (a int unique)", "0A000", "unique)");
-    is_error("create table t (a int default 5)", "0A000", "default 5)");
-    is_error("create table t (a int, check (a > 0))", "0A000", "check (a > 0))");
+    is_error("create table t (a int default true)", "42804", "default true)");
+    is_error("create table t (a int default now())", "0A000", "now())");
+    is_error("create table t (a smallint default 99999)", "22003", "default 99999)");
+    is_error("create table t (a int, check ())", "42601", "))");
+    is_error("create table t (a int, check (a > 0)", "42601", "");
+    is_error("create table t (a int, unique (b))", "42703", "b))");
+    is_error("create table t (a int, unique (a, a))", "42701", "a))");
+    is_error(
+        "create table t (a int references u on delete cascade)",
+        "0A000",
+        "on delete cascade)",
+    );
+    is_error("create table t (a int, constraint c b int)", "42601", "b int)");
+    is_error("create table t (a int generated always as (1))", "0A000", "generated always as (1))");
     is_error("create table t (a int, primary key (b))", "42703", "b))");
     is_error("create table t (a int primary key, b int primary key)", "42P16", "primary key)");
     is_error("create table t (a int,)", "42601", ")");
@@ -110,7 +122,9 @@ fn create_table_points_at_what_is_wrong() {
     is_error("create table t (a int) x", "42601", "x");
     is_error("create table s.t (a int)", "0A000", "s.t (a int)");
     is_error("create table t as select 1", "0A000", "t as select 1");
-    is_error("create view v as select 1", "0A000", "view v as select 1");
+    is_error("create view v as insert into t values (1)", "42601", "insert into t values (1)");
+    is_error("create view v (a,) as select 1", "42601", ") as select 1");
+    is_error("create materialized view v as select 1", "0A000", "materialized view v as select 1");
     is_error("create table t (a int[])", "0A000", "int[])");
 }
 
@@ -124,18 +138,19 @@ fn insert_takes_literals_apart() {
     };
     assert_eq!(insert.table, "t");
     assert_eq!(insert.columns, Some(vec![("a".to_owned(), 16), ("B".to_owned(), 19)]));
-    let cells: Vec<Vec<Cell>> =
+    let cells: Vec<Vec<Given>> =
         insert.rows.iter().map(|r| r.iter().map(|c| c.0.clone()).collect()).collect();
-    let number = |n: &str| Cell::Number(n.into());
-    let text = |t: &str| Cell::Text(t.into());
+    let number = |n: &str| Given::Cell(Cell::Number(n.into()));
+    let text = |t: &str| Given::Cell(Cell::Text(t.into()));
+    let cell = Given::Cell;
     assert!(
         cells
             == vec![
                 vec![number("1"), text("it's")],
-                vec![number("-2.50"), Cell::Null],
-                vec![number("3"), Cell::Bool(true)],
-                vec![Cell::Date(2), text("a\nb")],
-                vec![number(".5"), Cell::Null],
+                vec![number("-2.50"), cell(Cell::Null)],
+                vec![number("3"), cell(Cell::Bool(true))],
+                vec![cell(Cell::Date(2)), text("a\nb")],
+                vec![number("0.5"), Given::Default],
             ]
     );
     assert_eq!(insert.rows[0][1].1, 35);
@@ -143,13 +158,12 @@ fn insert_takes_literals_apart() {
 
 #[test]
 fn what_an_insert_cannot_hold_is_refused_here() {
-    is_error("insert into t values (1 + 1)", "0A000", "+ 1)");
     is_error("insert into t values (now())", "0A000", "now())");
-    is_error("insert into t values ((select 1))", "0A000", "(select 1))");
-    is_error("insert into t values ('1'::int)", "0A000", "::int)");
+    is_error("insert into t values ((select 1))", "0A000", "select 1))");
+    is_error("insert into t values ('x'::int)", "22P02", "::int)");
+    is_error("insert into t values (default + 1)", "42601", "+ 1)");
     is_error("insert into t select * from u", "0A000", "select * from u");
     is_error("insert into t (a) select 1", "0A000", "select 1");
-    is_error("insert into t default values", "0A000", "default values");
     is_error("insert into t values (1) returning a", "0A000", "returning a");
     is_error("insert into t values (1) on conflict do nothing", "0A000", "on conflict do nothing");
     is_error("insert into t values (1), (1, 2)", "42601", "(1, 2)");
@@ -169,7 +183,7 @@ fn no_error_quotes_a_literal() {
         "insert into 'SENTINEL' values (1)",
         "insert into t values (date 'SENTINEL')",
         "insert into t values (1) 'SENTINEL'",
-        "insert into t values ($$SENTINEL$$ || 'SENTINEL')",
+        "insert into t values ($$SENTINEL$$ + 'SENTINEL')",
         "'SENTINEL'",
         "insert into t values ('SENTINEL",
         "update t set a = 'SENTINEL'",
@@ -219,7 +233,7 @@ fn what_writes_inside_a_query_never_leaves() {
 fn the_other_statements() {
     assert_eq!(
         one("drop table if exists T;"),
-        Statement::DropTable { table: "t".into(), if_exists: true }
+        Statement::DropTable { table: "t".into(), if_exists: true, cascade: false }
     );
     assert_eq!(
         one("GRANT SELECT ON TABLE t TO Ann"),
@@ -234,7 +248,38 @@ fn the_other_statements() {
         Statement::Grant { grant: true, table: "t".into(), principal: "Clinic A".into() }
     );
     assert_eq!(one("show tables"), Statement::ShowTables);
-    assert_eq!(one("create index i on t (a)"), Statement::CreateIndex);
+    let index = |name: &str, columns: &[&str], unique| {
+        Statement::CreateIndex(wire::CreateIndex {
+            name: name.into(),
+            table: "t".into(),
+            columns: columns.iter().map(|c| (*c).to_owned()).collect(),
+            unique,
+            if_not_exists: false,
+        })
+    };
+    assert_eq!(one("create index i on t (a)"), index("i", &["a"], false));
+    let ordered = "CREATE UNIQUE INDEX ON public.t USING btree (a DESC NULLS LAST, \"B\" ASC)";
+    assert_eq!(one(ordered), index("", &["a", "B"], true));
+    let dropped = wire::DropIndex { name: "i".into(), if_exists: true };
+    assert_eq!(one("drop index if exists i cascade"), Statement::DropIndex(dropped));
+    assert_eq!(one("reindex table t"), Statement::Reindex);
+    let view = wire::CreateView {
+        name: "v".into(),
+        sql: "select x, 'ü' from t".into(),
+        columns: vec!["a".into()],
+        or_replace: true,
+        if_not_exists: false,
+        depends: vec!["t".into()],
+    };
+    let text = "create or replace view v (a) as select x, 'ü' from t;";
+    assert_eq!(one(text), Statement::CreateView { view, offset: 32 });
+    let dropped = wire::DropView { name: "v".into(), if_exists: false, cascade: true };
+    assert_eq!(one("drop view v cascade"), Statement::DropView(dropped));
+    assert_eq!(one("set client_encoding = 'UTF8'"), Statement::Set);
+    assert_eq!(one("set time zone 'UTC'"), Statement::Set);
+    assert_eq!(one("reset all"), Statement::Set);
+    let shown = vec![("timezone".to_owned(), "UTC".to_owned())];
+    assert_eq!(one("show time zone"), Statement::Show(shown));
     assert!(parse_all(" -- nothing\n ; ").unwrap().is_empty());
 }
 
@@ -245,11 +290,18 @@ fn what_is_not_done_says_what_to_write() {
     is_error("truncate t", "0A000", "truncate t");
     is_error("begin", "0A000", "begin");
     is_error("alter table t add b int", "0A000", "alter table t add b int");
-    is_error("drop view v", "0A000", "view v");
+    is_error("drop sequence s", "0A000", "sequence s");
+    is_error("drop view v, w", "0A000", ", w");
+    is_error("create index i on t ((a + 1))", "0A000", "(a + 1))");
+    is_error("create index i on t (lower(a))", "0A000", "lower(a))");
+    is_error("create index i on t (a) where a > 1", "0A000", "where a > 1");
+    is_error("create index i on t", "42601", "");
+    is_error("show nix", "42704", "nix");
+    is_error("set nix = 1", "42704", "nix = 1");
+    is_error("set timezone", "42601", "");
     is_error("grant insert on t to a", "0A000", "insert on t to a");
     is_error("grant select on t, u to a", "0A000", ", u to a");
     is_error("grant select on t to a, b", "0A000", ", b");
-    is_error("create unique index i on t (a)", "0A000", "unique index i on t (a)");
     is_error("selct 1", "42601", "selct 1");
     is_error("1", "42601", "1");
     let text = "SELECT 1;\nUPDATE t SET a = 5";
@@ -262,6 +314,6 @@ fn what_is_not_done_says_what_to_write() {
     assert_eq!(
         render_error(&parse_all(text).unwrap_err(), text),
         "ERROR:  42601: syntax error at or near \"selct\"\nLINE 1: selct 1\n        ^\nHINT:  Trine \
-         does SELECT, EXPLAIN, INSERT … VALUES, CREATE TABLE, DROP TABLE, GRANT, REVOKE and SHOW TABLES"
+         does SELECT, EXPLAIN, INSERT … VALUES, CREATE and DROP of TABLE, VIEW and INDEX, GRANT, REVOKE, SHOW and SET"
     );
 }

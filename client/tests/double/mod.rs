@@ -346,6 +346,6 @@ impl wire::catalog_server::Catalog for Node {
         schema.columns.iter_mut().for_each(|c| c.public |= lying);
         let table = wire::TableDescription { schema: Some(schema), ..Default::default() };
         let log_index = state.log_index;
-        Ok(Response::new(wire::TableDescriptions { tables: vec![table], log_index }))
+        Ok(Response::new(wire::TableDescriptions { tables: vec![table], log_index, views: vec![] }))
     }
 }

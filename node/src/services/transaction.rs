@@ -75,6 +75,9 @@ impl wire::transaction_server::Transaction for TransactionService {
         if matches!(verified.command.command, Some(Kind::SubmitQuery(_) | Kind::CancelQuery(_))) {
             return Err(protocol("queries go to the Query service").into());
         }
+        if let Some(Kind::CreateView(view)) = &verified.command.command {
+            self.plan_view(view.clone(), verified.signed.public_key).await?;
+        }
         Ok(Response::new(propose(&self.0, verified.signed).await?.into()))
     }
 
@@ -109,6 +112,31 @@ impl wire::transaction_server::Transaction for TransactionService {
 }
 
 impl TransactionService {
+    /// Plans a view once before the log is troubled, so that one that cannot be used is refused. The
+    /// log keeps the text whatever it means.
+    async fn plan_view(&self, view: wire::CreateView, key: [u8; 32]) -> Result<(), SqlError> {
+        let relations = view.depends.clone();
+        let known = self.0.caught_up(|catalog| {
+            let at = catalog.applied;
+            let exists = |name: &String| {
+                catalog.table(name, at).is_some() || catalog.view(name, at).is_some()
+            };
+            relations.iter().all(exists).then_some(())
+        });
+        // A relation that does not exist even now is named by the planner.
+        let _ = known.await;
+        let catalog = self.0.consensus.catalog();
+        let Some(name) = catalog.principal_by_key(&key).map(|p| p.name.clone()) else {
+            return Err(unknown_key());
+        };
+        let at = catalog.applied;
+        tokio::task::spawn_blocking(move || {
+            trine_query::check_view(&view.sql, &view.columns, &catalog, at, &name)
+        })
+        .await
+        .map_err(|_| SqlError::new(sqlstate::INTERNAL_ERROR, "the view was not planned"))?
+    }
+
     fn state_of(&self, id: TransactionId, catalog: &Catalog) -> wire::TransactionState {
         let mut out = wire::TransactionState::default();
         match catalog.transactions.get(&id) {
