@@ -114,6 +114,10 @@ impl Client {
             Statement::CreateTable { schema, rules, if_not_exists } => {
                 self.create_table_with(&schema, rules, if_not_exists).await
             }
+            Statement::CreateTableAs { table, columns, sql, offset, if_not_exists } => {
+                let done = self.create_table_as(&table, &columns, &sql, if_not_exists).await;
+                done.map_err(|e| shifted(e, offset))
+            }
             Statement::DropTable { table, if_exists, cascade } => {
                 self.forget_schema(&table);
                 let command = Command::DropTable(wire::DropTable { table, if_exists, cascade });
@@ -141,6 +145,7 @@ impl Client {
                 }
             }
             Statement::Insert(insert) => self.insert(insert).await,
+            Statement::Write(write) => self.write(write).await,
             Statement::Query { sql, offset } => {
                 let outcome = self.query(&sql).await;
                 outcome.map(Answer::Rows).map_err(|e| shifted(e, offset))
@@ -229,7 +234,10 @@ impl Client {
     }
 
     /// The same, with the id of the command.
-    async fn propose_as(&self, command: Command) -> Result<([u8; 16], CommandOutcome), SqlError> {
+    pub(crate) async fn propose_as(
+        &self,
+        command: Command,
+    ) -> Result<([u8; 16], CommandOutcome), SqlError> {
         let (id, signed) = self.sign(command)?;
         let outcome = self
             .any(|channel| {

@@ -45,6 +45,7 @@ mod random;
 pub mod statement;
 mod upload;
 pub mod value;
+mod write;
 
 pub use catalog::{TableDefinition, describe_table};
 pub use client::Client;
@@ -55,3 +56,4 @@ pub use random::random_id;
 pub use trine_proto::status::SqlError;
 pub use upload::{Committed, arrange};
 pub use value::{Answer, OutputColumn, Table, Value};
+pub use write::{ParameterRow, explained, named_result, parameter_row, rows_written};

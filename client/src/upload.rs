@@ -7,7 +7,7 @@ use futures::future::try_join_all;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use trine_proto::command::{RECEIPT_DOMAIN, SignedBytes};
-use trine_proto::ids::{LogIndex, TransactionId};
+use trine_proto::ids::{JobId, LogIndex, TransactionId};
 use trine_proto::status::{SqlError, sqlstate};
 use trine_proto::wire::client_command::Command;
 use trine_proto::wire::ingest_client::IngestClient;
@@ -24,6 +24,7 @@ use crate::encode::{Cell, CellError, ColumnEncoder};
 use crate::random::random_id;
 use crate::statement::{Given, Insert};
 use crate::value::Answer;
+use crate::write::explained;
 
 /// Chunks that wait for the network, for each node.
 const QUEUED_CHUNKS: usize = 2;
@@ -108,7 +109,15 @@ impl Client {
         let committed = |log_index| Committed { transaction, log_index, before: false };
         match self.propose(Command::Commit(commit)).await {
             Ok(outcome) if outcome.note == VALIDATING => {
-                self.final_state(transaction, None).await.map(committed)
+                let state = self.final_state(transaction, None).await;
+                match state {
+                    Err(e) if e.sqlstate == sqlstate::INTEGRITY_VIOLATION => {
+                        // Which constraint it was only the client can find out.
+                        let report = self.fetch(JobId(transaction.0)).await;
+                        Err(report.map_or_else(|_| e.clone(), |r| explained(e.clone(), &r)))
+                    }
+                    state => state.map(committed),
+                }
             }
             Ok(outcome) => Ok(committed(LogIndex(outcome.log_index))),
             Err(error) if is_connection_error(&error) => {
@@ -123,7 +132,7 @@ impl Client {
         }
     }
 
-    async fn stage<F>(&self, produce: F) -> Result<Vec<SignedReceipt>, SqlError>
+    pub(crate) async fn stage<F>(&self, produce: F) -> Result<Vec<SignedReceipt>, SqlError>
     where
         F: FnOnce(Streams) -> Result<(), SqlError> + Send + 'static,
     {
@@ -276,7 +285,7 @@ pub(crate) fn send(stream: &mpsc::Sender<UploadMessage>, message: Message) -> Re
         .map_err(|_| SqlError::new(STREAM_CLOSED, "a node closed its stream"))
 }
 
-fn send_parts(parts: [NodePart; 3], streams: &Streams) -> Result<(), SqlError> {
+pub(crate) fn send_parts(parts: [NodePart; 3], streams: &Streams) -> Result<(), SqlError> {
     let mut chunks = Vec::with_capacity(3);
     for (part, stream) in parts.into_iter().zip(streams) {
         send(stream, Message::Header(part.header))?;

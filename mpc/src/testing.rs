@@ -297,3 +297,8 @@ pub fn reconstruct_arith<T: Ring>(parties: &[Arith<T>; 3]) -> Vec<T> {
     }
     sum
 }
+
+/// Bits of `words` where `mask` is one, packed at the start of `out`; how many they are. For benches.
+pub fn compress_bits(words: &[u64], mask: &[u64], out: &mut [u64]) -> usize {
+    crate::kernel::compress(words, mask, out, 0)
+}

@@ -11,7 +11,7 @@ use trine_mpc::testing::{Transcript, record, run_over, shape, share_arith, share
 use trine_mpc::{Arith, AttemptKeys, MemoryNet, MpcError, Net, Planes, Profile, Session, protocol};
 
 const ROWS: usize = 700;
-const TREES: Profile = Profile { round_trip_us: 1_000_000, megabits_per_s: 100_000 };
+const TREES: Profile = Profile { round_trip_us: 1_000_000, megabits_per_s: 100_000, lanes: 1 };
 
 type Program = fn(&mut Session, &Planes, &Arith<u64>) -> Result<(), MpcError>;
 
@@ -235,7 +235,7 @@ fn openings_do_not_send_what_lies_beyond_the_last_row() {
         let permit = trine_mpc::Disclosure::permit_after_policy_check("test");
         protocol::open_planes(s, &x[s.party()], permit).unwrap()
     });
-    let bandwidth = Profile { round_trip_us: 0, megabits_per_s: 1 };
+    let bandwidth = Profile { round_trip_us: 0, megabits_per_s: 1, lanes: 1 };
     let (_, converted) = record(bandwidth, 1, |s| {
         let wide = x[s.party()].sign_extend(32);
         protocol::planes_to_arith::<u32>(s, &wide).unwrap()

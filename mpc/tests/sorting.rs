@@ -9,7 +9,7 @@ use trine_mpc::testing::{
 use trine_mpc::{Arith, Cost, MpcError, Planes, Profile, Session};
 
 const ROWS: [usize; 9] = [0, 1, 2, 3, 6, 63, 64, 65, 1000];
-const TREES: Profile = Profile { round_trip_us: 1_000_000, megabits_per_s: 100_000 };
+const TREES: Profile = Profile { round_trip_us: 1_000_000, megabits_per_s: 100_000, lanes: 1 };
 
 /// The three kinds of columns with their shares.
 struct Table {

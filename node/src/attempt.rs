@@ -7,19 +7,19 @@ use crate::mesh::{AttemptId, AttemptKind, AttemptNet, Hello, HelloDigest, Mesh};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use trine_mpc::{AttemptKeys, MpcError, Net, Profile, Session};
-use trine_proto::catalog::{Catalog, JobEntry, Validation, Verdict};
+use trine_proto::catalog::{Catalog, JobEntry, Subject, Validation};
 use trine_proto::ids::{Party, TransactionId};
 use trine_proto::status::{SqlError, sqlstate};
 use trine_proto::wire;
-use trine_query::{Explain, Observer, QueryError, ResultShares};
+use trine_query::{Done, Explain, Observer, QueryError, ResultShares};
 use trine_storage::Store;
 
 /// How an attempt ended.
 pub(crate) enum End {
     /// This party's part of a result.
     Result(Box<ResultShares>),
-    /// What was found.
-    Verdict(Verdict),
+    /// What was found, this party's part of what the client is told, and who the client is.
+    Verdict(Box<Done>, String),
     /// Another attempt would meet the same.
     Failed(SqlError),
     /// A peer went away: the next attempt may succeed.
@@ -111,8 +111,9 @@ impl Observer for Reporter<'_> {
 impl Context {
     /// Runs a query job's current attempt.
     pub(crate) fn query(&self, catalog: &Catalog, job: &JobEntry, handle: &Handle) -> End {
-        let statement = match trine_query::compile(
+        let statement = match trine_query::compile_with(
             &job.sql,
+            job.parameters.as_ref(),
             catalog,
             job.position,
             &job.principal,
@@ -140,7 +141,7 @@ impl Context {
         };
         let id = AttemptId { kind: AttemptKind::Query, job: job.id.0, attempt: job.attempt };
         let started = Instant::now();
-        let run = |session: &mut Session| {
+        let run = |session: &mut Session, _| {
             trine_query::execute(&statement, session, &self.store, &mut Reporter(handle))
         };
         match self.protocol(catalog, id, digest, handle, run) {
@@ -167,7 +168,7 @@ impl Context {
         let Ok(encoded) = postcard::to_stdvec(&subject) else {
             return End::Failed(internal("a validation does not encode"));
         };
-        let compiled = trine_query::compile_work(catalog, validation)
+        let compiled = trine_query::compile_work(catalog, transaction, validation)
             .and_then(|work| work.digest().map(|digest| (work, digest)));
         let (work, plan) = match compiled {
             Ok(compiled) => compiled,
@@ -181,9 +182,21 @@ impl Context {
             plan,
             plan_format: trine_query::plan::PLAN_FORMAT,
         };
-        let run = |session: &mut Session| trine_query::run_work(&work, session, &self.store);
+        let run = |session: &mut Session, salts| {
+            trine_query::run_work(&work, session, &self.store, salts)
+        };
         match self.protocol(catalog, id, digest, handle, run) {
-            Ok(verdict) => End::Verdict(verdict),
+            Ok(mut done) => {
+                done.shares.header.attempt = validation.attempt;
+                let owner = match &validation.subject {
+                    Subject::Write(write) => write.principal.clone(),
+                    _ => catalog
+                        .tables
+                        .get(&validation.table)
+                        .map_or_else(String::new, |t| t.owner.clone()),
+                };
+                End::Verdict(Box::new(done), owner)
+            }
             Err(end) => end,
         }
     }
@@ -195,7 +208,7 @@ impl Context {
         id: AttemptId,
         digest: HelloDigest,
         handle: &Handle,
-        run: impl FnOnce(&mut Session) -> Result<T, QueryError>,
+        run: impl FnOnce(&mut Session, Salts) -> Result<T, QueryError>,
     ) -> Result<T, End> {
         if let Err(down) = self.mesh.wait_all_up(self.party_wait) {
             return Err(End::Failed(self.party_down(down)));
@@ -206,13 +219,14 @@ impl Context {
             net.abort("the attempt is over");
             return Err(End::Stopped);
         }
-        let result = self.handshake(&net, id, digest).and_then(|keys| {
+        let result = Self::handshake(self.party, &net, id, digest).and_then(|(keys, salts)| {
             let profile = Profile {
                 round_trip_us: catalog.net_profile.round_trip_us,
                 megabits_per_s: catalog.net_profile.megabits_per_s,
+                lanes: 1,
             };
             let shared: Arc<dyn Net> = Arc::<AttemptNet>::clone(&net);
-            run(&mut Session::new(self.party.index(), shared, keys, profile))
+            run(&mut Session::new(self.party.index(), shared, keys, profile), salts)
         });
         result.map_err(|e| {
             let lost =
@@ -231,25 +245,25 @@ impl Context {
 
     /// Hello with both peers. Every attempt draws a nonce of its own, so that a pair that stayed up
     /// while the third restarted never repeats a mask.
-    fn handshake(
-        &self,
+    pub(crate) fn handshake(
+        party: Party,
         net: &AttemptNet,
         id: AttemptId,
         digest: HelloDigest,
-    ) -> Result<AttemptKeys, QueryError> {
+    ) -> Result<(AttemptKeys, Salts), QueryError> {
         let mut nonce = [0; 32];
         getrandom::fill(&mut nonce).map_err(|_| MpcError::Randomness)?;
         let mine = Hello { nonce, verdict: Ok(digest.clone()) };
         let [next, previous] = net.exchange_hello(&mine, HELLO_WAIT)?;
-        let peers = [(self.party.next(), &next), (self.party.previous(), &previous)];
+        let peers = [(party.next(), &next), (party.previous(), &previous)];
         for (peer, hello) in peers {
             match &hello.verdict {
-                Ok(theirs) => same(&digest, theirs, self.party, peer)?,
+                Ok(theirs) => same(&digest, theirs, party, peer)?,
                 Err(refusal) => return Err(QueryError::Sql(refusal.clone())),
             }
         }
         let context = |peer: Party, theirs: &[u8; 32]| {
-            let (low, high) = if self.party < peer { (&nonce, theirs) } else { (theirs, &nonce) };
+            let (low, high) = if party < peer { (&nonce, theirs) } else { (theirs, &nonce) };
             let mut context = vec![u8::from(id.kind == AttemptKind::Validation)];
             context.extend_from_slice(&id.job);
             context.extend_from_slice(&id.attempt.to_le_bytes());
@@ -258,12 +272,12 @@ impl Context {
             context.extend_from_slice(high);
             context
         };
-        Ok(AttemptKeys::derive(
-            &net.pair_secret(self.party.next()),
-            &net.pair_secret(self.party.previous()),
-            &context(self.party.next(), &next.nonce),
-            &context(self.party.previous(), &previous.nonce),
-        ))
+        let secrets = [net.pair_secret(party.next()), net.pair_secret(party.previous())];
+        let contexts =
+            [context(party.next(), &next.nonce), context(party.previous(), &previous.nonce)];
+        let keys = AttemptKeys::derive(&secrets[0], &secrets[1], &contexts[0], &contexts[1]);
+        // Component i is held by this party and the previous one, component i+1 by the next one too.
+        Ok((keys, [salt(&secrets[1], &contexts[1]), salt(&secrets[0], &contexts[0])]))
     }
 
     /// What an error means for the job.
@@ -307,6 +321,18 @@ impl Context {
 
 fn internal(message: &str) -> SqlError {
     SqlError::new(sqlstate::INTERNAL_ERROR, message)
+}
+
+/// Salts of the two components that this party holds of a segment made in the attempt.
+type Salts = [[u8; 16]; 2];
+
+/// What keys the digest of a component: known to the pair that holds it, fresh for every attempt.
+fn salt(pair_secret: &[u8; 32], context: &[u8]) -> [u8; 16] {
+    let mut hasher = blake3::Hasher::new_derive_key("trine salt of a segment made by nodes v1");
+    hasher.update(pair_secret).update(context);
+    let mut salt = [0; 16];
+    hasher.finalize_xof().fill(&mut salt);
+    salt
 }
 
 /// Compares what two nodes are about to run; an error names what differs.

@@ -250,7 +250,7 @@ impl TableEntry {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TransactionState {
     /// Waits for its turn, for the check of its constraints under MPC, or for its statement.
-    Validating(Validation),
+    Validating(Box<Validation>),
     /// Visible from this position on.
     Committed(LogIndex),
     /// Refused or given up at this position.

@@ -11,7 +11,7 @@ const WORK_BYTES_PER_US: u64 = 500;
 
 /// The profile as protocols take it.
 pub(crate) const fn profile(net: NetProfile) -> Profile {
-    Profile { round_trip_us: net.round_trip_us, megabits_per_s: net.megabits_per_s }
+    Profile { round_trip_us: net.round_trip_us, megabits_per_s: net.megabits_per_s, lanes: 1 }
 }
 
 /// Predicted microseconds; none for a plan that cannot run.

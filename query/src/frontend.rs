@@ -20,21 +20,24 @@ mod information;
 mod literal_rule;
 mod names;
 mod optimizer;
+mod parameters;
 mod parse;
 mod position;
 mod tables;
 mod views;
+mod writes;
 
 pub use parse::Explain;
 pub(crate) use position::Positions;
 pub(crate) use tables::TrineTable;
+pub(crate) use writes::{Writes, bind as bind_write};
 
 use context::Context;
 use datafusion_expr::LogicalPlan;
 use datafusion_sql::planner::{ParserOptions, SqlToRel};
 use functions::Functions;
 use sqlparser::ast::Statement as Ast;
-use trine_proto::catalog::Catalog;
+use trine_proto::catalog::{Catalog, Parameters};
 use trine_proto::ids::LogIndex;
 use trine_proto::status::SqlError;
 
@@ -73,9 +76,44 @@ pub(crate) fn bind_over(
     overlay: &[(String, TrineTable)],
 ) -> Result<Bound, SqlError> {
     let positions = Positions::new(sql);
-    let mut parsed = parse::parse(sql, &positions)?;
+    let parsed = parse::parse(sql, &positions)?;
+    bind_query(parsed, &positions, catalog, at, (principal, signed_at_ms), overlay, None)
+}
+
+/// The same with the values of its parameters shared.
+///
+/// # Errors
+/// As [`bind`]; 42P02 for a parameter that there is not.
+pub(crate) fn bind_with(
+    sql: &str,
+    catalog: &Catalog,
+    at: LogIndex,
+    who: (&str, u64),
+    parameters: Option<&Parameters>,
+) -> Result<Bound, SqlError> {
+    let positions = Positions::new(sql);
+    let parsed = parse::parse(sql, &positions)?;
+    bind_query(parsed, &positions, catalog, at, who, &[], parameters)
+}
+
+/// Binds a parsed query for a principal at its signed time.
+pub(crate) fn bind_query(
+    mut parsed: parse::Parsed,
+    positions: &Positions<'_>,
+    catalog: &Catalog,
+    at: LogIndex,
+    (principal, signed_at_ms): (&str, u64),
+    overlay: &[(String, TrineTable)],
+    set: Option<&Parameters>,
+) -> Result<Bound, SqlError> {
     let functions = Functions::shared();
-    check::check(&parsed.query, functions, &positions)?;
+    let names = names::of_query(&parsed.query);
+    let mut overlay = overlay.to_vec();
+    if let Some(set) = set {
+        parameters::replace(&mut parsed.query, set)?;
+        overlay.push(parameters::overlay(set));
+    }
+    check::check(&parsed.query, functions, positions)?;
     let config = optimizer::Config::new(signed_at_ms);
     let context = Context {
         catalog,
@@ -83,13 +121,12 @@ pub(crate) fn bind_over(
         principal,
         functions,
         options: config.shared_options(),
-        overlay,
+        overlay: &overlay,
         lender: None,
         depth: 0,
     };
-    let translate = |e| errors::translate(e, &positions);
+    let translate = |e| errors::translate(e, positions);
     let binder = SqlToRel::new_with_options(&context, parser_options());
-    let names = names::of_query(&parsed.query);
     aliases::separate(&mut parsed.query);
     let bound = binder.sql_statement_to_plan(Ast::Query(parsed.query)).map_err(translate)?;
     let plan = optimizer::optimise(bound, &config).map_err(translate)?;

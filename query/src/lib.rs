@@ -41,5 +41,5 @@ pub use error::QueryError;
 pub use executor::{Executed, Observer, OperatorCost, dry_run, inputs, operator_name, run};
 pub use frontend::Explain;
 pub use output::{ShareVector, sql_type};
-pub use statement::{ResultShares, Statement, check_view, compile, execute};
-pub use work::{Work, compile_work, run_work};
+pub use statement::{ResultShares, Statement, check_view, compile, compile_with, execute};
+pub use work::{Done, Work, compile_work, run_work};

@@ -1,38 +1,60 @@
 //! What a transaction asks of the nodes beside queries: whether a staged batch keeps the constraints
-//! of its table, or the rows there are those of a new unique index.
+//! of its table, whether the rows there are those of a new unique index, or a statement that writes,
+//! with the constraints on what it writes.
 //!
-//! [`compile_work`] turns it into rules with plans of public shape, alike at all nodes; [`run_work`]
-//! evaluates them. The nodes open one bit: the OR over all rules.
+//! [`compile_work`] turns it into rules and plans of public shape, alike at all nodes; [`run_work`]
+//! evaluates them. The nodes open one bit: the OR over all rules. Which rule it was, and how many rows
+//! were written, goes to the client in shares.
 
+mod assign;
 mod rules;
+mod segment;
 mod unique;
+mod write;
 
+use crate::column::Column;
 use crate::error::{QueryError, Result};
 use crate::executor::evaluate;
 use crate::ops::scan::{Source, scan};
-use crate::plan::{PLAN_FORMAT, Plan, SegmentScan};
+use crate::output::output;
+use crate::plan::{Field, PLAN_FORMAT, Plan, SegmentScan};
 use crate::policy;
 use crate::relation::Relation;
+use crate::statement::{ResultShares, on_a_large_stack};
+use crate::types::{NumberKind, Type};
 use crate::want::Want;
+use rules::Scope;
 use serde::Serialize;
 use trine_mpc::{Planes, Session, protocol};
 use trine_proto::catalog::{Catalog, NetProfile, Subject, Validation, Verdict};
-use trine_proto::ids::TableId;
+use trine_proto::ids::{TableId, TransactionId};
 use trine_proto::schema::TableSchema;
 use trine_proto::status::{SqlError, sqlstate};
+use trine_proto::wire::{ResultHeader, ResultKind};
 use trine_storage::Store;
+use write::Write;
 
 /// Compiled work of one attempt.
 #[derive(Clone, Debug, Serialize)]
 pub struct Work {
     table: TableId,
     schema: TableSchema,
+    /// The statement, if there is one; it makes `new`.
+    write: Option<Box<Write>>,
     /// What is checked.
     new: Vec<SegmentScan>,
     /// What it is checked against.
     old: Vec<SegmentScan>,
-    rules: Vec<Rule>,
+    rules: Vec<Labelled>,
     net_profile: NetProfile,
+}
+
+/// A constraint and what the client is told of it: `unique:NAME`, `range:COLUMN`, `check:NAME`,
+/// `reference:NAME`; `column:NAME` for values that do not fit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+struct Labelled {
+    label: String,
+    rule: Rule,
 }
 
 /// One constraint.
@@ -46,36 +68,51 @@ enum Rule {
     NoRow(Box<Plan>),
 }
 
-/// Compiles what a validation asks for, over what is visible at its position.
+/// What an attempt found at this party.
+#[derive(Debug)]
+pub struct Done {
+    /// What the log is told.
+    pub verdict: Verdict,
+    /// What the client is told: one row, the count of rows written and a bit for every rule.
+    /// `attempt` is the node's to fill in.
+    pub shares: ResultShares,
+}
+
+/// Compiles what a transaction asks for in its current attempt, over what is visible at its position.
 ///
 /// # Errors
-/// A table that is gone; a CHECK that cannot be planned.
+/// A table that is gone; a statement or a CHECK that cannot be planned.
 pub fn compile_work(
     catalog: &Catalog,
+    transaction: TransactionId,
     validation: &Validation,
 ) -> std::result::Result<Work, SqlError> {
+    let at = validation.position;
     let table = catalog
         .tables
         .get(&validation.table)
         .ok_or_else(|| SqlError::new(sqlstate::UNDEFINED_TABLE, "the table does not exist"))?;
-    let visible = table.visible(validation.position).map(SegmentScan::from).collect();
-    let (new, old) = match &validation.subject {
-        Subject::Batch(segment) => (vec![SegmentScan::from(segment)], visible),
-        Subject::Index(_) => (visible, Vec::new()),
-        Subject::Write(_) => {
-            return Err(SqlError::unsupported(
-                "statements that write are not supported",
-                "INSERT the rows",
-            ));
+    let visible: Vec<SegmentScan> = table.visible(at).map(SegmentScan::from).collect();
+    let mut write: Option<Box<Write>> = None;
+    let (new, old, scope) = match &validation.subject {
+        Subject::Batch(segment) => (vec![SegmentScan::from(segment)], visible, Scope::Batch),
+        Subject::Index(index) => (visible, Vec::new(), Scope::Index(index)),
+        Subject::Write(entry) => {
+            let id = transaction.segment_of_attempt(validation.attempt);
+            let compiled = on_a_large_stack(|| write::compile(catalog, at, table, entry, id))?;
+            let new = vec![compiled.made];
+            let old = if entry.rewrites { Vec::new() } else { visible };
+            let compiled = write.insert(Box::new(compiled));
+            (new, old, Scope::of_write(&compiled.writes))
         }
     };
-    let rules = match &validation.subject {
-        Subject::Index(index) => vec![Rule::Unique(index.columns.clone())],
-        _ => rules::of_table(catalog, table, validation.position, &new, &old)?,
-    };
+    let nothing = new.iter().all(|s| s.rows == 0);
+    let rules =
+        if nothing { Vec::new() } else { rules::of_table(catalog, table, at, &new, &old, &scope)? };
     Ok(Work {
         table: table.id,
         schema: table.schema.clone(),
+        write,
         new,
         old,
         rules,
@@ -95,23 +132,82 @@ impl Work {
     }
 }
 
-/// Does the work as one party of three. Opens one bit.
+/// Does the work as one party of three: runs the statement and stages its segment, then evaluates the
+/// rules. `salts` key the digests of the two components that this party holds of that segment; each is
+/// known to its two holders only. Opens one bit.
 ///
 /// # Errors
 /// [`QueryError::Mpc`] costs the attempt; `Storage` and `Sql` are final.
-pub fn run_work(work: &Work, session: &mut Session, store: &Store) -> Result<Verdict> {
+pub fn run_work(
+    work: &Work,
+    session: &mut Session,
+    store: &Store,
+    salts: [[u8; 16]; 2],
+) -> Result<Done> {
     let s = session;
-    let mut violated: Option<Planes> = None;
-    for rule in &work.rules {
+    let mut bits: Vec<(String, Planes)> = Vec::new();
+    let mut staged = None;
+    let mut hit = None;
+    if let Some(write) = &work.write {
+        let written = write::run(write, (work.table, &work.schema), s, store, salts)?;
+        for (column, misfit) in written.misfits.iter().filter(|(_, m)| !m.is_empty()) {
+            let name = work.schema.columns.get(*column).map_or("", |c| c.name.as_str());
+            bits.push((format!("column:{name}"), protocol::or_all_rows(s, misfit)?));
+        }
+        staged = Some(written.staged);
+        hit = Some(written.hit);
+    }
+    for Labelled { label, rule } in &work.rules {
         if let Some(bit) = violation(work, rule, s, store)? {
-            violated = Some(violated.map_or_else(|| bit.clone(), |above| above.concat(&bit)));
+            bits.push((label.clone(), bit));
         }
     }
-    let Some(violated) = violated else { return Ok(Verdict::Holds) };
-    let any = protocol::or_all_rows(s, &violated)?;
+    let holds = all_hold(&bits, s)?;
+    let verdict = match (holds, staged) {
+        (false, _) => Verdict::Violated,
+        (true, None) => Verdict::Holds,
+        (true, Some(staged)) => Verdict::Staged(staged),
+    };
+    Ok(Done { verdict, shares: report(hit.as_ref(), bits, s)? })
+}
+
+fn all_hold(bits: &[(String, Planes)], s: &mut Session) -> Result<bool> {
+    let mut rows = bits.iter().map(|(_, bit)| bit);
+    let Some(first) = rows.next() else { return Ok(true) };
+    let all = rows.fold(first.clone(), |above, bit| above.concat(bit));
+    let any = protocol::or_all_rows(s, &all)?;
     let opened = protocol::open_planes(s, &any, policy::permit_verdict())?;
-    let holds = opened.first().is_some_and(|byte| byte & 1 == 0);
-    Ok(if holds { Verdict::Holds } else { Verdict::Violated })
+    Ok(opened.first().is_some_and(|byte| byte & 1 == 0))
+}
+
+/// One row for the client: how many rows were written, and which rules are violated.
+fn report(
+    hit: Option<&Planes>,
+    bits: Vec<(String, Planes)>,
+    s: &mut Session,
+) -> Result<ResultShares> {
+    let rows = hit.map_or(0, Planes::len);
+    let high = i128::try_from(rows).map_err(|_| QueryError::bug("more rows than memory"))?;
+    let count = Type::Number { kind: NumberKind::BigInt, low: 0, high };
+    let counted = match hit.filter(|hit| !hit.is_empty()) {
+        Some(hit) => {
+            let ones = protocol::bits_to_arith::<u64>(s, hit)?.pop();
+            ones.ok_or_else(|| QueryError::bug("a bit without a plane"))?.sum()
+        }
+        None => crate::arith::constant(s, 1, 0),
+    };
+    let counted = crate::arith::ArithAny::A64(counted);
+    let mut fields = vec![Field { name: "rows".into(), ty: count.clone(), nullable: false }];
+    let mut columns = vec![Column::from_arith(count, counted, None)];
+    for (label, bit) in bits {
+        fields.push(Field { name: label, ty: Type::Boolean, nullable: false });
+        columns.push(Column::from_planes(Type::Boolean, bit, None));
+    }
+    let relation = Relation { rows: 1, valid: None, columns };
+    let (columns, vectors) = output(relation, &fields, s)?;
+    let mut header = ResultHeader { rows: 1, columns, ordered: true, ..ResultHeader::default() };
+    header.set_kind(ResultKind::Shares);
+    Ok(ResultShares { header, vectors })
 }
 
 /// One row of one bit: whether the rule is violated; none if it cannot be.

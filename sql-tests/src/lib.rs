@@ -12,6 +12,7 @@
 //!
 //! [`generator`] makes random tables and queries for the same engines; [`fill`] writes the oracle's
 //! answers into new files; [`answers`] compares answers in CSV and [`peek`] shows what a node holds of a row, for the demo.
+//! [`tpch`] makes the tables of TPC-H and judges the answers to its queries.
 
 pub mod answers;
 mod client_answer;
@@ -25,4 +26,5 @@ pub mod oracle;
 pub mod peek;
 pub mod runner;
 pub mod script;
+pub mod tpch;
 pub mod value;

@@ -21,12 +21,8 @@ pub(super) fn table(p: &mut Parser<'_>) -> Result<Statement, SqlError> {
     let if_not_exists = p.if_not_exists();
     let name_position = p.position();
     let name = p.name()?;
-    if p.word("AS") {
-        return Err(SqlError::unsupported(
-            "CREATE TABLE … AS is not supported yet",
-            "create the table with its columns and load it",
-        )
-        .at(name_position));
+    if let Some(query) = as_query(p, &name, if_not_exists)? {
+        return Ok(query);
     }
     p.expect_symbol(&Sql::LParen)?;
     let mut draft = Draft::default();
@@ -46,6 +42,32 @@ pub(super) fn table(p: &mut Parser<'_>) -> Result<Statement, SqlError> {
     p.end()?;
     finish(name, draft, if_not_exists)
         .map_err(|e| if e.position == 0 { e.at(name_position) } else { e })
+}
+
+/// `[(names)] AS SELECT …`, if that is what follows.
+fn as_query(
+    p: &mut Parser<'_>,
+    name: &str,
+    if_not_exists: bool,
+) -> Result<Option<Statement>, SqlError> {
+    let mut ahead = p.clone();
+    let columns = match ahead.peek() {
+        Some(Sql::LParen) => ahead.name_list().ok(),
+        _ => Some(Vec::new()),
+    };
+    let Some(columns) = columns.filter(|_| ahead.word("AS")) else { return Ok(None) };
+    *p = ahead;
+    let (offset, text) = (p.position() - 1, p.rest());
+    // WITH DATA is what is done anyhow.
+    let sql = text.strip_suffix("WITH DATA").unwrap_or(text).trim_end();
+    let first = sql.trim_start_matches('(').split_whitespace().next().unwrap_or_default();
+    if !["SELECT", "WITH", "VALUES"].iter().any(|w| first.eq_ignore_ascii_case(w)) {
+        let error = SqlError::new(sqlstate::SYNTAX_ERROR, "CREATE TABLE … AS takes a SELECT");
+        return Err(error.at(offset + 1));
+    }
+    let columns = columns.into_iter().map(|(name, _)| name).collect();
+    let (table, sql) = (name.to_owned(), sql.to_owned());
+    Ok(Some(Statement::CreateTableAs { table, columns, sql, offset, if_not_exists }))
 }
 
 /// Columns of a constraint with the positions of their names.

@@ -2,7 +2,9 @@
 //! see the statement.
 
 use super::constant::constant;
+use super::lexer::Fragment;
 use super::parser::Parser;
+use super::{Statement, write};
 use crate::encode::Cell;
 use sqlparser::tokenizer::Token as Sql;
 use std::fmt;
@@ -38,7 +40,7 @@ impl fmt::Debug for Insert {
 }
 
 /// The whole statement.
-pub(super) fn parse(p: &mut Parser<'_>) -> Result<Insert, SqlError> {
+pub(super) fn parse(p: &mut Parser<'_>, fragment: &Fragment<'_>) -> Result<Statement, SqlError> {
     p.expect_word("INSERT")?;
     p.expect_word("INTO")?;
     let position = p.position();
@@ -51,14 +53,18 @@ pub(super) fn parse(p: &mut Parser<'_>) -> Result<Insert, SqlError> {
     let source = p.position();
     if p.words(&["DEFAULT", "VALUES"]) {
         p.end()?;
-        return Ok(Insert { table, columns: Some(Vec::new()), rows: vec![Vec::new()], position });
+        let rows = vec![Vec::new()];
+        return Ok(Statement::Insert(Insert { table, columns: Some(Vec::new()), rows, position }));
+    }
+    if p.query_in_parentheses() || p.words_follow(&["SELECT"]) || p.words_follow(&["WITH"]) {
+        return write::insert(p, fragment, (table, position), columns).map(Statement::Write);
     }
     if !p.word("VALUES") {
         let word = p.keyword_text();
         return Err(match word.as_str() {
-            "SELECT" | "WITH" | "TABLE" | "(" => SqlError::unsupported(
-                "INSERT … SELECT is not supported yet",
-                "write the rows: INSERT INTO t VALUES (…), (…)",
+            "TABLE" => SqlError::unsupported(
+                "INSERT … TABLE is not supported",
+                "write INSERT INTO t SELECT * FROM u",
             ),
             "DEFAULT" | "OVERRIDING" | "AS" => SqlError::unsupported(
                 format!("INSERT … {word} is not supported"),
@@ -81,7 +87,7 @@ pub(super) fn parse(p: &mut Parser<'_>) -> Result<Insert, SqlError> {
         return Err(SqlError::unsupported(message, "leave the clause out").at(after));
     }
     p.end()?;
-    Ok(Insert { table, columns, rows, position })
+    Ok(Statement::Insert(Insert { table, columns, rows, position }))
 }
 
 fn column_list(p: &mut Parser<'_>) -> Result<Vec<(String, u32)>, SqlError> {

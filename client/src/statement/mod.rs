@@ -12,9 +12,11 @@ mod lexer;
 mod parser;
 mod settings;
 mod view;
+mod write;
 
 pub use insert::{Given, Insert};
 pub use lexer::{Fragment, is_complete, split};
+pub use write::{Parameter, Target, Write};
 
 use lexer::is_word;
 use parser::Parser;
@@ -32,6 +34,19 @@ pub enum Statement {
         schema: TableSchema,
         /// Defaults and constraints.
         rules: wire::TableRules,
+        /// IF NOT EXISTS was written.
+        if_not_exists: bool,
+    },
+    /// CREATE TABLE … AS SELECT: the result stays shared.
+    CreateTableAs {
+        /// The table.
+        table: String,
+        /// Names of its first columns; those of the SELECT for the others.
+        columns: Vec<String>,
+        /// The SELECT; its literals are public.
+        sql: String,
+        /// Characters before it in the whole text.
+        offset: u32,
         /// IF NOT EXISTS was written.
         if_not_exists: bool,
     },
@@ -70,6 +85,8 @@ pub enum Statement {
     },
     /// INSERT INTO … VALUES: rows of literals, which leave as shares only.
     Insert(Insert),
+    /// INSERT … SELECT, UPDATE, DELETE: a job whose values leave as shares only.
+    Write(Write),
     /// SELECT, WITH, VALUES or EXPLAIN: goes to the nodes as it is written.
     Query {
         /// The text, without the semicolon.
@@ -103,7 +120,9 @@ pub fn parse(fragment: &Fragment<'_>) -> Result<Statement, SqlError> {
         }
         "GRANT" => grant(&mut p, true)?,
         "REVOKE" => grant(&mut p, false)?,
-        "INSERT" => Statement::Insert(insert::parse(&mut p)?),
+        "INSERT" => insert::parse(&mut p, fragment)?,
+        "UPDATE" => Statement::Write(write::update(&mut p, fragment)?),
+        "DELETE" => Statement::Write(write::delete(&mut p, fragment)?),
         "SHOW" => {
             p.advance();
             settings::show(&mut p)?
@@ -127,10 +146,7 @@ pub fn parse_all(text: &str) -> Result<Vec<Statement>, SqlError> {
 
 fn refuse(word: &str, position: u32) -> SqlError {
     let hint = match word {
-        "UPDATE" => "values cannot be changed in place yet: load the new rows into a new table",
-        "DELETE" | "TRUNCATE" => {
-            "rows cannot be deleted yet: DROP TABLE removes the table as a whole"
-        }
+        "TRUNCATE" => "write DELETE FROM table, or DROP TABLE",
         "COPY" => "use `trine load FILE.csv --table T`",
         "ALTER" => "create a table with the columns wanted and load into that",
         "BEGIN" | "START" | "COMMIT" | "ROLLBACK" | "END" | "ABORT" | "SAVEPOINT" => {
@@ -149,7 +165,7 @@ fn refuse(word: &str, position: u32) -> SqlError {
                 },
             )
             .hint(
-                "Trine does SELECT, EXPLAIN, INSERT … VALUES, CREATE and DROP of TABLE, VIEW and \
+                "Trine does SELECT, EXPLAIN, INSERT, UPDATE, DELETE, CREATE and DROP of TABLE, VIEW and \
                  INDEX, GRANT, REVOKE, SHOW and SET",
             )
             .at(position);

@@ -72,6 +72,7 @@ const RESERVED: [&str; 62] = [
 ];
 
 /// See the module. Nothing is copied; refused tokens are not consumed.
+#[derive(Clone)]
 pub(crate) struct Parser<'a> {
     fragment: &'a Fragment<'a>,
     tokens: &'a [Token],
@@ -84,6 +85,39 @@ impl<'a> Parser<'a> {
     pub(crate) fn new(fragment: &'a Fragment<'a>) -> Self {
         let end_position = fragment.end_position();
         Self { fragment, tokens: fragment.tokens(), next: 0, end_position }
+    }
+
+    /// Over some of the tokens, by their places.
+    pub(crate) fn between(fragment: &'a Fragment<'a>, from: usize, to: usize) -> Self {
+        let tokens = fragment.tokens().get(from..to).unwrap_or_default();
+        let end =
+            fragment.tokens().get(to).map_or_else(|| fragment.end_position(), Token::position);
+        Self { fragment, tokens, next: 0, end_position: end }
+    }
+
+    /// Takes an expression: everything up to a comma, a closing parenthesis or one of these words
+    /// outside parentheses. Gives the places of its first token and of the one behind it.
+    ///
+    /// # Errors
+    /// `42601` if there is none.
+    pub(crate) fn expression(&mut self, ends: &[&str]) -> Result<(usize, usize), SqlError> {
+        let from = self.next;
+        let mut open = 0_usize;
+        while let Some(token) = self.peek() {
+            match token {
+                Sql::LParen | Sql::LBracket => open += 1,
+                Sql::RParen | Sql::RBracket if open == 0 => break,
+                Sql::RParen | Sql::RBracket => open -= 1,
+                Sql::Comma if open == 0 => break,
+                token if open == 0 && ends.iter().any(|w| is_word(token, w)) => break,
+                _ => {}
+            }
+            self.next += 1;
+        }
+        if self.next == from {
+            return Err(self.unexpected("an expression is expected"));
+        }
+        Ok((from, self.next))
     }
 
     /// The text from a token, by its place among the tokens, up to the next one.
@@ -350,7 +384,7 @@ impl<'a> Parser<'a> {
 }
 
 /// Whether a token may hold data.
-fn is_literal(token: &Sql) -> bool {
+pub(crate) fn is_literal(token: &Sql) -> bool {
     !matches!(
         token,
         Sql::Word(_)

@@ -121,7 +121,8 @@ fn create_table_points_at_what_is_wrong() {
     is_error("create table t (a int", "42601", "");
     is_error("create table t (a int) x", "42601", "x");
     is_error("create table s.t (a int)", "0A000", "s.t (a int)");
-    is_error("create table t as select 1", "0A000", "t as select 1");
+    is_error("create table t as insert into u values (1)", "42601", "insert into u values (1)");
+    is_error("create table t (a int) as select 1", "42601", "as select 1");
     is_error("create view v as insert into t values (1)", "42601", "insert into t values (1)");
     is_error("create view v (a,) as select 1", "42601", ") as select 1");
     is_error("create materialized view v as select 1", "0A000", "materialized view v as select 1");
@@ -162,8 +163,7 @@ fn what_an_insert_cannot_hold_is_refused_here() {
     is_error("insert into t values ((select 1))", "0A000", "select 1))");
     is_error("insert into t values ('x'::int)", "22P02", "::int)");
     is_error("insert into t values (default + 1)", "42601", "+ 1)");
-    is_error("insert into t select * from u", "0A000", "select * from u");
-    is_error("insert into t (a) select 1", "0A000", "select 1");
+    is_error("insert into t table u", "0A000", "table u");
     is_error("insert into t values (1) returning a", "0A000", "returning a");
     is_error("insert into t values (1) on conflict do nothing", "0A000", "on conflict do nothing");
     is_error("insert into t values (1), (1, 2)", "42601", "(1, 2)");
@@ -186,7 +186,9 @@ fn no_error_quotes_a_literal() {
         "insert into t values ($$SENTINEL$$ + 'SENTINEL')",
         "'SENTINEL'",
         "insert into t values ('SENTINEL",
-        "update t set a = 'SENTINEL'",
+        "update t set a = interval 'SENTINEL'",
+        "update t set a = b + X'5E4713'",
+        "update 'SENTINEL' set a = 1",
     ] {
         let e = parse_all(text).unwrap_err();
         assert!(!format!("{e:?}").contains("SENTINEL"), "{e:?}");
@@ -285,8 +287,11 @@ fn the_other_statements() {
 
 #[test]
 fn what_is_not_done_says_what_to_write() {
-    is_error("select 1; update t set a = 1", "0A000", "update t set a = 1");
-    is_error("delete from t", "0A000", "delete from t");
+    is_error("select 1; update t set (a, b) = (1, 2)", "0A000", "(a, b) = (1, 2)");
+    is_error("update t set", "42601", "");
+    is_error("update t set a = , b = 1", "42601", ", b = 1");
+    is_error("update t set a = b + interval '1' day", "0A000", "interval '1' day");
+    is_error("delete t", "42601", "t");
     is_error("truncate t", "0A000", "truncate t");
     is_error("begin", "0A000", "begin");
     is_error("alter table t add b int", "0A000", "alter table t add b int");
@@ -304,16 +309,93 @@ fn what_is_not_done_says_what_to_write() {
     is_error("grant select on t to a, b", "0A000", ", b");
     is_error("selct 1", "42601", "selct 1");
     is_error("1", "42601", "1");
-    let text = "SELECT 1;\nUPDATE t SET a = 5";
+    let text = "SELECT 1;\nTRUNCATE t";
     assert_eq!(
         render_error(&parse_all(text).unwrap_err(), text),
-        "ERROR:  0A000: UPDATE is not supported yet\nLINE 2: UPDATE t SET a = 5\n        ^\nHINT:  \
-         values cannot be changed in place yet: load the new rows into a new table"
+        "ERROR:  0A000: TRUNCATE is not supported yet\nLINE 2: TRUNCATE t\n        ^\nHINT:  \
+         write DELETE FROM table, or DROP TABLE"
     );
     let text = "selct 1";
     assert_eq!(
         render_error(&parse_all(text).unwrap_err(), text),
         "ERROR:  42601: syntax error at or near \"selct\"\nLINE 1: selct 1\n        ^\nHINT:  Trine \
-         does SELECT, EXPLAIN, INSERT … VALUES, CREATE and DROP of TABLE, VIEW and INDEX, GRANT, REVOKE, SHOW and SET"
+         does SELECT, EXPLAIN, INSERT, UPDATE, DELETE, CREATE and DROP of TABLE, VIEW and INDEX, GRANT, REVOKE, SHOW and SET"
     );
+}
+
+fn write(text: &str) -> Write {
+    match one(text) {
+        Statement::Write(write) => write,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The text for the nodes, and the parameters with their targets.
+fn written(text: &str) -> (String, Vec<(Given, Target)>) {
+    let write = write(text);
+    let parameters = write.parameters.into_iter().map(|p| (p.given, p.target)).collect();
+    (write.sql.trim_end().to_owned(), parameters)
+}
+
+#[test]
+fn values_that_are_written_become_parameters() {
+    let number = |n: &str| Given::Cell(Cell::Number(n.into()));
+    let text = |t: &str| Given::Cell(Cell::Text(t.into()));
+    let column = |c: &str| Target::Column(c.into());
+    let (sql, parameters) = written(
+        "UPDATE t AS x SET a = 1 + 2, b = 'q', c = DEFAULT, d = d * -3 + CAST(e AS DECIMAL(8,2)) || \
+         'z', f = NULL WHERE g = 5 AND h = 'open'",
+    );
+    assert_eq!(
+        sql,
+        "UPDATE t AS x SET a = $1 , b = $2 , c = $3 , d = d * - $4 + CAST(e AS DECIMAL(8,2)) || $5 , \
+         f = $6 WHERE g = 5 AND h = 'open'"
+    );
+    let due = [
+        (number("3"), column("a")),
+        (text("q"), column("b")),
+        (Given::Default, column("c")),
+        (number("3"), Target::Expression),
+        (text("z"), Target::Expression),
+        (Given::Cell(Cell::Null), column("f")),
+    ];
+    assert!(parameters == due, "{:?}", parameters.iter().map(|p| &p.1).collect::<Vec<_>>());
+    let (sql, parameters) = written(
+        "insert into t (b, a) select 'x', u.v + 5 as s, - 7 from u where w = 'open' union select \
+         'y' as n, 1, count(*) from v",
+    );
+    assert_eq!(
+        sql,
+        "insert into t (b, a) select $1 , u.v + 5 as s, $2 from u where w = 'open' union select $3 \
+         as n, $4 , count(*) from v"
+    );
+    let due = [
+        (text("x"), Target::Place(0)),
+        (number("-7"), Target::Place(2)),
+        (text("y"), Target::Place(0)),
+        (number("1"), Target::Place(1)),
+    ];
+    assert!(parameters == due);
+    let (sql, parameters) = written("insert into t select *, 5 from u");
+    assert_eq!((sql.as_str(), parameters.len()), ("insert into t select *, $1 from u", 1));
+    assert_eq!(parameters[0].1, Target::Expression);
+    let (sql, parameters) = written("delete from t where a = 'open'");
+    assert_eq!((sql.as_str(), parameters.len()), ("delete from t where a = 'open'", 0));
+    let hidden = write("update t set a = 'SENTINEL'");
+    assert!(!format!("{hidden:?}").contains("SENTINEL"));
+}
+
+#[test]
+fn errors_of_the_nodes_point_into_the_text_given() {
+    let text = "select 1; update t set a = 'long secret', b = 2 where nix = 5";
+    let Statement::Write(write) = parse_all(text).unwrap().remove(1) else { panic!("an UPDATE") };
+    assert_eq!(write.sql, "update t set a = $1 , b = $2 where nix = 5 ");
+    let at = |word: &str| u32::try_from(write.sql.find(word).unwrap() + 1).unwrap();
+    let origin = |word: &str| u32::try_from(text.find(word).unwrap() + 1).unwrap();
+    for word in ["nix", "b = ", "update"] {
+        let error = SqlError::new("42703", "x").at(at(word));
+        assert_eq!(write.placed(error).position, origin(word), "{word}");
+    }
+    assert_eq!(write.placed(SqlError::new("42703", "x").at(at("$1"))).position, origin("'long"));
+    assert_eq!(write.placed(SqlError::new("42703", "x")).position, 0);
 }

@@ -324,6 +324,10 @@ impl wire::query_server::Query for Node {
         Ok(Response::new(self.applied()))
     }
 
+    async fn describe(&self, _: Request<wire::DescribeQuery>) -> Answer<wire::QueryDescription> {
+        Ok(Response::new(wire::QueryDescription::default()))
+    }
+
     async fn list(&self, _: Request<wire::ListJobs>) -> Answer<wire::JobList> {
         Ok(Response::new(wire::JobList::default()))
     }

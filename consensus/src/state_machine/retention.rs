@@ -176,7 +176,9 @@ mod tests {
             position: LogIndex(0),
             verdicts: [None; 3],
         };
-        catalog.transactions.insert(TransactionId(id(0)), TransactionState::Validating(waiting));
+        catalog
+            .transactions
+            .insert(TransactionId(id(0)), TransactionState::Validating(Box::new(waiting)));
         for n in 1..=TRANSACTIONS_ENDED_MAX as u64 + 1 {
             let state = TransactionState::Aborted(LogIndex(n), SqlError::new("57014", "x"));
             catalog.transactions.insert(TransactionId(id(n)), state);

@@ -6,6 +6,7 @@ mod identities;
 mod objects;
 mod queries;
 mod validations;
+mod writes;
 
 use trine_proto::catalog::{Catalog, TableEntry, TransactionState};
 use trine_proto::command::{Command, NodeCommandKind, Outcome};

@@ -36,8 +36,8 @@ pub(super) fn enqueue(
         position: index,
         verdicts: [None; 3],
     };
-    catalog.transactions.insert(transaction, TransactionState::Validating(validation));
-    start_next(catalog, index, table);
+    catalog.transactions.insert(transaction, TransactionState::Validating(Box::new(validation)));
+    start_next(catalog, index);
     Ok(Outcome::Validating(index))
 }
 
@@ -71,7 +71,7 @@ pub(super) fn verdict(
     let [Some(zero), Some(one), Some(two)] = validation.verdicts else {
         return Ok(Outcome::Applied(index));
     };
-    let validation = validation.clone();
+    let validation = Validation::clone(validation);
     let is_write = matches!(validation.subject, Subject::Write(_));
     let error = match [zero, one, two] {
         [Verdict::Holds, Verdict::Holds, Verdict::Holds] if !is_write => {
@@ -203,13 +203,11 @@ pub(super) fn abort(
     transaction: TransactionId,
     error: SqlError,
 ) {
-    let Some(TransactionState::Validating(validation)) = catalog.transactions.get(&transaction)
-    else {
+    if !matches!(catalog.transactions.get(&transaction), Some(TransactionState::Validating(_))) {
         return;
-    };
-    let table = validation.table;
+    }
     end(catalog, transaction, TransactionState::Aborted(index, error));
-    start_next(catalog, index, table);
+    start_next(catalog, index);
 }
 
 /// Aborts all that waits for a table that was dropped.
@@ -223,6 +221,7 @@ pub(super) fn table_dropped(catalog: &mut Catalog, index: LogIndex, table: Table
         );
         end(catalog, transaction, TransactionState::Aborted(index, error));
     }
+    start_next(catalog, index);
 }
 
 /// The error of work that was lost too often.
@@ -276,30 +275,43 @@ fn publish(
     if ended {
         retention::segments(catalog, id);
     }
-    start_next(catalog, index, id);
+    start_next(catalog, index);
 }
 
-/// Starts the oldest waiting validation of a table unless one is running.
-fn start_next(catalog: &mut Catalog, index: LogIndex, table: TableId) {
-    let mut oldest: Option<(LogIndex, TransactionId)> = None;
-    for (id, validation) in unfinished(catalog).filter(|(_, v)| v.table == table) {
-        if validation.attempt > 0 {
-            return;
-        }
-        if oldest.is_none_or(|(queued, _)| validation.queued < queued) {
-            oldest = Some((validation.queued, id));
+/// Starts what waits and meets no older work: of the same table, or of one that refers to it or that
+/// it refers to, because such work reads both.
+fn start_next(catalog: &mut Catalog, index: LogIndex) {
+    let mut queue: Vec<(LogIndex, TransactionId, TableId, bool)> =
+        unfinished(catalog).map(|(id, v)| (v.queued, id, v.table, v.attempt > 0)).collect();
+    queue.sort_unstable();
+    let mut due = Vec::new();
+    for (position, (_, id, table, runs)) in queue.iter().enumerate() {
+        let free =
+            || queue[..position].iter().all(|(_, _, other, _)| !linked(catalog, *table, *other));
+        if !runs && free() {
+            due.push(*id);
         }
     }
-    let next = oldest.and_then(|(_, id)| catalog.transactions.get_mut(&id));
-    if let Some(TransactionState::Validating(validation)) = next {
-        validation.attempt = 1;
-        validation.position = index;
+    for id in due {
+        if let Some(TransactionState::Validating(v)) = catalog.transactions.get_mut(&id) {
+            v.attempt = 1;
+            v.position = index;
+        }
     }
+}
+
+/// Whether work on one table reads or changes what work on the other relies on.
+fn linked(catalog: &Catalog, a: TableId, b: TableId) -> bool {
+    let refers = |from: TableId, to: TableId| {
+        let rules = catalog.tables.get(&from).map(|t| &t.rules);
+        rules.is_some_and(|r| r.references.iter().any(|r| r.table == to))
+    };
+    a == b || refers(a, b) || refers(b, a)
 }
 
 fn unfinished(catalog: &Catalog) -> impl Iterator<Item = (TransactionId, &Validation)> {
     catalog.transactions.iter().filter_map(|(id, state)| match state {
-        TransactionState::Validating(validation) => Some((*id, validation)),
+        TransactionState::Validating(validation) => Some((*id, &**validation)),
         TransactionState::Committed(_) | TransactionState::Aborted(..) => None,
     })
 }

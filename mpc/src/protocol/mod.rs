@@ -9,8 +9,11 @@ mod adder;
 mod compare;
 mod convert;
 mod divide;
+mod gates;
 mod multiply;
 mod open;
+#[cfg(test)]
+mod tests;
 
 use crate::{Arith, MpcError, Planes, Result, Ring, Session};
 

@@ -4,7 +4,7 @@ use crate::support::*;
 use std::collections::BTreeMap;
 use trine_proto::catalog::{Catalog, SegmentEntry, TableEntry, TableRules, Validation};
 use trine_proto::catalog::{Subject, Verdict};
-use trine_proto::ids::{LogIndex, SegmentId, TableId};
+use trine_proto::ids::{LogIndex, SegmentId, TableId, TransactionId};
 use trine_proto::schema::{ColumnType as T, TableSchema};
 use trine_query::plan::Literal;
 use trine_query::{compile_work, run_work};
@@ -63,10 +63,10 @@ fn verdict(segments: &[&[(i128, &str)]], hidden: Option<usize>) -> bool {
         verdicts: [None; 3],
     };
     let stores = stores(&[&table]);
-    let work = compile_work(&catalog, &validation).unwrap();
+    let work = compile_work(&catalog, TransactionId([7; 16]), &validation).unwrap();
     let all = trine_mpc::testing::run(5, |s| {
         let party = s.party();
-        run_work(&work, s, &stores[party]).unwrap()
+        run_work(&work, s, &stores[party], [[0; 16]; 2]).unwrap().verdict
     });
     assert!(all.iter().all(|v| *v == all[0]));
     all[0] == Verdict::Holds

@@ -1,0 +1,154 @@
+//! Picking the bits of a plane that a mask selects, packed one behind the other.
+
+#![allow(unsafe_code)]
+
+/// Appends bits to a plane. Bits before `at` stay; those behind the last one that was written, in
+/// its word, become zero.
+#[derive(Debug)]
+#[allow(dead_code, reason = "taken by the movement of rows")]
+pub(crate) struct BitWriter<'a> {
+    out: &'a mut [u64],
+    at: usize,
+}
+
+#[allow(dead_code, reason = "taken by the movement of rows")]
+impl<'a> BitWriter<'a> {
+    /// Writes into `out` from bit `at` on.
+    pub(crate) fn new(out: &'a mut [u64], at: usize) -> Self {
+        Self { out, at }
+    }
+
+    /// The next bit to be written.
+    pub(crate) fn at(&self) -> usize {
+        self.at
+    }
+
+    /// Appends the bits of `words` where `mask` is one, in order; panics if `out` is too short.
+    pub(crate) fn push_compressed(&mut self, words: &[u64], mask: &[u64]) {
+        self.at = compress(words, mask, self.out, self.at);
+    }
+}
+
+/// Appends the bits of `words` selected by `mask` to `out` behind its first `at` bits; the place
+/// behind the last of them. Bits behind it in its word become zero. Panics if `out` is too short.
+pub(crate) fn compress(words: &[u64], mask: &[u64], out: &mut [u64], at: usize) -> usize {
+    assert_eq!(words.len(), mask.len(), "a mask for every word");
+    #[cfg(target_arch = "x86_64")]
+    if is_x86_feature_detected!("bmi2") && is_x86_feature_detected!("popcnt") {
+        // SAFETY: the features of the callee were found just now.
+        return unsafe { compress_bmi2(words, mask, out, at) };
+    }
+    compress_with(words, mask, out, at, pick)
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "bmi2,popcnt")]
+fn compress_bmi2(words: &[u64], mask: &[u64], out: &mut [u64], at: usize) -> usize {
+    compress_with(words, mask, out, at, |word, mask| std::arch::x86_64::_pext_u64(word, mask))
+}
+
+#[inline(always)]
+fn compress_with(
+    words: &[u64],
+    mask: &[u64],
+    out: &mut [u64],
+    at: usize,
+    pick: impl Fn(u64, u64) -> u64,
+) -> usize {
+    let (mut slot, mut filled) = (at / 64, at % 64);
+    let mut pending = if filled > 0 { out[slot] & ((1 << filled) - 1) } else { 0 };
+    for (&word, &mask) in words.iter().zip(mask) {
+        let bits = pick(word, mask);
+        let count = mask.count_ones() as usize;
+        pending |= bits << filled;
+        if filled + count >= 64 {
+            out[slot] = pending;
+            slot += 1;
+            // In two shifts: by 64 where nothing was pending.
+            pending = bits >> 1 >> (63 - filled);
+            filled = filled + count - 64;
+        } else {
+            filled += count;
+        }
+    }
+    if filled > 0 {
+        out[slot] = pending;
+    }
+    slot * 64 + filled
+}
+
+/// The bits of `word` where `mask` is one, moved together at the low end (Warren, Hacker's Delight,
+/// 7-4).
+#[inline]
+fn pick(word: u64, mut mask: u64) -> u64 {
+    let mut word = word & mask;
+    let mut zeros_below = !mask << 1;
+    for step in 0..6 {
+        let mut parity = zeros_below;
+        for shift in [1, 2, 4, 8, 16, 32] {
+            parity ^= parity << shift;
+        }
+        let moves = parity & mask;
+        mask = (mask ^ moves) | (moves >> (1 << step));
+        let moved = word & moves;
+        word = (word ^ moved) | (moved >> (1 << step));
+        zeros_below &= !parity;
+    }
+    word
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Noise;
+
+    fn by_bits(words: &[u64], mask: &[u64], out: &mut [u64], mut at: usize) -> usize {
+        for i in 0..words.len() * 64 {
+            if mask[i / 64] >> (i % 64) & 1 == 1 {
+                out[at / 64] |= (words[i / 64] >> (i % 64) & 1) << (at % 64);
+                at += 1;
+            }
+        }
+        at
+    }
+
+    #[test]
+    fn both_forms_pick_the_same_bits() {
+        let mut noise = Noise::new(4);
+        for round in 0..200_usize {
+            let n = usize::try_from(noise.word() % 9).unwrap();
+            let words: Vec<u64> = (0..n).map(|_| noise.word()).collect();
+            let mask: Vec<u64> = (0..n)
+                .map(|_| match noise.word() % 5 {
+                    0 => 0,
+                    1 => u64::MAX,
+                    2 => noise.word() & noise.word() & noise.word(),
+                    _ => noise.word(),
+                })
+                .collect();
+            let start = round % 130;
+            let fresh: Vec<u64> = (0..12)
+                .map(|w| noise.word() & ((1 << start.saturating_sub(w * 64).min(63)) - 1))
+                .collect();
+            let (mut expected, mut portable, mut fast) = (fresh.clone(), fresh.clone(), fresh);
+            let end = by_bits(&words, &mask, &mut expected, start);
+            assert_eq!(compress_with(&words, &mask, &mut portable, start, pick), end);
+            assert_eq!(compress(&words, &mask, &mut fast, start), end);
+            assert_eq!(portable, expected);
+            assert_eq!(fast, expected);
+        }
+    }
+
+    #[test]
+    fn a_writer_goes_on_where_it_stopped() {
+        let mut out = [0, u64::MAX, u64::MAX];
+        let mut writer = BitWriter::new(&mut out, 3);
+        writer.push_compressed(&[u64::MAX], &[0xFF]);
+        assert_eq!(writer.at(), 11);
+        writer.push_compressed(&[0b10], &[0b11]);
+        writer.push_compressed(&[u64::MAX], &[u64::MAX]);
+        assert_eq!(writer.at(), 77);
+        let low: u64 = (0xFF << 3) | (1 << 12) | !0 << 13;
+        assert_eq!(out, [low, (1 << 13) - 1, u64::MAX]);
+    }
+}
