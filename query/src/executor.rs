@@ -76,7 +76,7 @@ struct Run<'a> {
 }
 
 /// One row a kind: 1 where it happened in some row of some operator.
-type Failures = Vec<(Failure, Planes)>;
+pub(crate) type Failures = Vec<(Failure, Planes)>;
 
 /// Runs a plan whose root is Reveal, as one party of three. All parties must run the same plan.
 ///
@@ -111,6 +111,19 @@ pub fn dry_run(plan: &Plan, profile: Profile) -> Result<Vec<OperatorCost>> {
     Ok(costs)
 }
 
+/// Runs a plan without a Reveal; its relation stays shared, and so does what failed in some row.
+/// `wants` of its columns.
+pub(crate) fn evaluate<'a>(
+    plan: &Plan,
+    wants: &[Want],
+    session: &'a mut Session,
+    store: Option<&'a Store>,
+    observer: Option<&'a mut dyn Observer>,
+) -> Result<(Relation, Failures)> {
+    let (relation, _, failures) = walk(plan, wants, session, store, observer)?;
+    Ok((relation, failures))
+}
+
 fn execute<'a>(
     plan: &Plan,
     session: &'a mut Session,
@@ -120,10 +133,21 @@ fn execute<'a>(
     if !matches!(plan.op, Operator::Reveal { .. }) {
         return Err(QueryError::bug("the root of a plan is no Reveal"));
     }
+    let wants = vec![Want::ANY; plan.fields.len()];
+    walk(plan, &wants, session, store, observer)
+}
+
+fn walk<'a>(
+    plan: &Plan,
+    wants: &[Want],
+    session: &'a mut Session,
+    store: Option<&'a Store>,
+    observer: Option<&'a mut dyn Observer>,
+) -> Result<(Relation, Vec<OperatorCost>, Failures)> {
     let total = count(plan);
     let mut kept = BTreeMap::new();
     used_again(plan, &mut kept);
-    let wants = plan_wants(plan)?;
+    let wants = plan_wants(plan, wants)?;
     // What a run before this one left behind is not this one's.
     drop(session.take_raised());
     let (costs, failures) = (Vec::new(), Vec::new());

@@ -3,6 +3,7 @@
 
 use crate::types::Type;
 use serde::{Deserialize, Serialize};
+use trine_proto::catalog::SegmentEntry;
 use trine_proto::ids::{SegmentId, TableId};
 use trine_proto::schema::TableSchema;
 use trine_proto::status::{SqlError, sqlstate};
@@ -480,17 +481,35 @@ pub struct Plan {
     pub rows: u64,
 }
 
+/// One segment as a scan reads it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SegmentScan {
+    /// Which.
+    pub id: SegmentId,
+    /// Public row count.
+    pub rows: u64,
+    /// Whether it has a shared *valid* column; without one all its rows exist.
+    pub has_valid: bool,
+}
+
+impl From<&SegmentEntry> for SegmentScan {
+    fn from(entry: &SegmentEntry) -> Self {
+        Self { id: entry.id, rows: entry.rows, has_valid: entry.has_valid }
+    }
+}
+
 /// The operators.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Operator {
-    /// Rows of a table at the snapshot; all valid. Fields follow `columns`.
+    /// Rows of a table at the snapshot; all valid unless a segment has a *valid* column. Fields follow
+    /// `columns`.
     Scan {
         /// Table.
         table: TableId,
         /// Its schema (names, encodings).
         schema: TableSchema,
-        /// Visible segments in commit order, with their rows.
-        segments: Vec<(SegmentId, u64)>,
+        /// Visible segments in commit order.
+        segments: Vec<SegmentScan>,
         /// Positions of the columns that are read.
         columns: Vec<usize>,
     },

@@ -82,7 +82,7 @@ impl Planner<'_> {
                 nullable: column.nullable,
             });
         }
-        let rows = table.segments.iter().try_fold(0_u64, |sum, (_, rows)| sum.checked_add(*rows));
+        let rows = table.segments.iter().try_fold(0_u64, |sum, s| sum.checked_add(s.rows));
         let rows = check_rows(rows)?;
         let op = Operator::Scan {
             table: table.id,
