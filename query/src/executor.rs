@@ -254,9 +254,7 @@ impl Run<'_> {
             Operator::Values(rows) => values::values(rows, &plan.fields, s),
             Operator::Filter { predicate, .. } => filter::filter(next()?, predicate, s),
             Operator::Project { exprs, .. } => project::project(next()?, exprs, wants, s),
-            Operator::UnionAll(_) | Operator::Again { .. } => {
-                Err(QueryError::bug("handled above"))
-            }
+            Operator::UnionAll(_) | Operator::Again { .. } => Err(QueryError::bug("handled above")),
             Operator::ScalarAggregate { aggregates, .. } => {
                 scalar_aggregate::scalar_aggregate(next()?, aggregates, s)
             }

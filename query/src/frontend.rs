@@ -15,6 +15,7 @@ mod bag_rule;
 mod check;
 mod context;
 mod dictionary_rule;
+mod distinct_from;
 mod errors;
 mod functions;
 mod in_rule;

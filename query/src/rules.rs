@@ -39,7 +39,15 @@ fn with_inputs(plan: Plan, f: &dyn Fn(Plan) -> Plan) -> Plan {
         Operator::SortAggregate { input, keys, aggregates } => {
             Operator::SortAggregate { input: one(input), keys, aggregates }
         }
-        Operator::UniqueKeyJoin { kind, many, unique, many_keys, unique_keys, residual, method } => {
+        Operator::UniqueKeyJoin {
+            kind,
+            many,
+            unique,
+            many_keys,
+            unique_keys,
+            residual,
+            method,
+        } => {
             let (many, unique) = (one(many), one(unique));
             Operator::UniqueKeyJoin { kind, many, unique, many_keys, unique_keys, residual, method }
         }

@@ -55,7 +55,8 @@ pub(super) fn operator(plan: &Plan) -> String {
         Operator::PairAggregate { left, right, condition, aggregates } => {
             let mut both = left.fields.clone();
             both.extend(right.fields.iter().cloned());
-            let on = condition.as_ref().map_or_else(String::new, |c| format!(" on {}", expr(c, &both)));
+            let on =
+                condition.as_ref().map_or_else(String::new, |c| format!(" on {}", expr(c, &both)));
             format!("PairAggregate{on}{}", after(aggregates, &both))
         }
         Operator::Window { input, partition, order, functions } => {

@@ -46,8 +46,7 @@ fn is_counted(join: &Join) -> bool {
 
 fn counted(join: &Join, number: u32) -> Result<LogicalPlan> {
     let name = format!("{NUMBER}{number}");
-    let columns: Vec<Expr> =
-        join.left.schema().columns().into_iter().map(Expr::Column).collect();
+    let columns: Vec<Expr> = join.left.schema().columns().into_iter().map(Expr::Column).collect();
     let left = numbered(join.left.as_ref(), join.on.iter().map(|(l, _)| l), &name)?;
     let right = numbered(join.right.as_ref(), join.on.iter().map(|(_, r)| r), &name)?;
     let own = |plan: &LogicalPlan| Expr::Column(last_column(plan));

@@ -4,9 +4,9 @@
 use super::functions::Functions;
 use super::position::Positions;
 use sqlparser::ast::{
-    BinaryOperator, DataType, Expr, Function, FunctionArguments, GroupByExpr,
-    JoinOperator, LimitClause, OrderByKind, Query, Select, SelectFlavor, SetExpr, SetQuantifier,
-    Spanned, TableFactor, Value, Visit, Visitor,
+    BinaryOperator, DataType, Expr, Function, FunctionArguments, GroupByExpr, JoinOperator,
+    LimitClause, OrderByKind, Query, Select, SelectFlavor, SetExpr, SetQuantifier, Spanned,
+    TableFactor, Value, Visit, Visitor,
 };
 use std::ops::ControlFlow;
 use trine_proto::status::{SqlError, sqlstate};

@@ -1,5 +1,6 @@
 //! Text to one checked syntax tree, with limits that keep every later recursion shallow.
 
+use super::distinct_from;
 use super::position::Positions;
 use sqlparser::ast::{
     AnalyzeFormat, AnalyzeFormatKind, Query, SetExpr, Statement as Ast, UtilityOption,
@@ -48,7 +49,7 @@ pub(crate) fn parse(sql: &str, positions: &Positions<'_>) -> Result<Parsed, SqlE
     check_size(&tokens)?;
     let mut parser = Parser::new(&dialect)
         .with_recursion_limit(NESTING_MAX)
-        .with_tokens_with_locations(tokens.clone());
+        .with_tokens_with_locations(distinct_from::parenthesise(tokens.clone()));
     let mut statements =
         parser.parse_statements().map_err(|e| syntax_error(e, &tokens, positions))?;
     let Some(statement) = statements.pop() else {

@@ -62,11 +62,7 @@ pub(crate) fn or_blocks(
         let half = blocks / 2;
         let (x, y) = (bit.slice(0..half * n), bit.slice(half * n..2 * half * n));
         let both = protocol::or(s, &x, &y)?;
-        bit = if blocks % 2 == 1 {
-            both.concat(&bit.slice(2 * half * n..bit.len()))
-        } else {
-            both
-        };
+        bit = if blocks % 2 == 1 { both.concat(&bit.slice(2 * half * n..bit.len())) } else { both };
     }
     Ok(bit)
 }

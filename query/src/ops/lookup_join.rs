@@ -115,16 +115,10 @@ fn looked_up(
         return Ok(Column::literal(s, n, &literal.clone(), &ty));
     }
     let null = column.null.clone();
-    let own_planes = if want.planes || !column.has_arith() {
-        Some(column.planes(s)?.clone())
-    } else {
-        None
-    };
-    let own_arith = if want.arith || own_planes.is_none() {
-        Some(column.arith(s)?.clone())
-    } else {
-        None
-    };
+    let own_planes =
+        if want.planes || !column.has_arith() { Some(column.planes(s)?.clone()) } else { None };
+    let own_arith =
+        if want.arith || own_planes.is_none() { Some(column.arith(s)?.clone()) } else { None };
     let planes = match own_planes {
         Some(p) => Some(selected(&p, hits, n, s)?),
         None => None,

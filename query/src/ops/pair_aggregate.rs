@@ -116,8 +116,7 @@ fn arguments(aggregate: &Aggregate, all: &mut Relation, s: &mut Session) -> Resu
 
 fn verdict(aggregate: &Aggregate, found: &Planes, s: &Session) -> Column {
     let some = found.bits(0..1);
-    let value =
-        if aggregate.function == Function::BoolOr { some } else { some.not(s.party()) };
+    let value = if aggregate.function == Function::BoolOr { some } else { some.not(s.party()) };
     Column::from_planes(Type::Boolean, value, Some(found.bits(1..2).not(s.party())))
 }
 
@@ -174,7 +173,6 @@ fn totals(measures: &Measures, rows: usize, n: usize, s: &mut Session) -> Result
         group_counts.push(Count::Secret(fold(count)?.low64()));
     }
     let sums = sums.iter().map(fold).collect::<Result<Vec<_>>>()?;
-    let rows_max =
-        u64::try_from(rows / n).map_err(|_| QueryError::bug("more rows than memory"))?;
+    let rows_max = u64::try_from(rows / n).map_err(|_| QueryError::bug("more rows than memory"))?;
     Ok(Totals { groups: n, rows_max, counts: group_counts, sums, valid_is_never_empty: false })
 }

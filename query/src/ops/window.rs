@@ -70,10 +70,9 @@ pub(crate) fn window(
 /// Expressions that travel with the rows, function by function: (expression, what is wanted of it).
 fn argument_exprs(function: &WindowFunction) -> Vec<(&Expr, Want)> {
     match &function.kind {
-        WindowKind::RowNumber
-        | WindowKind::Rank
-        | WindowKind::DenseRank
-        | WindowKind::Ntile(_) => Vec::new(),
+        WindowKind::RowNumber | WindowKind::Rank | WindowKind::DenseRank | WindowKind::Ntile(_) => {
+            Vec::new()
+        }
         WindowKind::Shift { value, default, .. } => {
             let want = if default.is_some() { Want::PLANES } else { Want::ANY };
             std::iter::once((value, want)).chain(default.iter().map(|d| (d, want))).collect()
@@ -171,9 +170,8 @@ fn sort_rows(
         (order.as_ref().map_or(0, Planes::width), partition.as_ref().map_or(0, Planes::width));
     let key = bits::stack_all(order.iter().chain(&partition));
     let width = input.columns.len() - arguments;
-    let mut all: Vec<Want> = (0..width)
-        .map(|i| wants.get(i).copied().unwrap_or(Want::NOTHING))
-        .collect();
+    let mut all: Vec<Want> =
+        (0..width).map(|i| wants.get(i).copied().unwrap_or(Want::NOTHING)).collect();
     all.extend(std::iter::repeat_n(Want::ANY, arguments));
     let has_valid = input.valid.is_some();
     let (packed, columns) = pack(input.columns, &all)?;
@@ -222,9 +220,7 @@ fn one(
         WindowKind::RowNumber => ranks::row_number(ty, rows, s),
         WindowKind::Rank => ranks::rank(ty, rows, s),
         WindowKind::DenseRank => ranks::dense_rank(ty, rows, s),
-        WindowKind::Ntile(buckets) => {
-            ranks::ntile(*buckets, ty, relation.valid.as_ref(), rows, s)
-        }
+        WindowKind::Ntile(buckets) => ranks::ntile(*buckets, ty, relation.valid.as_ref(), rows, s),
         WindowKind::Shift { back, default, .. } => {
             let value = next()?;
             let default = if default.is_some() { Some(next()?) } else { None };

@@ -117,13 +117,8 @@ impl Planner<'_> {
         let Outer { schema: outer_schema, plan } = outer;
         let plan = paired(plan, inner.right, condition, aggregates, &names).ok_or_else(refused)?;
         // What the projections above make of the aggregates, from the inside out.
-        let mut columns: Vec<Expr> = plan
-            .fields
-            .iter()
-            .enumerate()
-            .skip(width)
-            .map(|(i, f)| build::column(i, f))
-            .collect();
+        let mut columns: Vec<Expr> =
+            plan.fields.iter().enumerate().skip(width).map(|(i, f)| build::column(i, f)).collect();
         let rows = Outer { schema: outer_schema, plan: plan.clone() };
         for projection in above.into_iter().rev() {
             let input = projection.input.schema();
@@ -159,12 +154,10 @@ impl Planner<'_> {
                 }
                 Ok(Inner { columns, ..inner })
             }
-            other if looks_outside(other) => {
-                Err(match other.all_out_ref_exprs().first() {
-                    Some(column) => self.correlated(column),
-                    None => defect("a correlated subquery without an outer column".into()),
-                })
-            }
+            other if looks_outside(other) => Err(match other.all_out_ref_exprs().first() {
+                Some(column) => self.correlated(column),
+                None => defect("a correlated subquery without an outer column".into()),
+            }),
             other => {
                 let right = self.relation(other, false)?;
                 let width = outer.plan.fields.len();
@@ -273,15 +266,16 @@ fn inward(expr: &Logical, outer: &DFSchema) -> Result<Logical, SqlError> {
     expr.clone()
         .transform(|node| {
             Ok(match &node {
-                Logical::OuterReferenceColumn(_, column) => match outer.maybe_index_of_column(column)
-                {
-                    Some(index) => Transformed::yes(Logical::Column(Column {
-                        relation: Some(TableReference::bare(OUTER)),
-                        name: outer_name(index),
-                        spans: column.spans.clone(),
-                    })),
-                    None => Transformed::no(node),
-                },
+                Logical::OuterReferenceColumn(_, column) => {
+                    match outer.maybe_index_of_column(column) {
+                        Some(index) => Transformed::yes(Logical::Column(Column {
+                            relation: Some(TableReference::bare(OUTER)),
+                            name: outer_name(index),
+                            spans: column.spans.clone(),
+                        })),
+                        None => Transformed::no(node),
+                    }
+                }
                 _ => Transformed::no(node),
             })
         })

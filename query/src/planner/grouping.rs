@@ -59,8 +59,12 @@ impl Planner<'_> {
         aggregates: &[Aggregate],
         names: &[String],
     ) -> Result<Plan, SqlError> {
-        let grouped_by: Vec<Expr> =
-            keys.iter().zip(inside).filter(|(_, inside)| **inside).map(|(k, _)| k.clone()).collect();
+        let grouped_by: Vec<Expr> = keys
+            .iter()
+            .zip(inside)
+            .filter(|(_, inside)| **inside)
+            .map(|(k, _)| k.clone())
+            .collect();
         let count = grouped_by.len();
         let short: Vec<String> =
             (0..count + aggregates.len()).map(|i| format!("column{i}")).collect();

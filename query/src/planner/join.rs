@@ -71,8 +71,7 @@ impl Sides {
         };
         let (right, residual): (Vec<Expr>, Vec<Expr>) =
             self.residual.into_iter().partition(of_right);
-        let right: Vec<Expr> =
-            right.iter().map(|e| build::moved(e, &|i| i - width)).collect();
+        let right: Vec<Expr> = right.iter().map(|e| build::moved(e, &|i| i - width)).collect();
         Self { right: filtered(self.right, build::and(right)), residual, ..self }
     }
 
@@ -256,7 +255,9 @@ impl Planner<'_> {
         let key = sides.left_keys.iter().zip(&sides.right_keys);
         let key: usize = key.map(|(l, r)| l.ty.bits().max(r.ty.bits())).sum();
         let payload: usize = match kind {
-            JoinKind::Inner | JoinKind::Left => sides.right.fields.iter().map(|f| f.ty.bits()).sum(),
+            JoinKind::Inner | JoinKind::Left => {
+                sides.right.fields.iter().map(|f| f.ty.bits()).sum()
+            }
             JoinKind::Semi | JoinKind::Anti => 0,
         };
         let shape = price::Shape {
@@ -266,8 +267,8 @@ impl Planner<'_> {
             payload: payload as u64,
         };
         let tiny = sides.right.rows <= LOOKUP_ROWS_MAX;
-        let looks_up = tiny
-            && price::looked_up(shape, self.profile) < price::sorted(shape, self.profile);
+        let looks_up =
+            tiny && price::looked_up(shape, self.profile) < price::sorted(shape, self.profile);
         let mut joined = keyed(kind, sides, residual)?;
         if let (true, Operator::UniqueKeyJoin { method, .. }) = (looks_up, &mut joined.op) {
             *method = JoinMethod::Lookup;

@@ -36,9 +36,14 @@ pub(super) fn unique_keys(plan: &Plan) -> BTreeSet<BTreeSet<usize>> {
         Operator::SortAggregate { keys, .. } | Operator::SmallDomainAggregate { keys, .. } => {
             BTreeSet::from([(0..keys.len()).collect()])
         }
-        Operator::UniqueKeyJoin { kind: JoinKind::Inner, many, unique, many_keys, unique_keys, .. } => {
-            of_join(many, unique, many_keys, unique_keys)
-        }
+        Operator::UniqueKeyJoin {
+            kind: JoinKind::Inner,
+            many,
+            unique,
+            many_keys,
+            unique_keys,
+            ..
+        } => of_join(many, unique, many_keys, unique_keys),
         Operator::UniqueKeyJoin { many, .. } => unique_keys(many),
         Operator::PairAggregate { left, .. } => unique_keys(left),
         Operator::CrossJoin { left, right } => {
@@ -96,9 +101,7 @@ fn of_join(
         .collect();
     let mut keys = unique_keys(many);
     if is_unique(many, many_keys) {
-        keys.extend(
-            unique_keys(unique).iter().map(|set| set.iter().map(|c| c + width).collect()),
-        );
+        keys.extend(unique_keys(unique).iter().map(|set| set.iter().map(|c| c + width).collect()));
     }
     for (a, b) in pairs {
         let swapped: Vec<BTreeSet<usize>> = keys

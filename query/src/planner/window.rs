@@ -141,9 +141,8 @@ impl Planner<'_> {
             }
             WindowFunctionDefinition::WindowUDF(udf) => udf,
         };
-        let counted = |high: u64| {
-            bounded(NumberKind::BigInt, Some(1), Some(i128::from(high.max(1))))
-        };
+        let counted =
+            |high: u64| bounded(NumberKind::BigInt, Some(1), Some(i128::from(high.max(1))));
         let ranked = |kind: WindowKind, high: u64| {
             Ok(WindowFunction { kind, ty: counted(high)?, nullable: false })
         };
@@ -202,8 +201,9 @@ impl Planner<'_> {
         };
         let default = match params.args.get(2) {
             None => None,
-            Some(default) => Some(self.scalar(default, scope)?)
-                .filter(|d| !build::is_null_literal(d)),
+            Some(default) => {
+                Some(self.scalar(default, scope)?).filter(|d| !build::is_null_literal(d))
+            }
         };
         let Some(default) = default else {
             let (ty, nullable) = (value.ty.clone(), value.nullable || back != 0);
@@ -267,8 +267,7 @@ impl Planner<'_> {
     ) -> Result<WindowFunction, SqlError> {
         let frame = self.frame(expr, &params.window_frame)?;
         let call = Logical::AggregateFunction(call);
-        let aggregate: Aggregate =
-            self.one_aggregate(&call, scope, rows, !holds_current(frame))?;
+        let aggregate: Aggregate = self.one_aggregate(&call, scope, rows, !holds_current(frame))?;
         if aggregate.distinct {
             return Err(self.unsupported(
                 expr,
@@ -305,9 +304,7 @@ impl Planner<'_> {
             match bound {
                 WindowFrameBound::CurrentRow if rows => Some(Bound::Rows(0)),
                 WindowFrameBound::CurrentRow => Some(Bound::Peers),
-                WindowFrameBound::Preceding(n) | WindowFrameBound::Following(n)
-                    if n.is_null() =>
-                {
+                WindowFrameBound::Preceding(n) | WindowFrameBound::Following(n) if n.is_null() => {
                     Some(Bound::Unbounded)
                 }
                 WindowFrameBound::Preceding(n) if rows => offset(n).map(|n| Bound::Rows(-n)),

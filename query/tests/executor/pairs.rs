@@ -66,7 +66,14 @@ fn paired(left: Plan, right: Plan, condition: Option<Expr>, aggregates: Vec<Aggr
 
 fn quantified(function: Function, argument: Expr) -> Aggregate {
     let ty = Type::Boolean;
-    Aggregate { function, argument: Some(argument), filter: None, distinct: false, ty, nullable: true }
+    Aggregate {
+        function,
+        argument: Some(argument),
+        filter: None,
+        distinct: false,
+        ty,
+        nullable: true,
+    }
 }
 
 #[test]

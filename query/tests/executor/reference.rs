@@ -210,7 +210,9 @@ pub(crate) fn evaluate(plan: &Plan, tables: &[&Table]) -> Vec<Row> {
         | Operator::SortAggregate { input, keys, aggregates } => {
             grouped(go(input), keys, aggregates)
         }
-        Operator::UniqueKeyJoin { kind, many, unique, many_keys, unique_keys, residual, .. } => {
+        Operator::UniqueKeyJoin {
+            kind, many, unique, many_keys, unique_keys, residual, ..
+        } => {
             let (left, right) = (go(many), go(unique));
             let nothing: Row = vec![Literal::Null; unique.fields.len()];
             let mut out = Vec::new();

@@ -47,8 +47,7 @@ fn one_partition(rows: &[Row], order: &[SortKey], functions: &[WindowFunction]) 
             let (n, count) = (*n as usize, rows.len());
             let (each, rest) = (count / n, count % n);
             let long = rest * (each + 1);
-            let bucket =
-                if i < long { i / (each + 1) } else { rest + (i - long) / each.max(1) };
+            let bucket = if i < long { i / (each + 1) } else { rest + (i - long) / each.max(1) };
             Literal::Number(bucket as i128 + 1)
         }
         WindowKind::Shift { value, back, default } => {
@@ -74,9 +73,8 @@ fn one_partition(rows: &[Row], order: &[SortKey], functions: &[WindowFunction]) 
             total(aggregate, &inside)
         }
     };
-    let all = |i: usize| {
-        rows[i].iter().cloned().chain(functions.iter().map(|f| value(i, f))).collect()
-    };
+    let all =
+        |i: usize| rows[i].iter().cloned().chain(functions.iter().map(|f| value(i, f))).collect();
     (0..rows.len()).map(all).collect()
 }
 

@@ -137,8 +137,7 @@ fn day(name: &str) -> Column {
 /// TPC-H's eight tables with the row counts of scale factor 0.01.
 fn tpch(catalog: &mut Catalog) {
     let nullable = |c: Column| Column { nullable: true, ..c };
-    let region =
-        vec![whole("r_regionkey"), text("r_name", 25), nullable(text("r_comment", 152))];
+    let region = vec![whole("r_regionkey"), text("r_name", 25), nullable(text("r_comment", 152))];
     add(catalog, "region", &[0], region, &[5]);
     let nation = vec![
         whole("n_nationkey"),

@@ -145,13 +145,10 @@ impl Rows {
             Bound::Rows(0) => Ok(own.to_vec()),
             Bound::Unbounded if start => self.first(before, s),
             Bound::Unbounded => self.last(up, s),
-            Bound::Peers if start => {
-                self.carrier(Border::PeersStart, s)?.numbers(own.to_vec(), s)
-            }
+            Bound::Peers if start => self.carrier(Border::PeersStart, s)?.numbers(own.to_vec(), s),
             Bound::Peers => self.carrier(Border::PeersEnd, s)?.numbers(own.to_vec(), s),
             Bound::Rows(ahead) => {
-                let beyond =
-                    if ahead < 0 { self.first(before, s)? } else { self.last(up, s)? };
+                let beyond = if ahead < 0 { self.first(before, s)? } else { self.last(up, s)? };
                 let inside = self.reaches(-ahead, s)?;
                 let mut out = Vec::with_capacity(own.len());
                 for (own, beyond) in own.iter().zip(beyond) {

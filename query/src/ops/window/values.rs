@@ -45,8 +45,7 @@ fn choose(bit: &Planes, x: Column, y: Column, ty: &Type, s: &mut Session) -> Res
         (None, None) => None,
         (a, b) => {
             let none = || bits::constant_bit(s, rows, false);
-            let (a, b) =
-                (a.clone().unwrap_or_else(none), b.clone().unwrap_or_else(none));
+            let (a, b) = (a.clone().unwrap_or_else(none), b.clone().unwrap_or_else(none));
             Some(protocol::select(s, bit, &a, &b)?)
         }
     };

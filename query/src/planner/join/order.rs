@@ -163,17 +163,13 @@ impl Planner<'_> {
         if let Some(filter) = &join.filter {
             let schema =
                 join.left.schema().join(join.right.schema()).map_err(|e| defect(e.to_string()))?;
-            let mut fields: Vec<Field> = left
-                .iter()
-                .filter_map(|c| graph.columns.get(*c))
-                .map(|(_, f)| f.clone())
-                .collect();
+            let mut fields: Vec<Field> =
+                left.iter().filter_map(|c| graph.columns.get(*c)).map(|(_, f)| f.clone()).collect();
             fields.extend(right.fields.iter().cloned());
             let scope = Scope { schema: &schema, fields: &fields, subqueries: &[] };
             let built = self.condition(filter, &scope)?;
-            let place = |i: usize| {
-                left.get(i).copied().unwrap_or(base + i.saturating_sub(left.len()))
-            };
+            let place =
+                |i: usize| left.get(i).copied().unwrap_or(base + i.saturating_sub(left.len()));
             residual = build::conjuncts(build::moved(&built, &place));
             for part in &residual {
                 graph.leaves_of(part, &mut leaves);
@@ -187,9 +183,8 @@ impl Planner<'_> {
         };
         let width = plan.fields.len();
         let own = |i: usize| if i >= base { width + i - base } else { i - first };
-        let moved = |all: &[Expr]| -> Vec<Expr> {
-            all.iter().map(|e| build::moved(e, &own)).collect()
-        };
+        let moved =
+            |all: &[Expr]| -> Vec<Expr> { all.iter().map(|e| build::moved(e, &own)).collect() };
         let sides = Sides {
             left: plan,
             right,
@@ -384,11 +379,7 @@ struct Search<'a> {
 }
 
 impl<'a> Search<'a> {
-    fn new(
-        graph: &'a Graph,
-        output: &[usize],
-        profile: trine_proto::catalog::NetProfile,
-    ) -> Self {
+    fn new(graph: &'a Graph, output: &[usize], profile: trine_proto::catalog::NetProfile) -> Self {
         let mut representative: Vec<usize> = (0..graph.columns.len()).collect();
         let mut others = Vec::new();
         let mut conditions: Vec<(Expr, u64)> =
@@ -466,8 +457,8 @@ impl<'a> Search<'a> {
         for (x, y, a, b) in &self.others {
             let mask = a | b;
             let spanning = inside(mask, all) && !inside(mask, left) && !inside(mask, right);
-            let keyed = (inside(*a, left) && inside(*b, right))
-                || (inside(*a, right) && inside(*b, left));
+            let keyed =
+                (inside(*a, left) && inside(*b, right)) || (inside(*a, right) && inside(*b, left));
             if spanning && !keyed && all.count_ones() > 1 {
                 out.extend(build::compare(crate::plan::Compare::Eq, x.clone(), y.clone()).ok());
             }
@@ -546,9 +537,9 @@ impl<'a> Search<'a> {
                     for j in i + 1..parts.len() {
                         let joined = self.joined(&parts[i], &parts[j], all_pairs);
                         let cheaper = |j: &Joined| {
-                            chosen.as_ref().is_none_or(|(_, _, c)| {
-                                (j.rows, j.cost) < (c.rows, c.cost)
-                            })
+                            chosen
+                                .as_ref()
+                                .is_none_or(|(_, _, c)| (j.rows, j.cost) < (c.rows, c.cost))
                         };
                         if let Some(joined) = joined.filter(cheaper) {
                             chosen = Some((i, j, joined));
@@ -583,8 +574,7 @@ impl<'a> Search<'a> {
         let told_apart = |part: &Joined| {
             !keys.is_empty() && part.unique.iter().any(|set| set.is_subset(&columns))
         };
-        let key: u64 =
-            keys.iter().map(|(l, r)| l.ty.bits().max(r.ty.bits()) as u64).sum();
+        let key: u64 = keys.iter().map(|(l, r)| l.ty.bits().max(r.ty.bits()) as u64).sum();
         let (x_unique, y_unique) = (told_apart(x), told_apart(y));
         if !x_unique && !y_unique {
             let rows = x.rows.checked_mul(y.rows).filter(|r| all_pairs && *r <= PAIRS_KEPT_MAX)?;
@@ -596,8 +586,7 @@ impl<'a> Search<'a> {
             }
             return Some(Joined { cost, rows, unique, tree });
         }
-        let (many, one) =
-            if y_unique && (!x_unique || x.rows <= y.rows) { (x, y) } else { (y, x) };
+        let (many, one) = if y_unique && (!x_unique || x.rows <= y.rows) { (x, y) } else { (y, x) };
         let payload = self.payload(one.tree.mask(), many.tree.mask());
         let shape = Shape { many: many.rows, unique: one.rows, key, payload };
         let mut cost = price::sorted(shape, self.profile);

@@ -27,13 +27,13 @@ pub(in crate::planner) fn paired(
     names: &[String],
 ) -> Option<Plan> {
     let quantified = |a: &Aggregate| matches!(a.function, Function::BoolAnd | Function::BoolOr);
-    let most =
-        if aggregates.iter().all(quantified) { PAIRS_SEEN_MAX } else { PAIRS_KEPT_MAX };
+    let most = if aggregates.iter().all(quantified) { PAIRS_SEEN_MAX } else { PAIRS_KEPT_MAX };
     left.rows.checked_mul(right.rows).filter(|pairs| *pairs <= most)?;
-    let made = aggregates
-        .iter()
-        .zip(names)
-        .map(|(a, name)| Field { name: name.clone(), ty: a.ty.clone(), nullable: a.nullable });
+    let made = aggregates.iter().zip(names).map(|(a, name)| Field {
+        name: name.clone(),
+        ty: a.ty.clone(),
+        nullable: a.nullable,
+    });
     let fields: Vec<Field> = left.fields.iter().cloned().chain(made).collect();
     let rows = left.rows;
     let condition =
@@ -64,11 +64,7 @@ fn last(plan: &Plan, back: usize) -> Option<Expr> {
 }
 
 /// Left rows with a column behind them, and whether a right row meets the condition (never NULL).
-pub(in crate::planner) fn found(
-    left: Plan,
-    right: Plan,
-    condition: Expr,
-) -> Option<(Plan, Expr)> {
+pub(in crate::planner) fn found(left: Plan, right: Plan, condition: Expr) -> Option<(Plan, Expr)> {
     let aggregates = vec![some(build::boolean(true))];
     let plan = paired(left, right, Some(condition), aggregates, &["found".to_owned()])?;
     let found = build::not(build::is_null(last(&plan, 1)?));
@@ -88,10 +84,7 @@ pub(in crate::planner) fn any(
     let plan = paired(left, right, listed, vec![some(equal), some(unknown)], &names)?;
     let is = |e: Expr| build::is_true(e);
     let (found, unknown) = (is(last(&plan, 2)?), is(last(&plan, 1)?));
-    let branches = vec![
-        (found, build::boolean(true)),
-        (unknown, build::null(Type::Boolean)),
-    ];
+    let branches = vec![(found, build::boolean(true)), (unknown, build::null(Type::Boolean))];
     let value = build::case(branches, build::boolean(false)).ok()?;
     Some((plan, value))
 }

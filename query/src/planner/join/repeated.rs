@@ -3,9 +3,7 @@
 //! most). Every row of the other side is laid out that often; each copy meets one of the rows.
 
 use super::{Sides, keyed};
-use crate::plan::{
-    Expr, Field, JoinKind, Literal, Operator, Plan, WindowFunction, WindowKind,
-};
+use crate::plan::{Expr, Field, JoinKind, Literal, Operator, Plan, WindowFunction, WindowKind};
 use crate::planner::relation::picked;
 use crate::planner::{ROWS_MAX, build, unique};
 use crate::types::{NumberKind, Type};
