@@ -90,9 +90,9 @@ impl ArithAny {
     pub(crate) fn slice(&self, rows: std::ops::Range<usize>) -> Self {
         each!(self, x => x.slice(rows))
     }
-    /// Row i of the result = row `index[i]` (public indices).
-    pub(crate) fn gather(&self, index: &[u32]) -> Self {
-        each!(self, x => x.gather(index))
+    /// Row i of the result = row `index[i]` (public indices, `rows` of them).
+    pub(crate) fn gather(&self, s: &Session, rows: usize, index: &[u32]) -> Self {
+        each!(self, x => if s.is_dry() { Arith::ghost(rows) } else { x.gather(index) })
     }
     /// One row, n times.
     pub(crate) fn repeat_row(&self, n: usize) -> Self {

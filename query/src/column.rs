@@ -226,20 +226,21 @@ impl Column {
         }
     }
 
-    /// Row i of the result = row `index[i]` (public indices).
-    pub(crate) fn gather(&self, s: &Session, index: &[u32]) -> Self {
-        let pick = |p: &Planes| p.gather(index);
+    /// Row i of the result = row `index[i]` (public indices, `rows` of them; a dry session looks at
+    /// their number alone).
+    pub(crate) fn gather(&self, s: &Session, rows: usize, index: &[u32]) -> Self {
+        let pick = |p: &Planes| bits::gather(s, p, rows, index);
         match &self.literal {
             Some(literal) => Self {
                 null: self.null.as_ref().map(pick),
-                ..Self::literal(s, index.len(), literal, &self.ty)
+                ..Self::literal(s, rows, literal, &self.ty)
             },
             None => Self {
                 ty: self.ty.clone(),
-                rows: index.len(),
+                rows,
                 null: self.null.as_ref().map(pick),
                 planes: self.planes.as_ref().map(pick),
-                arith: self.arith.as_ref().map(|a| a.gather(index)),
+                arith: self.arith.as_ref().map(|a| a.gather(s, rows, index)),
                 literal: None,
             },
         }

@@ -164,7 +164,7 @@ pub fn less_than(s: &mut Session, x: &Planes, y: &Planes) -> Result<Planes> {
 }
 
 /// [`less_than`] in one form. Real sessions only; cost [`cost_less_than_as`].
-pub(super) fn less_than_as(
+pub(crate) fn less_than_as(
     s: &mut Session,
     form: Circuit,
     x: &Planes,

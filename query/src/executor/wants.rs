@@ -92,7 +92,7 @@ fn input_wants(plan: &Plan, wants: &[Want]) -> Result<Vec<Vec<Want>>> {
         Operator::UnionAll(inputs) => vec![wants.to_vec(); inputs.len()],
         Operator::ScalarAggregate { input, aggregates } => vec![from(input, &[], aggregates)],
         Operator::SmallDomainAggregate { input, keys, aggregates }
-        | Operator::SortAggregate { input, keys, aggregates } => {
+        | Operator::SortAggregate { input, keys, aggregates, .. } => {
             vec![from(input, &keys.iter().collect::<Vec<_>>(), aggregates)]
         }
         Operator::UniqueKeyJoin { many, many_keys, unique, unique_keys, .. } => {

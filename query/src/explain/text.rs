@@ -2,7 +2,7 @@
 
 use crate::plan::{
     Aggregate, Bound, Compare, Expr, ExprKind, Field, Frame, Function, JoinKind, JoinMethod,
-    Literal, Operator, Plan, ResultSize, SortKey, Which, WindowFunction, WindowKind,
+    Literal, Operator, Plan, ResultSize, Rounding, SortKey, Which, WindowFunction, WindowKind,
 };
 use crate::types::{NumberKind, Type};
 use chrono::{Days, NaiveDate};
@@ -45,8 +45,13 @@ pub(super) fn operator(plan: &Plan) -> String {
             let by = exprs(keys, &input.fields);
             format!("SmallDomainAggregate by {by}{}", after(aggregates, &input.fields))
         }
-        Operator::SortAggregate { input, keys, aggregates } => {
-            let by = exprs(keys, &input.fields);
+        Operator::SortAggregate { input, keys, determined, aggregates } => {
+            let needed = keys.len().saturating_sub(*determined as usize);
+            let (keys, more) = keys.split_at(needed);
+            let mut by = exprs(keys, &input.fields);
+            if !more.is_empty() {
+                by.push_str(&format!(" (determines {})", exprs(more, &input.fields)));
+            }
             let bits: usize = keys.iter().map(|k| k.ty.bits() + usize::from(k.nullable)).sum();
             format!("SortAggregate by {by}{} [key {bits} bits]", after(aggregates, &input.fields))
         }
@@ -293,6 +298,23 @@ fn render(e: &Expr, fields: &[Field], depth: usize) -> String {
             }
         }
         ExprKind::Retype(x) => show(x),
+        ExprKind::Divide { left, right, .. } => format!("{} / {}", inner(left), inner(right)),
+        ExprKind::Modulo(x, y) => format!("{} % {}", inner(x), inner(y)),
+        ExprKind::DivideBy { argument, divisor, rounding } => {
+            let how = match rounding {
+                Rounding::Floor => "floor",
+                Rounding::Ceil => "ceil",
+                Rounding::Truncate => "trunc",
+                Rounding::Nearest => "round",
+            };
+            format!("{how}({} / {divisor})", inner(argument))
+        }
+        ExprKind::Steps { argument, thresholds, .. } => {
+            format!("{} steps over {}", thresholds.len(), inner(argument))
+        }
+        ExprKind::Check { value, .. } => show(value),
+        ExprKind::Let { value, body } => format!("let v = {} in {}", show(value), show(body)),
+        ExprKind::Bound(_) => "v".into(),
     }
 }
 
@@ -310,7 +332,8 @@ fn is_atom(e: &Expr) -> bool {
         | ExprKind::Literal(_)
         | ExprKind::Absolute(_)
         | ExprKind::Case { .. } => true,
-        ExprKind::Retype(x) => is_atom(x),
+        ExprKind::Retype(x) | ExprKind::Check { value: x, .. } => is_atom(x),
+        ExprKind::DivideBy { .. } | ExprKind::Bound(_) => true,
         ExprKind::Scale(x, _) => changes_scale(&x.ty, &e.ty) && is_atom(x),
         _ => false,
     }

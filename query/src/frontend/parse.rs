@@ -1,11 +1,10 @@
 //! Text to one checked syntax tree, with limits that keep every later recursion shallow.
 
-use super::distinct_from;
+use super::dialect::TrineDialect;
 use super::position::Positions;
 use sqlparser::ast::{
     AnalyzeFormat, AnalyzeFormatKind, Query, SetExpr, Statement as Ast, UtilityOption,
 };
-use sqlparser::dialect::PostgreSqlDialect;
 use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
 use trine_proto::status::{SqlError, sqlstate};
@@ -41,7 +40,7 @@ pub(crate) fn parse(sql: &str, positions: &Positions<'_>) -> Result<Parsed, SqlE
     if sql.len() > SQL_BYTES_MAX {
         return Err(too_long("statement text", SQL_BYTES_MAX));
     }
-    let dialect = PostgreSqlDialect {};
+    let dialect = TrineDialect::new();
     let tokens = Tokenizer::new(&dialect, sql).tokenize_with_location().map_err(|e| {
         SqlError::new(sqlstate::SYNTAX_ERROR, e.message)
             .at(positions.character(e.location.line, e.location.column))
@@ -49,7 +48,7 @@ pub(crate) fn parse(sql: &str, positions: &Positions<'_>) -> Result<Parsed, SqlE
     check_size(&tokens)?;
     let mut parser = Parser::new(&dialect)
         .with_recursion_limit(NESTING_MAX)
-        .with_tokens_with_locations(distinct_from::parenthesise(tokens.clone()));
+        .with_tokens_with_locations(tokens.clone());
     let mut statements =
         parser.parse_statements().map_err(|e| syntax_error(e, &tokens, positions))?;
     let Some(statement) = statements.pop() else {

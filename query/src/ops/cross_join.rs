@@ -8,43 +8,44 @@ use trine_mpc::{Session, protocol};
 /// Row r * n + l is left row l beside right row r. Local, but for one AND where both sides have a
 /// valid bit.
 pub(crate) fn cross_join(left: Relation, right: Relation, s: &mut Session) -> Result<Relation> {
-    let (of_left, of_right) = pair_rows(left.rows, 0..right.rows)?;
-    let rows = of_left.len();
-    let valid = match (&left.valid, &right.valid) {
-        (Some(x), Some(y)) => Some(protocol::and(s, &x.gather(&of_left), &y.gather(&of_right))?),
-        (Some(x), None) => Some(x.gather(&of_left)),
-        (None, Some(y)) => Some(y.gather(&of_right)),
-        (None, None) => None,
-    };
-    let mut columns: Vec<_> = left.columns.iter().map(|c| c.gather(s, &of_left)).collect();
-    columns.extend(right.columns.iter().map(|c| c.gather(s, &of_right)));
-    Ok(Relation { rows, valid, columns })
+    let mut out = pairs(&left, &right, 0..right.rows, s)?;
+    let Some(left_valid) = &left.valid else { return Ok(out) };
+    let index = if s.is_dry() { Vec::new() } else { tiled(left.rows, right.rows)? };
+    let valid = bits::gather(s, left_valid, out.rows, &index);
+    out.valid = Some(match out.valid {
+        Some(right) => protocol::and(s, &valid, &right)?,
+        None => valid,
+    });
+    Ok(out)
 }
 
-/// Row numbers of both sides for every pair with these right rows, the left row running fastest.
-pub(crate) fn pair_rows(
-    left: usize,
-    right: std::ops::Range<usize>,
-) -> Result<(Vec<u32>, Vec<u32>)> {
-    let number = |n: usize| u32::try_from(n).map_err(|_| QueryError::bug("more pairs than memory"));
-    let (n, start, end) = (number(left)?, number(right.start)?, number(right.end)?);
-    let of_left = (start..end).flat_map(|_| 0..n).collect();
-    let of_right = (start..end).flat_map(|r| std::iter::repeat_n(r, left)).collect();
-    Ok((of_left, of_right))
-}
-
-/// All pairs of a left relation with some right rows, not looking at any valid bit.
+/// All pairs of a left relation with some right rows, the left row running fastest; valid where the
+/// right row is.
 pub(crate) fn pairs(
     left: &Relation,
     right: &Relation,
-    rows: std::ops::Range<usize>,
+    range: std::ops::Range<usize>,
     s: &Session,
 ) -> Result<Relation> {
-    let (of_left, of_right) = pair_rows(left.rows, rows)?;
-    let mut columns: Vec<_> = left.columns.iter().map(|c| c.gather(s, &of_left)).collect();
-    columns.extend(right.columns.iter().map(|c| c.gather(s, &of_right)));
-    let valid = right.valid.as_ref().map(|v| v.gather(&of_right));
-    Ok(Relation { rows: of_left.len(), valid, columns })
+    let too_many = || QueryError::bug("more pairs than memory");
+    let rows = left.rows.checked_mul(range.len()).ok_or_else(too_many)?;
+    let (mut of_left, mut of_right) = (Vec::new(), Vec::new());
+    if !s.is_dry() {
+        of_left = tiled(left.rows, range.len())?;
+        let number = |n: usize| u32::try_from(n).map_err(|_| too_many());
+        let (start, end) = (number(range.start)?, number(range.end)?);
+        of_right = (start..end).flat_map(|r| std::iter::repeat_n(r, left.rows)).collect();
+    }
+    let mut columns: Vec<_> = left.columns.iter().map(|c| c.gather(s, rows, &of_left)).collect();
+    columns.extend(right.columns.iter().map(|c| c.gather(s, rows, &of_right)));
+    let valid = right.valid.as_ref().map(|v| bits::gather(s, v, rows, &of_right));
+    Ok(Relation { rows, valid, columns })
+}
+
+/// Row numbers 0..n, `times` over.
+pub(crate) fn tiled(n: usize, times: usize) -> Result<Vec<u32>> {
+    let n = u32::try_from(n).map_err(|_| QueryError::bug("more pairs than memory"))?;
+    Ok((0..times).flat_map(|_| 0..n).collect())
 }
 
 /// OR over the blocks of `n` rows each: row l of the result is the OR of rows l, n + l, 2n + l, …

@@ -6,6 +6,7 @@ use crate::bits;
 use crate::column::Column;
 use crate::error::{QueryError, Result};
 use crate::expr::{common_planes, eval};
+use crate::ops::cross_join::tiled;
 use crate::ops::tally::bits_to_arith;
 use crate::ops::unique_join::{Join, finish};
 use crate::plan::Literal;
@@ -64,7 +65,8 @@ fn hits(
     };
     let mut equal = Vec::with_capacity(m);
     let above = spread(&there, n);
-    let below = here.gather(&tiled(n, m)?);
+    let index = if s.is_dry() { Vec::new() } else { tiled(n, m)? };
+    let below = bits::gather(s, &here, n * m, &index);
     let all = protocol::equal(s, &below, &above)?;
     let mut present = Vec::new();
     if !unique_present.is_empty() {
@@ -73,7 +75,7 @@ fn hits(
     }
     if !many_present.is_empty() {
         let bit = bits::and_tree(s, n, many_present)?;
-        present.push(bit.gather(&tiled(n, m)?));
+        present.push(bits::gather(s, &bit, n * m, &index));
     }
     let mut operands = vec![all];
     operands.extend(present);
@@ -86,15 +88,18 @@ fn hits(
 
 /// Each row n times.
 fn spread(planes: &Planes, n: usize) -> Planes {
-    let mut parts = (0..planes.len()).map(|row| planes.slice(row..row + 1).repeat_row(n));
-    let first = parts.next().unwrap_or_else(|| planes.clone());
-    parts.fold(first, |above, below| above.concat(&below))
-}
-
-/// Row numbers 0..n, m times.
-fn tiled(n: usize, m: usize) -> Result<Vec<u32>> {
-    let n = u32::try_from(n).map_err(|_| QueryError::bug("more pairs than memory"))?;
-    Ok((0..m).flat_map(|_| 0..n).collect())
+    let mut parts: Vec<Planes> =
+        (0..planes.len()).map(|row| planes.slice(row..row + 1).repeat_row(n)).collect();
+    while parts.len() > 1 {
+        parts = parts
+            .chunks(2)
+            .map(|pair| match pair {
+                [above, below] => above.concat(below),
+                other => other[0].clone(),
+            })
+            .collect();
+    }
+    parts.pop().unwrap_or_else(|| planes.clone())
 }
 
 /// The column of the unique row that is hit; zero where none is.

@@ -48,7 +48,8 @@ pub(crate) fn window(
     let width = input.columns.len();
     if input.rows == 0 {
         for function in window.functions {
-            input.columns.push(Column::from_parts(function.ty.clone(), 0, None, None, None));
+            let nothing = Column::literal(s, 0, &crate::plan::Literal::Null, &function.ty);
+            input.columns.push(nothing.with_null(None));
         }
         return Ok(input);
     }

@@ -11,6 +11,8 @@ use bounds::result_type;
 
 use super::Planner;
 use super::build;
+use super::determined::split_keys;
+use super::distinct::distinct;
 use super::numbers;
 use super::relation;
 use super::scalar::{Scope, defect};
@@ -75,21 +77,12 @@ impl Planner<'_> {
             .zip(names)
             .map(|((ty, nullable), name)| Field { name: name.clone(), ty, nullable })
             .collect();
-        let rows = input.rows;
         if keys.is_empty() {
             let op = Operator::ScalarAggregate { input: Box::new(input), aggregates };
             return Plan { op, fields, rows: 1 };
         }
         let cells = cells(&keys).filter(|_| sums_only(&aggregates));
-        let sorted = Plan {
-            op: Operator::SortAggregate {
-                input: Box::new(input.clone()),
-                keys: keys.clone(),
-                aggregates: aggregates.clone(),
-            },
-            fields: fields.clone(),
-            rows,
-        };
+        let sorted = by_sort(input.clone(), &keys, &aggregates, &fields);
         let Some(cells) = cells else { return sorted };
         let op = Operator::SmallDomainAggregate { input: Box::new(input), keys, aggregates };
         let small = Plan { op, fields, rows: cells };
@@ -217,6 +210,26 @@ impl Planner<'_> {
             "take the average of integers or of a DECIMAL",
         ))
     }
+}
+
+/// By a sort of the keys that the others do not follow from.
+fn by_sort(input: Plan, keys: &[Expr], aggregates: &[Aggregate], fields: &[Field]) -> Plan {
+    let (needed, dropped) = split_keys(&input, keys);
+    let grouped_by: Vec<Expr> = needed.iter().filter_map(|k| keys.get(*k).cloned()).collect();
+    let rows = distinct(&input, &grouped_by);
+    let order: Vec<usize> = needed.iter().chain(&dropped).copied().collect();
+    let all: Vec<usize> = order.iter().copied().chain(keys.len()..fields.len()).collect();
+    let op = Operator::SortAggregate {
+        input: Box::new(input),
+        keys: order.iter().filter_map(|k| keys.get(*k).cloned()).collect(),
+        determined: u32::try_from(dropped.len()).unwrap_or(0),
+        aggregates: aggregates.to_vec(),
+    };
+    let fields = all.iter().filter_map(|f| fields.get(*f).cloned()).collect();
+    let sorted = Plan { op, fields, rows };
+    let places: Vec<usize> =
+        (0..all.len()).filter_map(|f| all.iter().position(|have| *have == f)).collect();
+    relation::picked(sorted, &places)
 }
 
 fn is_constant(expr: &Logical) -> bool {

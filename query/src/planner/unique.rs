@@ -23,6 +23,7 @@ pub(super) fn unique_keys(plan: &Plan) -> BTreeSet<BTreeSet<usize>> {
                     keys.iter().map(|k| k.difference(&constant).copied().collect()).collect();
                 keys.extend(fewer);
             }
+            with_equals(&mut keys, &equal_columns(predicate));
             keys
         }
         Operator::Project { input, exprs } => {
@@ -33,9 +34,11 @@ pub(super) fn unique_keys(plan: &Plan) -> BTreeSet<BTreeSet<usize>> {
                 .filter_map(|key| key.iter().map(place).collect::<Option<BTreeSet<usize>>>())
                 .collect()
         }
-        Operator::SortAggregate { keys, .. } | Operator::SmallDomainAggregate { keys, .. } => {
-            BTreeSet::from([(0..keys.len()).collect()])
+        Operator::SortAggregate { keys, determined, .. } => {
+            let needed = keys.len().saturating_sub(*determined as usize);
+            BTreeSet::from([(0..needed).collect()])
         }
+        Operator::SmallDomainAggregate { keys, .. } => BTreeSet::from([(0..keys.len()).collect()]),
         Operator::UniqueKeyJoin {
             kind: JoinKind::Inner,
             many,
@@ -103,7 +106,13 @@ fn of_join(
     if is_unique(many, many_keys) {
         keys.extend(unique_keys(unique).iter().map(|set| set.iter().map(|c| c + width).collect()));
     }
-    for (a, b) in pairs {
+    with_equals(&mut keys, &pairs);
+    keys
+}
+
+/// Adds the same sets by columns that are equal to others.
+fn with_equals(keys: &mut BTreeSet<BTreeSet<usize>>, pairs: &[(usize, usize)]) {
+    for (a, b) in pairs.iter().flat_map(|(a, b)| [(*a, *b), (*b, *a)]) {
         let swapped: Vec<BTreeSet<usize>> = keys
             .iter()
             .filter(|set| set.contains(&a))
@@ -115,7 +124,17 @@ fn of_join(
             }
         }
     }
-    keys
+}
+
+/// Pairs of columns that a predicate sets equal.
+fn equal_columns(predicate: &Expr) -> Vec<(usize, usize)> {
+    match &predicate.kind {
+        ExprKind::And(parts) => parts.iter().flat_map(equal_columns).collect(),
+        ExprKind::Compare { op: Compare::Eq, left, right } => {
+            build::plain_column(left).zip(build::plain_column(right)).into_iter().collect()
+        }
+        _ => Vec::new(),
+    }
 }
 
 /// Columns that a predicate sets equal to a constant.

@@ -3,6 +3,7 @@
 
 use super::with_inputs;
 use crate::executor::inputs;
+use crate::ops::limit::valid_rows_come_first;
 use crate::plan::{Operator, Plan};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -35,8 +36,12 @@ fn shared(plan: Plan, seen: &RefCell<Seen>) -> Plan {
     with_inputs(plan, &|input| shared(input, seen))
 }
 
-/// Whether computing a relation takes protocols. Reading a table again takes memory for none.
+/// Whether computing a relation takes protocols. Reading a table again takes memory for none. What
+/// is in order stays, because a LIMIT above it must see that it is.
 fn costs(plan: &Plan) -> bool {
+    if plan.rows > 1 && valid_rows_come_first(plan) {
+        return false;
+    }
     match &plan.op {
         Operator::Scan { .. } | Operator::Values(_) | Operator::Again { .. } => false,
         Operator::UnionAll(_) | Operator::Limit { .. } => inputs(plan).into_iter().any(costs),

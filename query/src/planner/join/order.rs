@@ -569,13 +569,14 @@ impl<'a> Search<'a> {
             let rows = many.rows * one.rows.max(1);
             return Some(Joined { cost: spent + 1, rows, unique: many.unique.clone(), tree });
         }
-        let columns: BTreeSet<usize> =
-            keys.iter().filter_map(|(l, _)| bare(l)).map(|c| self.same(c)).collect();
-        let told_apart = |part: &Joined| {
+        let told_apart = |part: &Joined, of: &dyn Fn(&(Expr, Expr)) -> Option<usize>| {
+            let columns: BTreeSet<usize> =
+                keys.iter().filter_map(of).map(|c| self.same(c)).collect();
             !keys.is_empty() && part.unique.iter().any(|set| set.is_subset(&columns))
         };
         let key: u64 = keys.iter().map(|(l, r)| l.ty.bits().max(r.ty.bits()) as u64).sum();
-        let (x_unique, y_unique) = (told_apart(x), told_apart(y));
+        let x_unique = told_apart(x, &|(l, _)| build::plain_column(l));
+        let y_unique = told_apart(y, &|(_, r)| build::plain_column(r));
         if !x_unique && !y_unique {
             let rows = x.rows.checked_mul(y.rows).filter(|r| all_pairs && *r <= PAIRS_KEPT_MAX)?;
             let shape = Shape { many: x.rows, unique: y.rows, key, payload: 0 };
