@@ -9,9 +9,11 @@ use trine_proto::catalog::NetProfile;
 /// Bytes of share data that one party works off in a microsecond beside sending them.
 const WORK_BYTES_PER_US: u64 = 500;
 
-/// The profile as protocols take it.
-pub(crate) const fn profile(net: NetProfile) -> Profile {
-    Profile { round_trip_us: net.round_trip_us, megabits_per_s: net.megabits_per_s }
+/// The replicated profile as protocols take it.
+#[must_use]
+pub const fn profile(net: NetProfile) -> Profile {
+    let NetProfile { round_trip_us, megabits_per_s, lanes } = net;
+    Profile { round_trip_us, megabits_per_s, lanes }
 }
 
 /// Predicted microseconds; none for a plan that cannot run.

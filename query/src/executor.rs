@@ -278,7 +278,7 @@ impl Run<'_> {
                 window::window(next()?, &window, wants, s)
             }
             Operator::OneRowJoin { .. } => one_row_join::one_row_join(next()?, &next()?, s),
-            Operator::Sort { keys, .. } => sort::sort(next()?, keys, wants, s),
+            Operator::Sort { keys, .. } => sort::sort(next()?, keys, wants, plan.rows, s),
             Operator::Limit { input, skip, fetch } => {
                 let in_front = limit::valid_rows_come_first(input);
                 limit::limit(next()?, in_front, *skip, *fetch, wants, s)

@@ -31,6 +31,15 @@ pub enum Engine {
     Cluster(Box<Cluster>),
 }
 
+/// What a query cost the three parties.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Rounds, the same at all parties.
+    pub rounds: u64,
+    /// Payload bytes that each party sent.
+    pub bytes: [u64; 3],
+}
+
 /// Why a statement failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EngineError {
@@ -50,6 +59,11 @@ impl EngineError {
     #[must_use]
     pub fn is_unsupported(&self) -> bool {
         self.sqlstate == sqlstate::FEATURE_NOT_SUPPORTED
+    }
+    /// Whether a table is not there.
+    #[must_use]
+    pub fn is_missing_table(&self) -> bool {
+        self.sqlstate == sqlstate::UNDEFINED_TABLE
     }
     /// Whether the engine itself broke.
     #[must_use]
@@ -117,6 +131,24 @@ impl Engine {
         outcome.unwrap_or_else(|_| {
             Err(EngineError::new(sqlstate::INTERNAL_ERROR, "the engine panicked"))
         })
+    }
+
+    /// [`Engine::run`] of one query, with what the three parties counted where they are a cluster.
+    ///
+    /// # Errors
+    /// The query fails.
+    pub async fn run_counted(
+        &mut self,
+        sql: &str,
+    ) -> Result<(Output, Option<Traffic>), EngineError> {
+        if let Self::Cluster(cluster) = self {
+            let sql = sql.trim().trim_end_matches(';');
+            let (table, counted) = cluster.client().query_counted(sql).await?;
+            let traffic =
+                Traffic { rounds: counted[0].rounds, bytes: counted.map(|party| party.bytes_sent) };
+            return Ok((table.into(), Some(traffic)));
+        }
+        self.run(sql).await.map(|output| (output, None))
     }
 
     /// Appends the rows of a CSV file with a header to a table, as one batch.

@@ -6,6 +6,7 @@
 
 pub mod data;
 pub mod run;
+pub mod usage;
 pub mod verdict;
 
 /// CREATE TABLE statements of all tables, with dictionaries and ranges, up to scale factor 1.

@@ -8,6 +8,8 @@ use trine_mpc::net_delay::Link;
 
 /// Rows at most: row numbers have 32 bits, and a run must fit into a machine.
 pub(crate) const ROWS_MAX: usize = 1 << 28;
+/// Threads of one party at most.
+pub(crate) const THREADS_MAX: usize = 64;
 
 /// What lies between the parties.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
@@ -95,11 +97,8 @@ impl Job {
         if self.repeat == 0 || self.repeat > 1000 {
             return refuse(format!("--repeat is 1 to 1000, not {}", self.repeat));
         }
-        if self.threads != 1 {
-            return refuse(format!(
-                "--threads is 1, not {}: a party computes on one thread",
-                self.threads
-            ));
+        if !(1..=THREADS_MAX).contains(&self.threads) {
+            return refuse(format!("--threads is 1 to {THREADS_MAX}, not {}", self.threads));
         }
         if self.megabits_per_s == Some(0) {
             return refuse("--mbit is at least 1".into());
@@ -150,10 +149,11 @@ impl Job {
     /// What the engine chooses its circuits by: the simulated network rounded to powers of two, as
     /// the replicated profile is, unless something else is forced.
     pub(crate) fn profile(&self) -> Profile {
+        let lanes = u32::try_from(self.threads).unwrap_or(1);
         match self.form {
             // Rounds for nothing, or bytes for nothing.
-            Some(Form::Ripple) => Profile { round_trip_us: 0, megabits_per_s: 1 },
-            Some(Form::Tree) => Profile { round_trip_us: 1 << 30, megabits_per_s: 1 << 20 },
+            Some(Form::Ripple) => Profile { round_trip_us: 0, megabits_per_s: 1, lanes },
+            Some(Form::Tree) => Profile { round_trip_us: 1 << 30, megabits_per_s: 1 << 20, lanes },
             None => {
                 let trip = self.believed_round_trip_us.or(self.round_trip_us);
                 let trip = trip.map_or(Profile::LOCAL.round_trip_us, nearest_power_of_two);
@@ -162,6 +162,7 @@ impl Job {
                 Profile {
                     round_trip_us: trip.max(Profile::LOCAL.round_trip_us),
                     megabits_per_s: rate,
+                    lanes,
                 }
             }
         }

@@ -25,12 +25,14 @@ mod primitive;
 mod processes;
 mod relational;
 mod report;
+mod tpch;
 mod vector;
 
 pub(crate) use job::{Form, Job, Network};
 pub(crate) use operation::Operation;
 pub(crate) use party::run as run_party;
 pub(crate) use report::Report;
+pub(crate) use tpch::{Tpch, run as run_tpch};
 
 use crate::error::NodeError;
 use measure::Measured;

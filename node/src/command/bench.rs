@@ -1,6 +1,6 @@
 //! `trined bench`: figures anyone can reproduce.
 
-use crate::bench::{self, Form, Job, Network, Operation};
+use crate::bench::{self, Form, Job, Network, Operation, Tpch};
 use crate::error::NodeError;
 use std::path::PathBuf;
 
@@ -49,6 +49,18 @@ pub(super) struct Arguments {
     /// Seed of the data.
     #[arg(long, value_name = "S", default_value_t = 1)]
     seed: u64,
+    /// tpch: scale factor.
+    #[arg(long, value_name = "S", default_value = "0.01")]
+    sf: String,
+    /// tpch: number of a query; all 22 when absent.
+    #[arg(long, value_name = "Q")]
+    query: Vec<u8>,
+    /// tpch: folder with q01.sql to q22.sql.
+    #[arg(long, value_name = "DIR")]
+    queries: Option<PathBuf>,
+    /// tpch: folder with q01.csv to q22.csv; what it lacks is computed in the clear.
+    #[arg(long, value_name = "DIR")]
+    answers: Option<PathBuf>,
     /// One JSON object on the last line.
     #[arg(long)]
     json: bool,
@@ -59,6 +71,15 @@ pub(super) struct Arguments {
 
 /// Runs one benchmark and prints it.
 pub(super) fn run(arguments: &Arguments) -> Result<(), NodeError> {
+    if arguments.operation == "tpch" {
+        return bench::run_tpch(&Tpch {
+            scale: arguments.sf.clone(),
+            queries: arguments.query.clone(),
+            query_folder: arguments.queries.clone(),
+            answer_folder: arguments.answers.clone(),
+            json: arguments.json,
+        });
+    }
     let operation = Operation::parse(&arguments.operation).map_err(NodeError::Config)?;
     let job = Job {
         groups: arguments.groups,
@@ -72,7 +93,11 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), NodeError> {
         repeat: arguments.repeat,
         seed: arguments.seed,
         corrupt: arguments.corrupt,
-        ..Job::new(operation, arguments.rows, arguments.bits.unwrap_or(operation.bits_default()))
+        ..Job::new(
+            operation,
+            arguments.rows,
+            arguments.bits.unwrap_or_else(|| operation.bits_default()),
+        )
     };
     let report = bench::run(&job.checked()?)?;
     if arguments.json {

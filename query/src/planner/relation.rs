@@ -371,7 +371,8 @@ pub(super) fn sorted(input: Plan, keys: Vec<SortKey>) -> Plan {
     Plan { op: Operator::Sort { input: Box::new(input), keys }, fields, rows }
 }
 
-/// OFFSET and LIMIT, below projections so that they stand right on a Sort.
+/// OFFSET and LIMIT, below projections so that they stand right on a Sort, which then has no more rows
+/// than are looked at.
 pub(super) fn limited(input: Plan, skip: u64, fetch: Option<u64>) -> Plan {
     if skip == 0 && fetch.is_none_or(|f| f >= input.rows) && input.rows > 0 {
         return input;
@@ -385,7 +386,11 @@ pub(super) fn limited(input: Plan, skip: u64, fetch: Option<u64>) -> Plan {
             Plan { op: Operator::Project { input: Box::new(below), exprs }, fields, rows }
         }
         op => {
-            let input = Plan { op, fields: fields.clone(), rows: input.rows };
+            let mut below = input.rows;
+            if let (Operator::Sort { .. }, Some(fetch)) = (&op, fetch) {
+                below = below.min(skip.saturating_add(fetch));
+            }
+            let input = Plan { op, fields: fields.clone(), rows: below };
             Plan { op: Operator::Limit { input: Box::new(input), skip, fetch }, fields, rows }
         }
     }

@@ -1,6 +1,6 @@
 //! Loading an engine with TPC-H and asking it.
 
-use crate::engine::{Engine, EngineError};
+use crate::engine::{Engine, EngineError, Traffic};
 use crate::tpch::verdict::{compare, shape};
 use crate::tpch::{SCHEMA, TABLES, data};
 use crate::value::Output;
@@ -30,6 +30,8 @@ pub struct Asked {
     pub took: Duration,
     /// Rows of the answer.
     pub rows: usize,
+    /// What the parties counted, where they are a cluster.
+    pub traffic: Option<Traffic>,
 }
 
 impl fmt::Display for Verdict {
@@ -62,16 +64,17 @@ pub async fn load(engine: &mut Engine, folder: &Path) -> Result<(), EngineError>
 pub async fn ask(engine: &mut Engine, sql: &str, expected: &Output) -> Result<Asked, String> {
     let shape = shape(sql)?;
     let start = Instant::now();
-    let answer = engine.run(sql).await;
+    let answer = engine.run_counted(sql).await;
     let took = start.elapsed();
-    let rows = answer.as_ref().map_or(0, |a| a.rows.len());
+    let rows = answer.as_ref().map_or(0, |(answer, _)| answer.rows.len());
+    let traffic = answer.as_ref().ok().and_then(|(_, traffic)| *traffic);
     let verdict = match answer {
-        Ok(answer) => match compare(&answer, expected, &shape) {
+        Ok((answer, _)) => match compare(&answer, expected, &shape) {
             Ok(()) => Verdict::Equal,
             Err(what) => Verdict::Differs(what),
         },
         Err(e) if e.is_internal() => Verdict::Failed(e),
         Err(e) => Verdict::Refused(e),
     };
-    Ok(Asked { verdict, took, rows })
+    Ok(Asked { verdict, took, rows, traffic })
 }
