@@ -16,6 +16,7 @@ mod check;
 mod context;
 mod dictionary_rule;
 mod errors;
+mod fetch;
 mod functions;
 mod in_rule;
 mod literal_rule;
@@ -66,6 +67,7 @@ pub(crate) fn bind(
     let translate = |e| errors::translate(e, &positions);
     let binder = SqlToRel::new_with_options(&context, parser_options());
     let names = names::of_query(&parsed.query);
+    fetch::as_limit(&mut parsed.query);
     aliases::separate(&mut parsed.query);
     let bound = binder.sql_statement_to_plan(Ast::Query(parsed.query)).map_err(translate)?;
     let plan = optimizer::optimise(bound, &config).map_err(translate)?;

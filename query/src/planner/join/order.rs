@@ -376,6 +376,8 @@ struct Search<'a> {
     others: Vec<(Expr, Expr, u64, u64)>,
     /// Conditions with their relations.
     conditions: Vec<(Expr, u64)>,
+    /// Per column the relations of each condition that reads it.
+    readers: BTreeMap<usize, Vec<u64>>,
 }
 
 impl<'a> Search<'a> {
@@ -407,7 +409,13 @@ impl<'a> Search<'a> {
         }
         classes.retain(|_, members| members.len() > 1);
         let output = output.iter().copied().collect();
-        Self { graph, output, profile, classes, representative, others, conditions }
+        let mut readers: BTreeMap<usize, Vec<u64>> = BTreeMap::new();
+        for (condition, mask) in &conditions {
+            let mut columns = BTreeSet::new();
+            build::columns_of(condition, &mut columns);
+            columns.into_iter().for_each(|c| readers.entry(c).or_default().push(*mask));
+        }
+        Self { graph, output, profile, classes, representative, others, conditions, readers }
     }
 
     fn leaf_of(&self, column: usize) -> u64 {
@@ -609,16 +617,15 @@ impl<'a> Search<'a> {
             if part & 1 << leaf == 0 {
                 continue;
             }
-            let named = |(e, mask): &(Expr, u64)| {
-                let mut columns = BTreeSet::new();
-                build::columns_of(e, &mut columns);
-                mask & part != *mask && columns.contains(&column)
-            };
+            let read = self
+                .readers
+                .get(&column)
+                .is_some_and(|masks| masks.iter().any(|mask| mask & part != *mask));
             let linked = self.classes.get(&self.same(column)).is_some_and(|members| {
                 let reaches = |mask: u64| members.iter().any(|c| self.leaf_of(*c) & mask != 0);
                 reaches(!all) && !reaches(other)
             });
-            if self.output.contains(&column) || linked || self.conditions.iter().any(named) {
+            if self.output.contains(&column) || linked || read {
                 bits += field.ty.bits() as u64 + u64::from(field.nullable);
             }
         }
