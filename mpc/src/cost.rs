@@ -450,6 +450,26 @@ pub fn cost_divide(
     total + cost_and(n, quotient)
 }
 
+/// Width of the subtraction of every digit of a square root of `width` bits (an even number): the
+/// remainder is at most twice the root, so that two more bits and a sign make `digits + 4`.
+pub(crate) fn sqrt_widths(width: usize) -> impl Iterator<Item = usize> {
+    (0..width / 2).map(|digits| digits + 4)
+}
+
+/// floor(sqrt(x)) of k bits.
+#[must_use]
+pub fn cost_sqrt(profile: Profile, n: usize, k: usize) -> Cost {
+    let digits = k.div_ceil(2);
+    let mut total = Cost::default();
+    for (step, width) in sqrt_widths(2 * digits).enumerate() {
+        total += cost_add(profile, n, width);
+        if step + 1 < digits {
+            total += cost_and(n, width - 1);
+        }
+    }
+    total
+}
+
 /// Moving columns of n rows by a secret permutation: `planes` boolean planes and `ring_words`
 /// 64-bit words a row of arithmetic. 4 elements an element, 3 rounds. No rounds for n <= 1.
 #[must_use]

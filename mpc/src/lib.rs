@@ -52,6 +52,7 @@
 //! | [`protocol::planes_to_arith`], by bits or by an adder | l(k+2) or 3l + 3(l-1) | 2 or adder + 2 | nothing |
 //! | [`protocol::arith_to_planes`] | k + adder | 1 + adder | nothing |
 //! | [`protocol::divide`] | [`cost::cost_divide`] | about (k+f)(adder + 1) | nothing |
+//! | [`protocol::sqrt`] | [`cost::cost_sqrt`] | about k/2 (adder + 1) | nothing |
 //! | [`protocol::or_all_rows`] | 3 | ceil(log2 n) | nothing |
 //! | [`sort::Shuffle::apply`], [`sort::SortOrder::apply`], `unapply` | 4k | 3 | nothing |
 //! | [`sort::partition`] | 416 | 7 | a uniformly random permutation |

@@ -8,7 +8,7 @@ use crate::kernel::{bytes, bytes_mut};
 use crate::net::Net;
 use crate::prg::{PairStream, Position, ZeroMask};
 use crate::ring::Ring;
-use crate::{Cost, MpcError, Result};
+use crate::{Cost, MpcError, Planes, Result};
 
 pub use crate::cost::{Circuit, Profile};
 
@@ -114,6 +114,7 @@ pub struct Session {
     cost: Cost,
     sorts_predicted: Cost,
     sorts_recomputed: Cost,
+    raised: Vec<(u8, Planes)>,
 }
 
 /// A dry session asked for what only a real one has.
@@ -158,6 +159,7 @@ impl Session {
             cost: Cost::default(),
             sorts_predicted: Cost::default(),
             sorts_recomputed: Cost::default(),
+            raised: Vec::new(),
         }
     }
     /// Whether this session only predicts.
@@ -202,6 +204,16 @@ impl Session {
     /// [`crate::MpcError::Cancelled`], or [`crate::MpcError::PeerLost`] if that is known already.
     pub fn check(&self) -> Result<()> {
         self.live.as_ref().map_or(Ok(()), |live| live.net.check())
+    }
+
+    /// Notes that something failed in the rows whose bit is 1 (a column of width 1). What `kind`
+    /// means is the caller's; nothing is opened or sent.
+    pub fn raise(&mut self, kind: u8, rows: Planes) {
+        self.raised.push((kind, rows));
+    }
+    /// What was raised since the last call, in order.
+    pub fn take_raised(&mut self) -> Vec<(u8, Planes)> {
+        std::mem::take(&mut self.raised)
     }
 
     /// The party after this one: it holds x_{i+1} too.

@@ -16,7 +16,7 @@ const TREES: Profile = Profile { round_trip_us: 1_000_000, megabits_per_s: 100_0
 type Program = fn(&mut Session, &Planes, &Arith<u64>) -> Result<(), MpcError>;
 
 /// Everything that opens nothing: whatever is sent is masked.
-const MASKED: [(&str, Program); 14] = [
+const MASKED: [(&str, Program); 15] = [
     ("and", |s, x, _| protocol::and(s, x, x).map(drop)),
     ("multiply", |s, _, v| protocol::mul(s, v, v).map(drop)),
     ("inner product", |s, _, v| protocol::inner_products(s, &[(v, v); 99]).map(drop)),
@@ -27,6 +27,7 @@ const MASKED: [(&str, Program); 14] = [
     }),
     ("add", |s, x, _| protocol::add(s, x, x, true).map(drop)),
     ("absolute", |s, x, _| protocol::absolute(s, x).map(drop)),
+    ("sqrt", |s, x, _| protocol::sqrt(s, x).map(drop)),
     ("divide", |s, x, _| protocol::divide(s, x, x, 2).map(drop)),
     ("bits to arithmetic", |s, x, _| protocol::bits_to_arith::<u64>(s, x).map(drop)),
     ("number to arithmetic", |s, x, _| protocol::planes_to_arith::<u64>(s, x).map(drop)),

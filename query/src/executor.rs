@@ -7,6 +7,7 @@
 mod wants;
 
 use crate::error::{QueryError, Result};
+use crate::expr::{gather, merge};
 use crate::ops::pair_aggregate::pair_aggregate;
 use crate::ops::scan::Source;
 use crate::ops::sort_aggregate::GroupBy;
@@ -16,12 +17,12 @@ use crate::ops::{
     cross_join, filter, limit, lookup_join, one_row_join, project, reveal, scalar_aggregate, scan,
     small_domain, sort, sort_aggregate, union_all, unique_join, values, window,
 };
-use crate::output::{ShareVector, output};
-use crate::plan::{JoinMethod, Operator, Plan};
+use crate::output::{ShareVector, failure_vector, output};
+use crate::plan::{Failure, JoinMethod, Operator, Plan};
 use crate::relation::Relation;
 use crate::want::Want;
 use std::collections::BTreeMap;
-use trine_mpc::{Cost, Profile, Session};
+use trine_mpc::{Cost, Planes, Profile, Session};
 use trine_proto::wire::OutputColumn;
 use trine_storage::Store;
 use wants::{join_wants, plan_wants};
@@ -52,8 +53,11 @@ pub struct Executed {
     pub rows: u64,
     /// Public description of the columns.
     pub columns: Vec<OutputColumn>,
-    /// Per column its values, then its NULL plane if nullable; last the valid plane.
+    /// Per column its values, then its NULL plane if nullable; then the valid plane; last one plane of
+    /// one row for each of `failures`.
     pub vectors: Vec<ShareVector>,
+    /// What may have failed in some row; whether it did is in the last vectors, for the client only.
+    pub failures: Vec<Failure>,
     /// One per operator, in pre-order of the plan.
     pub counted: Vec<OperatorCost>,
 }
@@ -63,6 +67,7 @@ struct Run<'a> {
     store: Option<&'a Store>,
     observer: Option<&'a mut dyn Observer>,
     costs: Vec<OperatorCost>,
+    failures: Failures,
     done: u32,
     total: u32,
     /// Per node in pre-order.
@@ -70,6 +75,9 @@ struct Run<'a> {
     /// Relations that are used again: how often still, and the relation once it ran.
     kept: BTreeMap<usize, (u32, Option<Relation>)>,
 }
+
+/// One row a kind: 1 where it happened in some row of some operator.
+type Failures = Vec<(Failure, Planes)>;
 
 /// Runs a plan whose root is Reveal, as one party of three. All parties must run the same plan.
 ///
@@ -84,11 +92,13 @@ pub fn run(
     if session.is_dry() {
         return Err(QueryError::bug("a dry session has no result"));
     }
-    let (relation, counted) = execute(plan, session, Some(store), Some(observer))?;
+    let (relation, counted, failures) = execute(plan, session, Some(store), Some(observer))?;
     let rows =
         u64::try_from(relation.rows).map_err(|_| QueryError::bug("more rows than memory"))?;
-    let (columns, vectors) = output(relation, &plan.fields, session)?;
-    Ok(Executed { rows, columns, vectors, counted })
+    let (columns, mut vectors) = output(relation, &plan.fields, session)?;
+    vectors.extend(failures.iter().map(|(_, bit)| failure_vector(bit)));
+    let failures = failures.into_iter().map(|(failure, _)| failure).collect();
+    Ok(Executed { rows, columns, vectors, failures, counted })
 }
 
 /// Predicts what every operator of a plan costs, in pre-order: the same code on ghosts, no storage,
@@ -98,7 +108,7 @@ pub fn run(
 /// [`QueryError::Sql`] for a plan that cannot run, `Bug` for one that contradicts itself.
 pub fn dry_run(plan: &Plan, profile: Profile) -> Result<Vec<OperatorCost>> {
     let mut session = Session::dry(profile);
-    let (_, costs) = execute(plan, &mut session, None, None)?;
+    let (_, costs, _) = execute(plan, &mut session, None, None)?;
     Ok(costs)
 }
 
@@ -107,7 +117,7 @@ fn execute<'a>(
     session: &'a mut Session,
     store: Option<&'a Store>,
     observer: Option<&'a mut dyn Observer>,
-) -> Result<(Relation, Vec<OperatorCost>)> {
+) -> Result<(Relation, Vec<OperatorCost>, Failures)> {
     if !matches!(plan.op, Operator::Reveal { .. }) {
         return Err(QueryError::bug("the root of a plan is no Reveal"));
     }
@@ -115,10 +125,12 @@ fn execute<'a>(
     let mut kept = BTreeMap::new();
     used_again(plan, &mut kept);
     let wants = plan_wants(plan)?;
-    let costs = Vec::new();
-    let mut run = Run { session, store, observer, costs, done: 0, total, wants, kept };
+    // What a run before this one left behind is not this one's.
+    drop(session.take_raised());
+    let (costs, failures) = (Vec::new(), Vec::new());
+    let mut run = Run { session, store, observer, costs, failures, done: 0, total, wants, kept };
     let relation = run.relation(plan)?;
-    Ok((relation, run.costs))
+    Ok((relation, run.costs, run.failures))
 }
 
 /// Inputs of an operator, in the order in which they run.
@@ -216,6 +228,8 @@ impl Run<'_> {
         let before = self.books();
         let relation = self.operator(plan, wants, ready)?;
         let relation = conform(relation, plan, wants, self.session)?;
+        let raised = gather(self.session)?;
+        merge(&mut self.failures, raised, self.session)?;
         let after = self.books();
         self.costs[position] = OperatorCost {
             cost: difference(after.cost, before.cost),

@@ -1,6 +1,7 @@
 //! From SQL text to DataFusion's optimised logical plan.
 //!
-//! 1. [`parse`]: one statement, within limits, PostgreSQL's syntax;
+//! 1. [`parse`]: one statement, within limits, PostgreSQL's syntax
+//!    ([`dialect`]; [`rewrite`] knows more names of functions);
 //! 2. [`check`]: what the syntax tree shows to be out of reach is refused with its position;
 //!    ([`aliases`] tells select items apart that DataFusion would give one name);
 //! 3. [`context`], [`tables`], [`functions`]: names are bound against the catalog at a log index,
@@ -14,6 +15,7 @@ mod aliases;
 mod bag_rule;
 mod check;
 mod context;
+mod dialect;
 mod dictionary_rule;
 mod errors;
 mod fetch;
@@ -24,6 +26,7 @@ mod names;
 mod optimizer;
 mod parse;
 mod position;
+mod rewrite;
 mod tables;
 
 pub use parse::Explain;
@@ -61,12 +64,13 @@ pub(crate) fn bind(
     let positions = Positions::new(sql);
     let mut parsed = parse::parse(sql, &positions)?;
     let functions = Functions::shared();
+    let names = names::of_query(&parsed.query);
+    rewrite::rewrite(&mut parsed.query);
     check::check(&parsed.query, functions, &positions)?;
     let config = optimizer::Config::new(signed_at_ms);
     let context = Context { catalog, at, principal, functions, options: config.shared_options() };
     let translate = |e| errors::translate(e, &positions);
     let binder = SqlToRel::new_with_options(&context, parser_options());
-    let names = names::of_query(&parsed.query);
     fetch::as_limit(&mut parsed.query);
     aliases::separate(&mut parsed.query);
     let bound = binder.sql_statement_to_plan(Ast::Query(parsed.query)).map_err(translate)?;

@@ -5,6 +5,7 @@ use crate::types::Type;
 use serde::{Deserialize, Serialize};
 use trine_proto::ids::{SegmentId, TableId};
 use trine_proto::schema::TableSchema;
+use trine_proto::status::{SqlError, sqlstate};
 
 /// Version of the plan encoding and of what its operators mean.
 pub const PLAN_FORMAT: u32 = 2;
@@ -48,6 +49,113 @@ pub enum Compare {
     Gt,
     /// >=
     Ge,
+}
+
+/// How a quotient becomes a whole number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Rounding {
+    /// Towards minus infinity.
+    Floor,
+    /// Towards plus infinity.
+    Ceil,
+    /// Towards zero.
+    Truncate,
+    /// To the nearest; ties away from zero.
+    Nearest,
+}
+
+impl Rounding {
+    /// value / divisor as a whole number; the divisor is not 0.
+    #[must_use]
+    pub const fn divide(self, value: i128, divisor: i128) -> i128 {
+        let floor = value.div_euclid(divisor);
+        let (floor, rest) = if divisor < 0 && value.rem_euclid(divisor) != 0 {
+            (floor - 1, value - (floor - 1) * divisor)
+        } else {
+            (floor, value.rem_euclid(divisor))
+        };
+        if rest == 0 {
+            return floor;
+        }
+        let up = match self {
+            Self::Floor => false,
+            Self::Ceil => true,
+            Self::Truncate => floor < 0,
+            Self::Nearest => {
+                let (twice, size) = (2 * rest.unsigned_abs(), divisor.unsigned_abs());
+                twice > size || (twice == size && floor >= 0)
+            }
+        };
+        if up { floor + 1 } else { floor }
+    }
+}
+
+/// What can go wrong in a row while a statement runs. Execution never stops for it: one secret bit a
+/// kind says whether it happened anywhere, and only the client opens it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[repr(u8)]
+pub enum Failure {
+    /// A divisor is 0.
+    DivisionByZero,
+    /// A value does not fit the type it is cast to.
+    OutOfRange,
+    /// A text is no value of the type it is cast to.
+    InvalidText,
+    /// A function of characters meets a text that is not plain ASCII.
+    NotAscii,
+    /// A subquery that stands for one value has several rows.
+    SeveralRows,
+    /// An argument lies outside of the domain of a function.
+    InvalidArgument,
+    /// A join has more rows than its bound.
+    BoundExceeded,
+}
+
+impl Failure {
+    /// All kinds.
+    pub const ALL: [Self; 7] = [
+        Self::DivisionByZero,
+        Self::OutOfRange,
+        Self::InvalidText,
+        Self::NotAscii,
+        Self::SeveralRows,
+        Self::InvalidArgument,
+        Self::BoundExceeded,
+    ];
+
+    /// The error that the client reports.
+    #[must_use]
+    pub fn error(self) -> SqlError {
+        match self {
+            Self::DivisionByZero => SqlError::new(sqlstate::DIVISION_BY_ZERO, "division by zero")
+                .hint("guard the divisor: CASE WHEN d <> 0 THEN n / d END, or n / NULLIF(d, 0)"),
+            Self::OutOfRange => SqlError::new(
+                sqlstate::NUMERIC_VALUE_OUT_OF_RANGE,
+                "a value is out of range for the type it is cast to",
+            ),
+            Self::InvalidText => SqlError::new(
+                sqlstate::INVALID_TEXT,
+                "a text is no value of the type it is cast to",
+            ),
+            Self::NotAscii => SqlError::new(
+                sqlstate::FEATURE_NOT_SUPPORTED,
+                "a function of characters met a text that is not plain ASCII",
+            )
+            .hint("lengths and positions are computed for ASCII texts only; compare, concatenate and search whole texts instead"),
+            Self::SeveralRows => SqlError::new(
+                sqlstate::CARDINALITY_VIOLATION,
+                "more than one row returned by a subquery used as an expression",
+            ),
+            Self::InvalidArgument => SqlError::new(
+                sqlstate::INVALID_PARAMETER,
+                "an argument lies outside of the domain of its function",
+            ),
+            Self::BoundExceeded => SqlError::new(
+                sqlstate::LIMIT_EXCEEDED,
+                "a join has more rows than its declared bound",
+            ),
+        }
+    }
 }
 
 /// A scalar expression over the columns of one relation; three-valued logic.
@@ -113,6 +221,91 @@ pub enum ExprKind {
     },
     /// The same value under wider bounds, another number kind of equal scale, or a longer text.
     Retype(Box<Expr>),
+    /// left / right of integer-coded numbers, towards zero or to the nearest. Any value where right is 0.
+    Divide {
+        /// Dividend.
+        left: Box<Expr>,
+        /// Divisor.
+        right: Box<Expr>,
+        /// Truncate or Nearest.
+        rounding: Rounding,
+    },
+    /// Remainder of `Divide` towards zero: the sign is the dividend's. Any value where right is 0.
+    Modulo(Box<Expr>, Box<Expr>),
+    /// Divided by a public positive integer.
+    DivideBy {
+        /// Dividend.
+        argument: Box<Expr>,
+        /// Divisor, above 0.
+        divisor: i128,
+        /// How to a whole number.
+        rounding: Rounding,
+    },
+    /// A step function: `values[i]`, where i thresholds are <= the argument.
+    Steps {
+        /// Number.
+        argument: Box<Expr>,
+        /// Ascending; may be none.
+        thresholds: Vec<i128>,
+        /// One more than thresholds.
+        values: Vec<Literal>,
+    },
+    /// The value; raises a failure in rows where a condition is TRUE.
+    Check {
+        /// Value.
+        value: Box<Expr>,
+        /// Boolean.
+        fails: Box<Expr>,
+        /// What is raised.
+        failure: Failure,
+    },
+    /// Computes `value` once for all places of `body` that name it.
+    Let {
+        /// What is computed first.
+        value: Box<Expr>,
+        /// May contain `Bound`.
+        body: Box<Expr>,
+    },
+    /// The value of an enclosing Let: 0 is the innermost.
+    Bound(usize),
+}
+
+impl Expr {
+    /// The expressions directly inside, in the order in which they are written.
+    #[must_use]
+    pub fn children(&self) -> Vec<&Self> {
+        match &self.kind {
+            ExprKind::Column(_) | ExprKind::Literal(_) | ExprKind::Bound(_) => Vec::new(),
+            ExprKind::Not(x)
+            | ExprKind::IsNull(x)
+            | ExprKind::Scale(x, _)
+            | ExprKind::Absolute(x)
+            | ExprKind::Retype(x)
+            | ExprKind::Lookup { argument: x, .. }
+            | ExprKind::DivideBy { argument: x, .. }
+            | ExprKind::Steps { argument: x, .. } => vec![x],
+            ExprKind::And(all) | ExprKind::Or(all) => all.iter().collect(),
+            ExprKind::Compare { left: x, right: y, .. }
+            | ExprKind::Add(x, y)
+            | ExprKind::Subtract(x, y)
+            | ExprKind::Multiply(x, y)
+            | ExprKind::Modulo(x, y)
+            | ExprKind::Divide { left: x, right: y, .. }
+            | ExprKind::Check { value: x, fails: y, .. }
+            | ExprKind::Let { value: x, body: y } => vec![x, y],
+            ExprKind::Case { branches, otherwise } => {
+                let inside = branches.iter().flat_map(|(c, v)| [c, v]);
+                inside.chain([otherwise.as_ref()]).collect()
+            }
+        }
+    }
+
+    /// Whether computing it may raise a [`Failure`].
+    #[must_use]
+    pub fn can_fail(&self) -> bool {
+        matches!(self.kind, ExprKind::Check { .. })
+            || self.children().into_iter().any(Self::can_fail)
+    }
 }
 
 /// Aggregate functions.
@@ -444,4 +637,28 @@ pub enum Operator {
         /// Whether row order is that of ORDER BY.
         ordered: bool,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Rounding::{Ceil, Floor, Nearest, Truncate};
+
+    #[test]
+    fn quotients_are_rounded_as_named() {
+        for (v, d, floor, ceil, truncated, nearest) in [
+            (7, 2, 3, 4, 3, 4),
+            (-7, 2, -4, -3, -3, -4),
+            (7, -2, -4, -3, -3, -4),
+            (-7, -2, 3, 4, 3, 4),
+            (5, 3, 1, 2, 1, 2),
+            (-5, 3, -2, -1, -1, -2),
+            (4, 3, 1, 2, 1, 1),
+            (-4, 3, -2, -1, -1, -1),
+            (6, 3, 2, 2, 2, 2),
+            (0, -3, 0, 0, 0, 0),
+        ] {
+            let got = [Floor, Ceil, Truncate, Nearest].map(|r| r.divide(v, d));
+            assert_eq!(got, [floor, ceil, truncated, nearest], "{v} / {d}");
+        }
+    }
 }

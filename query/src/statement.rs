@@ -5,7 +5,7 @@ use crate::executor::{self, Observer};
 use crate::explain;
 use crate::frontend::{self, Explain, Positions};
 use crate::output::ShareVector;
-use crate::plan::{PLAN_FORMAT, Plan};
+use crate::plan::{Failure as PlanFailure, PLAN_FORMAT, Plan};
 use crate::planner::Planner;
 use crate::rules;
 use std::thread;
@@ -13,7 +13,7 @@ use trine_mpc::{Profile, Session};
 use trine_proto::catalog::{Catalog, NetProfile};
 use trine_proto::ids::LogIndex;
 use trine_proto::status::{SqlError, sqlstate};
-use trine_proto::wire::{Counted, ExplainRow, ResultHeader, ResultKind};
+use trine_proto::wire::{self, Counted, ExplainRow, ResultHeader, ResultKind};
 use trine_storage::Store;
 
 /// Stack of the compiling thread: enough for the deepest statement within the limits.
@@ -36,8 +36,8 @@ pub struct Statement {
 pub struct ResultShares {
     /// Public description; `attempt` and `seconds` are the node's to fill in.
     pub header: ResultHeader,
-    /// Per column its values, then its NULL plane if nullable; last the valid plane. Empty for
-    /// EXPLAIN ANALYZE.
+    /// Per column its values, then its NULL plane if nullable; then the valid plane; last one plane of
+    /// one row for each failure of the header. Empty for EXPLAIN ANALYZE.
     pub vectors: Vec<ShareVector>,
 }
 
@@ -116,6 +116,11 @@ impl Statement {
     }
 }
 
+fn described(failure: PlanFailure) -> wire::Failure {
+    let SqlError { sqlstate, message, hint, .. } = failure.error();
+    wire::Failure { sqlstate, message, hint }
+}
+
 /// Runs a statement as one party of three; EXPLAIN ANALYZE gives counted costs instead of rows.
 ///
 /// # Errors
@@ -143,6 +148,7 @@ pub fn execute(
         columns: executed.columns,
         total: Some(total),
         ordered: explain::is_ordered(&statement.plan),
+        failures: executed.failures.into_iter().map(described).collect(),
         ..ResultHeader::default()
     };
     if statement.explain == Explain::No {

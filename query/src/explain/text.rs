@@ -2,7 +2,7 @@
 
 use crate::plan::{
     Aggregate, Bound, Compare, Expr, ExprKind, Field, Frame, Function, JoinKind, JoinMethod,
-    Literal, Operator, Plan, ResultSize, SortKey, Which, WindowFunction, WindowKind,
+    Literal, Operator, Plan, ResultSize, Rounding, SortKey, Which, WindowFunction, WindowKind,
 };
 use crate::types::{NumberKind, Type};
 use chrono::{Days, NaiveDate};
@@ -301,6 +301,23 @@ fn render(e: &Expr, fields: &[Field], depth: usize) -> String {
             }
         }
         ExprKind::Retype(x) => show(x),
+        ExprKind::Divide { left, right, .. } => format!("{} / {}", inner(left), inner(right)),
+        ExprKind::Modulo(x, y) => format!("{} % {}", inner(x), inner(y)),
+        ExprKind::DivideBy { argument, divisor, rounding } => {
+            let how = match rounding {
+                Rounding::Floor => "floor",
+                Rounding::Ceil => "ceil",
+                Rounding::Truncate => "trunc",
+                Rounding::Nearest => "round",
+            };
+            format!("{how}({} / {divisor})", inner(argument))
+        }
+        ExprKind::Steps { argument, thresholds, .. } => {
+            format!("{} steps over {}", thresholds.len(), inner(argument))
+        }
+        ExprKind::Check { value, .. } => show(value),
+        ExprKind::Let { value, body } => format!("let v = {} in {}", show(value), show(body)),
+        ExprKind::Bound(_) => "v".into(),
     }
 }
 
@@ -318,7 +335,8 @@ fn is_atom(e: &Expr) -> bool {
         | ExprKind::Literal(_)
         | ExprKind::Absolute(_)
         | ExprKind::Case { .. } => true,
-        ExprKind::Retype(x) => is_atom(x),
+        ExprKind::Retype(x) | ExprKind::Check { value: x, .. } => is_atom(x),
+        ExprKind::DivideBy { .. } | ExprKind::Bound(_) => true,
         ExprKind::Scale(x, _) => changes_scale(&x.ty, &e.ty) && is_atom(x),
         _ => false,
     }

@@ -4,9 +4,9 @@
 use super::functions::Functions;
 use super::position::Positions;
 use sqlparser::ast::{
-    BinaryOperator, DataType, Expr, Function, FunctionArguments, GroupByExpr, JoinOperator,
-    LimitClause, OrderByKind, Query, Select, SelectFlavor, SetExpr, SetQuantifier, Spanned,
-    TableFactor, Value, Visit, Visitor,
+    DataType, Expr, Function, FunctionArguments, GroupByExpr, JoinOperator, LimitClause,
+    OrderByKind, Query, Select, SelectFlavor, SetExpr, SetQuantifier, Spanned, TableFactor, Value,
+    Visit, Visitor,
 };
 use std::ops::ControlFlow;
 use trine_proto::status::{SqlError, sqlstate};
@@ -104,23 +104,11 @@ impl Checker<'_> {
     fn check_expr(&self, expr: &Expr) -> Result<(), SqlError> {
         match expr {
             Expr::Function(function) => self.check_function(function),
-            Expr::BinaryOp { op: BinaryOperator::Divide | BinaryOperator::Modulo, .. }
-                if !is_constant(expr) =>
-            {
-                Err(refuse(
-                    "division is not supported on secret values",
-                    "multiply the other side of the comparison, use AVG, or divide in the client",
-                ))
-            }
             Expr::Value(v) if matches!(v.value, Value::Placeholder(_)) => Err(refuse(
                 "statement parameters are not supported",
                 "write the value into the statement: literals in the text are public",
             )),
             Expr::Cast { data_type, .. } => check_cast(data_type),
-            Expr::Extract { .. } => Err(refuse(
-                "EXTRACT is not supported on secret values",
-                "compare the DATE with the first and last day of the period",
-            )),
             Expr::AtTimeZone { .. } => {
                 Err(refuse("time zones are not supported", "use DATE columns"))
             }
@@ -299,25 +287,6 @@ fn check_table_factor(factor: &TableFactor) -> Result<(), SqlError> {
             "name a table or write a subquery",
         )),
     }
-}
-
-/// Whether an expression can be folded before the plan: no column, no subquery.
-fn is_constant(expr: &Expr) -> bool {
-    struct Finder;
-    impl Visitor for Finder {
-        type Break = ();
-        fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
-            match expr {
-                Expr::Identifier(_)
-                | Expr::CompoundIdentifier(_)
-                | Expr::Subquery(_)
-                | Expr::Exists { .. }
-                | Expr::Function(_) => ControlFlow::Break(()),
-                _ => ControlFlow::Continue(()),
-            }
-        }
-    }
-    expr.visit(&mut Finder).is_continue()
 }
 
 impl Visitor for Checker<'_> {

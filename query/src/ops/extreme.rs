@@ -2,9 +2,8 @@
 
 use crate::column::Column;
 use crate::error::{QueryError, Result};
-use crate::expr::eval;
 use crate::ops::cross_join::or_blocks;
-use crate::ops::measure::contributes;
+use crate::ops::measure::{argument_of, contributes};
 use crate::plan::{Aggregate, Function, Literal};
 use crate::relation::Relation;
 use crate::want::Want;
@@ -30,10 +29,7 @@ pub(crate) fn tournament(
     groups: usize,
     s: &mut Session,
 ) -> Result<Column> {
-    let Some(argument) = &aggregate.argument else {
-        return Err(QueryError::bug("MIN or MAX without an argument"));
-    };
-    let mut x = eval(argument, input, s, Want::PLANES)?;
+    let mut x = argument_of(aggregate, input, s)?;
     let always = input.valid.is_none() && aggregate.filter.is_none() && x.null.is_none();
     let minimum = match aggregate.function {
         Function::Min => true,

@@ -9,11 +9,10 @@ use crate::arith::ArithAny;
 use crate::bits;
 use crate::column::Column;
 use crate::error::{QueryError, Result};
-use crate::expr::eval;
 use crate::ops::contributions::contributions;
 use crate::ops::finish::{Count, Totals, finish};
 use crate::ops::group_key::GroupKey;
-use crate::ops::measure::{Measures, Output, Sum, argument_want, contributes};
+use crate::ops::measure::{Measures, Output, Sum, Total, argument_of, contributes};
 use crate::ops::scalar_aggregate::is_extreme;
 use crate::plan::{Aggregate, Function};
 use crate::relation::{Relation, moved_planes};
@@ -73,7 +72,7 @@ pub(crate) fn run(
     aggregates: &[Aggregate],
     s: &mut Session,
 ) -> Result<Grouped> {
-    let mut measures = Measures::new(input);
+    let mut measures = Measures::new(input, false);
     for &index in &pass.plain {
         measures.add(&aggregates[index], input, s)?;
     }
@@ -113,11 +112,7 @@ fn ordered_value(
 ) -> Result<Option<Ordered>> {
     let Some(first) = pass.ordered.first().map(|&i| &aggregates[i]) else { return Ok(None) };
     let members = || pass.ordered.iter().map(|&i| &aggregates[i]);
-    let Some(argument) = &first.argument else {
-        return Err(QueryError::bug("MIN, MAX or DISTINCT without an argument"));
-    };
-    let want = members().fold(Want::PLANES, |want, member| want.and(argument_want(member)));
-    let mut x = eval(argument, input, s, want)?;
+    let mut x = argument_of(first, input, s)?;
     let counts = contributes(first, Some(&mut x), None, input, s)?;
     let descending = members().any(|m| m.function == Function::Min)
         && !members().any(|m| m.function == Function::Max);
@@ -216,7 +211,7 @@ fn distinct(aggregate: &Aggregate, sorted: &mut Sorted, s: &mut Session) -> Resu
         (Function::Sum, Some(value)) => {
             let sum = Sum { class, value: value.clone() };
             sorted.sums.push(sum);
-            Ok(Output::Sum { sum: sorted.sums.len() - 1, class })
+            Ok(Output::Sum { sum: Total::Whole(sorted.sums.len() - 1), class })
         }
         _ => Err(QueryError::bug("DISTINCT goes with COUNT and SUM")),
     }

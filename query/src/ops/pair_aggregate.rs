@@ -130,7 +130,7 @@ fn summed(
 ) -> Result<Vec<Column>> {
     let n = left.rows;
     let mut all = met(left, right, 0..right.rows, condition, s)?;
-    let mut measures = Measures::new(&all);
+    let mut measures = Measures::new(&all, false);
     let mut columns: Vec<Option<Column>> = Vec::with_capacity(aggregates.len());
     let mut added = Vec::new();
     for aggregate in aggregates {

@@ -3,7 +3,8 @@
 use crate::support::{Row, Table};
 use std::cmp::Ordering;
 use trine_query::plan::{
-    Aggregate, Compare, Expr, ExprKind, Function, JoinKind, Literal, Operator, Plan, SortKey,
+    Aggregate, Compare, Expr, ExprKind, Function, JoinKind, Literal, Operator, Plan, Rounding,
+    SortKey,
 };
 use trine_query::types::{NumberKind, Type};
 
@@ -98,6 +99,24 @@ pub(crate) fn eval(expr: &Expr, row: &Row) -> Literal {
             _ => Literal::Null,
         },
         ExprKind::Retype(x) => go(x),
+        ExprKind::Divide { left, right, rounding } => {
+            let rounding = *rounding;
+            numbers(&go(left), &go(right), |x, y| if y == 0 { 0 } else { rounding.divide(x, y) })
+        }
+        ExprKind::Modulo(x, y) => numbers(&go(x), &go(y), |x, y| if y == 0 { 0 } else { x % y }),
+        ExprKind::DivideBy { argument, divisor, rounding } => {
+            numbers(&go(argument), &Literal::Number(*divisor), |x, d| rounding.divide(x, d))
+        }
+        ExprKind::Steps { argument, thresholds, values } => match go(argument) {
+            Literal::Number(v) => values[thresholds.iter().filter(|t| **t <= v).count()].clone(),
+            _ => Literal::Null,
+        },
+        ExprKind::Check { value, .. } => go(value),
+        ExprKind::Let { value, body } => {
+            let inner: Row = row.iter().cloned().chain([go(value)]).collect();
+            eval(body, &inner)
+        }
+        ExprKind::Bound(depth) => row[row.len() - 1 - depth].clone(),
     }
 }
 
@@ -135,7 +154,7 @@ pub(crate) fn total(a: &Aggregate, rows: &[Row]) -> Literal {
             Type::Number { kind: NumberKind::Double { fraction_bits }, .. } => {
                 Literal::Number((sum() << fraction_bits) / count)
             }
-            _ => Literal::Number(sum() * 10_000 / count),
+            _ => Literal::Number(Rounding::Nearest.divide(sum() * 10_000, count)),
         },
         Function::Min => values[0].clone(),
         Function::Max => values[values.len() - 1].clone(),

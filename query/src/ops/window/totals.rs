@@ -31,7 +31,7 @@ pub(super) fn total(
     let plain = Aggregate { argument: argument_expr, filter: None, ..aggregate.clone() };
     let columns = argument.into_iter().collect();
     let mut own = Relation { rows: relation.rows, valid: Some(counts), columns };
-    let mut measures = Measures::new(&own);
+    let mut measures = Measures::new(&own, false);
     measures.add(&plain, &mut own, s)?;
     let (counts, sums) = contributions(&measures.classes, &measures.sums, own.rows, s)?;
     let split = counts.len();
