@@ -8,9 +8,7 @@ use super::numbers;
 use super::scalar::{Scope, defect, is_column};
 use super::{Planner, check_rows};
 use crate::frontend::TrineTable;
-use crate::plan::{
-    Compare, Expr, Failure, Field, Function, Literal, Operator, Plan, SortKey,
-};
+use crate::plan::{Compare, Expr, Failure, Field, Function, Literal, Operator, Plan, SortKey};
 use crate::types::NumberKind;
 use datafusion_common::DFSchema;
 use datafusion_common::tree_node::{TreeNode, TreeNodeRecursion};
