@@ -371,6 +371,19 @@ mod tests {
     }
 
     #[test]
+    fn a_job_plans_by_the_profile_of_its_position_whatever_is_in_force() {
+        let profile = NetProfile { round_trip_us: 1024, megabits_per_s: 512, lanes: 2 };
+        let of = |in_force| {
+            let catalog = Catalog { net_profile: in_force, ..Catalog::default() };
+            bound(&catalog, profile).into_owned()
+        };
+        assert_eq!(of(profile).net_profile, profile);
+        assert_eq!(of(profile), of(NetProfile::default()));
+        assert_eq!(lanes(trine_query::profile(profile)), 3);
+        assert_eq!(lanes(trine_query::profile(NetProfile::default())), 1);
+    }
+
+    #[test]
     fn a_handshake_names_what_differs() {
         let (me, peer) = (Party::ALL[0], Party::ALL[2]);
         assert!(same(&digest(), &digest(), me, peer).is_ok());

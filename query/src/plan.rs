@@ -611,7 +611,8 @@ pub enum Operator {
         /// Relation of exactly one row.
         one: Box<Plan>,
     },
-    /// Valid rows first, in order; ties at random (secret).
+    /// Valid rows first, in order; ties at random (secret). Rows: all of the input, or only the first
+    /// ones of the order, which a selection finds without sorting the others.
     Sort {
         /// Input.
         input: Box<Plan>,
