@@ -10,6 +10,7 @@ use crate::error::{QueryError, Result};
 use crate::expr::{gather, merge};
 use crate::ops::pair_aggregate::pair_aggregate;
 use crate::ops::scan::Source;
+use crate::ops::sort_aggregate::GroupBy;
 use crate::ops::unique_join::Join;
 use crate::ops::window::Window;
 use crate::ops::{
@@ -192,6 +193,7 @@ pub const fn operator_name(op: &Operator) -> &'static str {
         Operator::SmallDomainAggregate { .. } => "SmallDomainAggregate",
         Operator::SortAggregate { .. } => "SortAggregate",
         Operator::UniqueKeyJoin { method: JoinMethod::Sort, .. } => "UniqueKeyJoin",
+        Operator::UniqueKeyJoin { method: JoinMethod::Merge, .. } => "MergeJoin",
         Operator::UniqueKeyJoin { method: JoinMethod::Lookup, .. } => "LookupJoin",
         Operator::CrossJoin { .. } => "CrossJoin",
         Operator::PairAggregate { .. } => "PairAggregate",
@@ -299,9 +301,10 @@ impl Run<'_> {
             Operator::SmallDomainAggregate { keys, aggregates, .. } => {
                 small_domain::small_domain(next()?, keys, aggregates, s)
             }
-            Operator::SortAggregate { keys, determined, aggregates, .. } => {
+            Operator::SortAggregate { keys, determined, presorted, aggregates, .. } => {
                 let needed = keys.len().saturating_sub(*determined as usize);
-                let grouped = sort_aggregate::sort_aggregate(next()?, keys, needed, aggregates, s)?;
+                let by = GroupBy { keys, needed, presorted: *presorted };
+                let grouped = sort_aggregate::sort_aggregate(next()?, &by, aggregates, s)?;
                 let groups = usize::try_from(plan.rows).unwrap_or(usize::MAX).min(grouped.rows);
                 Ok(grouped.slice(s, 0..groups))
             }
@@ -343,6 +346,10 @@ fn unique_key_join(
     let join = Join { kind: *kind, many_keys, unique_keys, residual, unique_wants };
     match method {
         JoinMethod::Sort => unique_join::unique_join(many, unique, &join, s),
+        JoinMethod::Merge => {
+            let many_wants = all.get(..many.columns.len()).unwrap_or_default();
+            unique_join::merge_join(many, unique, &join, many_wants, s)
+        }
         JoinMethod::Lookup => lookup_join::lookup_join(many, unique, &join, s),
     }
 }

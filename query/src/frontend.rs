@@ -18,6 +18,7 @@ mod context;
 mod dialect;
 mod dictionary_rule;
 mod errors;
+mod fetch;
 mod functions;
 mod in_rule;
 mod information;
@@ -133,6 +134,7 @@ pub(crate) fn bind_query(
     };
     let translate = |e| errors::translate(e, positions);
     let binder = SqlToRel::new_with_options(&context, parser_options());
+    fetch::as_limit(&mut parsed.query);
     aliases::separate(&mut parsed.query);
     let bound = binder.sql_statement_to_plan(Ast::Query(parsed.query)).map_err(translate)?;
     let plan = optimizer::optimise(bound, &config).map_err(translate)?;

@@ -365,6 +365,9 @@ pub enum JoinKind {
 pub enum JoinMethod {
     /// The union of both sides is sorted by the key.
     Sort,
+    /// As Sort, but rows stay in the order of the key, those of both sides, the unique ones not valid: a GROUP BY of
+    /// the key above needs no sort of its own. Inner joins without a residual.
+    Merge,
     /// Every row of the many side is compared with each row of the unique side: no sort. For tiny unique sides.
     Lookup,
 }
@@ -558,11 +561,14 @@ pub enum Operator {
         keys: Vec<Expr>,
         /// So many of the last keys follow from the others: they travel, but are neither sorted by nor compared.
         determined: u32,
+        /// Whether the input has the rows of each group one after the other already, none that is not valid among
+        /// them (see [`JoinMethod::Merge`]). No MIN, MAX or DISTINCT then.
+        presorted: bool,
         /// Fields: keys, then one each.
         aggregates: Vec<Aggregate>,
     },
     /// Equality join with a side on which the key is unique (among valid rows without NULL in the key).
-    /// Rows: those of the many side. Fields: many side's, then (Inner, Left) the unique side's.
+    /// Rows: those of the many side (Merge: of both). Fields: many side's, then (Inner, Left) the unique side's.
     /// Semi and Anti do not need uniqueness.
     UniqueKeyJoin {
         /// Kind.
