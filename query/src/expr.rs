@@ -13,6 +13,7 @@ mod logic;
 mod lookup;
 mod number;
 mod steps;
+mod text;
 
 pub(crate) use check::{gather, merge, under};
 pub(crate) use compare::common_planes;
@@ -84,6 +85,9 @@ pub(crate) fn eval(
         }
         ExprKind::Check { value, fails, failure } => {
             check::check(value, fails, *failure, relation, s, want)
+        }
+        ExprKind::Text { function, arguments } => {
+            text::text(function, arguments, &expr.ty, relation, s)
         }
         ExprKind::Let { value, body } => {
             let needed =

@@ -4,7 +4,7 @@
 //! * [`join`], [`mark`], [`unique`]: which side of a join has a unique key, and joins that are not
 //!   written as such (semi, anti, EXISTS under OR, NOT IN);
 //! * [`aggregate`]: grouping, with or without a sort;
-//! * [`scalar`], [`function`], [`math`], [`date`], [`cast`], [`build`], [`dictionary`], [`literals`], [`numbers`]: expressions with types,
+//! * [`scalar`], [`function`], [`math`], [`date`], [`text`], [`cast`], [`build`], [`dictionary`], [`literals`], [`numbers`]: expressions with types,
 //!   scales and bounds that hold whatever the data is.
 //!
 //! Columns are looked up by their position in DataFusion's schema; nothing depends on hash order.
@@ -22,6 +22,7 @@ mod math;
 pub(crate) mod numbers;
 mod relation;
 mod scalar;
+mod text;
 mod unique;
 
 use crate::frontend::Positions;

@@ -49,7 +49,7 @@ pub(crate) fn collect(expr: &Expr, want: Want, wants: &mut [Want]) {
         }
         ExprKind::Literal(_) => {}
         ExprKind::Not(x) | ExprKind::Lookup { argument: x, .. } => collect(x, Want::PLANES, wants),
-        ExprKind::And(all) | ExprKind::Or(all) => {
+        ExprKind::And(all) | ExprKind::Or(all) | ExprKind::Text { arguments: all, .. } => {
             for x in all {
                 collect(x, Want::PLANES, wants);
             }

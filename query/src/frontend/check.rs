@@ -125,14 +125,12 @@ impl Checker<'_> {
                 "row values are not supported",
                 "compare the columns one by one, joined by AND",
             )),
-            Expr::Substring { .. } | Expr::Overlay { .. } | Expr::Position { .. } => Err(refuse(
-                "parts of texts are not supported on secret values",
-                "use LIKE 'prefix%', or an ENUM column and substr(…)",
-            )),
-            Expr::SimilarTo { .. } | Expr::RLike { .. } => Err(refuse(
-                "regular expressions are not supported",
-                "use LIKE over an ENUM column, or LIKE 'prefix%'",
-            )),
+            Expr::Overlay { .. } => {
+                Err(refuse("OVERLAY is not supported", "concatenate parts that substring takes"))
+            }
+            Expr::SimilarTo { .. } | Expr::RLike { .. } => {
+                Err(refuse("regular expressions are not supported", "use LIKE"))
+            }
             _ => Ok(()),
         }
     }

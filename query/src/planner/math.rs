@@ -103,7 +103,7 @@ fn is_double_cast(expr: &Logical) -> bool {
 }
 
 /// The whole number that a literal is: none for no literal, Some(None) for NULL.
-fn integer(expr: &Logical) -> Option<Option<i128>> {
+pub(super) fn integer(expr: &Logical) -> Option<Option<i128>> {
     let expr = match expr {
         Logical::Cast(cast) => &cast.expr,
         other => other,

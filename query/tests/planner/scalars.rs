@@ -23,6 +23,9 @@ fn columns() -> Vec<Column> {
         column("any_day", T::Date, true),
         column("f", T::Boolean, true),
         column("big", T::BigInt, true),
+        column("s", T::Varchar { bytes_max: 7 }, true),
+        column("w", T::Varchar { bytes_max: 3 }, false),
+        column("mixed", T::Varchar { bytes_max: 6 }, true),
     ]
 }
 
@@ -34,6 +37,11 @@ fn table() -> Table {
         for row in rows {
             if let Literal::Number(v) = &mut row[7] {
                 *v = (*v).clamp(-50_000_000, 50_000_000);
+            }
+            // Texts with capitals, spaces at the ends and letters of two bytes.
+            let pool = [" aB ", "Zz", "", "é", "aé b", "  ", "b%_", "ab ab", "Ab", " é "];
+            if let (Literal::Number(id), Literal::Text(text)) = (row[0].clone(), &mut row[12]) {
+                *text = pool[(id % 10) as usize].as_bytes().to_vec();
             }
         }
     }
@@ -271,4 +279,134 @@ fn intervals_move_dates() {
     check("day < date '1998-12-01' - interval '90' day", |r| {
         get(r, "day").map(|d| i128::from(d < 10_561 - 90))
     });
+}
+
+/// Text of a column.
+fn text<'a>(row: &'a Row, name: &str) -> Option<&'a str> {
+    let index = columns().iter().position(|c| c.name == name).unwrap();
+    match &row[index] {
+        Literal::Text(bytes) => Some(std::str::from_utf8(bytes).unwrap()),
+        _ => None,
+    }
+}
+
+fn check_text(expr: &str, expected: impl Fn(&Row) -> Option<String>) {
+    let table = table();
+    let tables = [table.clone()];
+    let sql = format!("select {expr} from r");
+    let statement = compile(&sql, &catalog(&tables), LogIndex(5), "me", 0).unwrap();
+    let stores = stores(&[&table]);
+    let parts: [Executed; 3] = run_as(Profile::WIDE, 11, |s: &mut Session| {
+        let party = s.party();
+        run(&statement.plan, s, &stores[party], &mut Silent).unwrap()
+    });
+    check_costs(&statement.plan, &parts, Profile::WIDE);
+    let mut got: Vec<Option<String>> = open(&parts)
+        .into_iter()
+        .map(|row| match &row[0] {
+            Literal::Text(bytes) => Some(String::from_utf8(bytes.clone()).unwrap()),
+            _ => None,
+        })
+        .collect();
+    let mut want: Vec<Option<String>> = table.rows().iter().map(expected).collect();
+    got.sort();
+    want.sort();
+    assert_eq!(got, want, "{expr}");
+    assert_eq!(failed(&parts), [], "{expr}");
+}
+
+#[test]
+fn texts_match_patterns() {
+    fn like(text: &[u8], pattern: &[u8]) -> bool {
+        match pattern.split_first() {
+            None => text.is_empty(),
+            Some((b'%', rest)) => (0..=text.len()).any(|i| like(&text[i..], rest)),
+            Some((b'_', rest)) => !text.is_empty() && like(&text[1..], rest),
+            Some((c, rest)) => text.first() == Some(c) && like(&text[1..], rest),
+        }
+    }
+    for pattern in [
+        "a%",
+        "%a",
+        "%a%",
+        "a%b",
+        "%ab%z%",
+        "_",
+        "_b%",
+        "%_a",
+        "a_%",
+        "%",
+        "",
+        "abz",
+        "%~%~%",
+        "a%a",
+        "%b_z%",
+        "aaaaaaaaaaa%",
+        "%a%b%z",
+        "___",
+        "%___%",
+        "z%_",
+    ] {
+        for column in ["s", "w"] {
+            check(&format!("{column} like '{pattern}'"), |r| {
+                text(r, column).map(|t| i128::from(like(t.as_bytes(), pattern.as_bytes())))
+            });
+        }
+        check(&format!("s not like '{pattern}'"), |r| {
+            text(r, "s").map(|t| i128::from(!like(t.as_bytes(), pattern.as_bytes())))
+        });
+    }
+    check("mixed like '%é%'", |r| text(r, "mixed").map(|t| i128::from(t.contains('é'))));
+    check("mixed like 'b\\%\\_'", |r| text(r, "mixed").map(|t| i128::from(t == "b%_")));
+    check("s ilike '%AB%'", |r| text(r, "s").map(|t| i128::from(t.contains("ab"))));
+    check("starts_with(s, 'ab')", |r| text(r, "s").map(|t| i128::from(t.starts_with("ab"))));
+}
+
+#[test]
+fn texts_are_cut_and_joined() {
+    let part =
+        |t: &str, from: usize, count: usize| t.chars().skip(from).take(count).collect::<String>();
+    check_text("substring(s from 2 for 3)", |r| text(r, "s").map(|t| part(t, 1, 3)));
+    check_text("substr(s, 3)", |r| text(r, "s").map(|t| part(t, 2, 99)));
+    check_text("substring(s from 0 for 3)", |r| text(r, "s").map(|t| part(t, 0, 2)));
+    check_text("substring(s from 20 for 3)", |r| text(r, "s").map(|_| String::new()));
+    check_text("left(s, 2)", |r| text(r, "s").map(|t| part(t, 0, 2)));
+    check_text("right(s, 2)", |r| text(r, "s").map(|t| part(t, t.len().saturating_sub(2), 2)));
+    check_text("upper(s)", |r| text(r, "s").map(str::to_uppercase));
+    check_text("lower(upper(w))", |r| text(r, "w").map(str::to_lowercase));
+    check_text("s || w", |r| Some(format!("{}{}", text(r, "s")?, text(r, "w")?)));
+    check_text("s || '-x'", |r| Some(format!("{}-x", text(r, "s")?)));
+    check_text("'é' || mixed", |r| Some(format!("é{}", text(r, "mixed")?)));
+    check_text("concat(s, '/', w)", |r| {
+        Some(format!("{}/{}", text(r, "s").unwrap_or(""), text(r, "w")?))
+    });
+    check_text("trim(mixed)", |r| text(r, "mixed").map(|t| t.trim_matches(' ').to_owned()));
+    check_text("ltrim(mixed)", |r| text(r, "mixed").map(|t| t.trim_start_matches(' ').to_owned()));
+    check_text("rtrim(mixed)", |r| text(r, "mixed").map(|t| t.trim_end_matches(' ').to_owned()));
+    check_text("case when f then 'yes' else s end", |r| {
+        if get(r, "f") == Some(1) { Some("yes".into()) } else { text(r, "s").map(str::to_owned) }
+    });
+}
+
+#[test]
+fn texts_have_lengths_and_positions() {
+    check("length(s)", |r| text(r, "s").map(|t| t.len() as i128));
+    check("octet_length(mixed)", |r| text(r, "mixed").map(|t| t.len() as i128));
+    check("position('b' in s)", |r| text(r, "s").map(|t| t.find('b').map_or(0, |i| i as i128 + 1)));
+    check("strpos(s, 'za')", |r| text(r, "s").map(|t| t.find("za").map_or(0, |i| i as i128 + 1)));
+    let table = table();
+    let failures = |sql: &str| answer(sql, &table).unwrap().1;
+    for sql in [
+        "select length(mixed) from r",
+        "select length(upper(mixed)) from r",
+        "select id from r where substring(mixed from 2) = 'b'",
+        "select id from r where mixed like '_'",
+    ] {
+        assert_eq!(failures(sql), [Failure::NotAscii], "{sql}");
+    }
+    assert_eq!(
+        failures("select length(mixed) from r where octet_length(mixed) > 4"),
+        [Failure::NotAscii]
+    );
+    assert_eq!(failures("select length(mixed) from r where not mixed like '%é%'"), []);
 }

@@ -60,6 +60,9 @@ fn rebuilt(expr: &Expr, column: &dyn Fn(usize, &Expr) -> Expr) -> Expr {
         }
         ExprKind::Let { value, body } => ExprKind::Let { value: one(value), body: one(body) },
         ExprKind::Bound(depth) => ExprKind::Bound(*depth),
+        ExprKind::Text { function, arguments } => {
+            ExprKind::Text { function: function.clone(), arguments: all(arguments) }
+        }
     };
     Expr { kind, ty: expr.ty.clone(), nullable: expr.nullable }
 }
