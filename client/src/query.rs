@@ -12,7 +12,7 @@ use trine_proto::wire::job_state::Kind;
 use trine_proto::wire::query_client::QueryClient;
 use trine_proto::wire::result_part::Part;
 use trine_proto::wire::{
-    self, CommandOutcome, JobEntry, JobRef, JobState, ListJobs, Signed, SubmitQuery,
+    self, CommandOutcome, Counted, JobEntry, JobRef, JobState, ListJobs, Signed, SubmitQuery,
 };
 
 use crate::client::Client;
@@ -55,6 +55,18 @@ impl Client {
         let job = self.submit(sql).await?;
         self.wait(job, None).await?;
         self.fetch(job).await
+    }
+
+    /// [`Self::query`], with what each party counted: rounds, and payload bytes that it sent.
+    ///
+    /// # Errors
+    /// As [`Self::query`].
+    pub async fn query_counted(&self, sql: &str) -> Result<(Table, [Counted; 3]), SqlError> {
+        let job = self.submit(sql).await?;
+        self.wait(job, None).await?;
+        let parts = self.fetch_parts(job).await?;
+        let counted = parts.each_ref().map(|part| part.header.total.unwrap_or_default());
+        Ok((open_result(self.config.cluster_id, job, &parts)?, counted))
     }
 
     /// Signs a query and hands the same bytes to all three nodes.
@@ -130,6 +142,11 @@ impl Client {
     /// # Errors
     /// A node's failure; those of [`open_result`].
     pub async fn fetch(&self, job: JobId) -> Result<Table, SqlError> {
+        open_result(self.config.cluster_id, job, &self.fetch_parts(job).await?)
+    }
+
+    /// The three parts of one attempt.
+    async fn fetch_parts(&self, job: JobId) -> Result<[ResultPart; 3], SqlError> {
         for fetched in 1..=FETCHES_MAX {
             let parts = try_join_all(self.nodes.iter().map(|node| fetch_part(node, job))).await;
             let parts = match parts {
@@ -144,7 +161,7 @@ impl Client {
                 .map_err(|_| SqlError::new(sqlstate::INTERNAL_ERROR, "three parts are needed"))?;
             let attempt = parts[0].header.attempt;
             if parts.iter().all(|p| p.header.attempt == attempt) {
-                return open_result(self.config.cluster_id, job, &parts);
+                return Ok(parts);
             }
             // A new attempt is under way at some node.
             self.wait(job, None).await?;

@@ -16,6 +16,7 @@
 mod commit;
 mod ddl;
 mod jobs;
+mod network;
 mod principals;
 mod retention;
 #[cfg(test)]
@@ -167,7 +168,7 @@ fn node(catalog: &mut Catalog, index: LogIndex, signed: &SignedBytes) -> Result<
         NodeCommandKind::Abort { transaction, error } => {
             commit::abort(catalog, index, transaction, bounded(error))
         }
-        NodeCommandKind::NetProfile(profile) => principals::net_profile(catalog, index, profile),
+        NodeCommandKind::NetReport(seen) => network::report(catalog, index, party, seen),
     }
 }
 

@@ -3,6 +3,8 @@
 //! Plain loops over 64-bit words that the compiler vectorises. A column of `width` planes is one
 //! slice, plane after plane, each `words(len)` long.
 
+use crate::kernel::{TILE_WORDS, rows_of_tile, tile_of_rows};
+
 /// 64-bit words of one plane of `len` rows.
 pub(crate) const fn words(len: usize) -> usize {
     len.div_ceil(64)
@@ -32,56 +34,43 @@ pub(crate) fn clear_tails(planes: &mut [u64], len: usize) {
     }
 }
 
-/// Transposes 64 x 64 bits: bit r of word p becomes bit p of word r.
-pub(crate) fn transpose64(block: &mut [u64; 64]) {
-    let mut mask = 0x0000_0000_FFFF_FFFF_u64;
-    let mut step = 32;
-    while step > 0 {
-        for group in block.chunks_exact_mut(2 * step) {
-            let (low, high) = group.split_at_mut(step);
-            for (l, h) in low.iter_mut().zip(high) {
-                let swap = ((*l >> step) ^ *h) & mask;
-                *l ^= swap << step;
-                *h ^= swap;
-            }
-        }
-        step /= 2;
-        mask ^= mask << step;
-    }
-}
-
-/// Words of one tile: a cache line of every plane.
-const TILE_WORDS: usize = 8;
-
-/// Writes planes `first..first+64` (those below `width`) word by word: `block(w)` gives word w of
-/// each. Whole cache lines at a time: planes lie a power of two apart more often
-/// than not, and single words would fight for the same cache set.
-pub(crate) fn write_planes(
+/// Writes planes `first..first+64` (those below `width`) from their rows: `fill(w, rows)` makes the 64
+/// rows of word w, bit p of each belonging to plane `first + p`. Whole cache lines at a time: planes
+/// lie a power of two apart more often than not, and single words would fight for the same cache set.
+pub(crate) fn write_planes_from_rows(
     planes: &mut [u64],
     words: usize,
     width: usize,
     first: usize,
-    mut block: impl FnMut(usize) -> [u64; 64],
+    mut fill: impl FnMut(usize, &mut [u64; 64]),
 ) {
     let count = (width - first).min(64);
-    let mut tile = [[0; TILE_WORDS]; 64];
+    let (mut rows, mut tile) = ([[0; 64]; TILE_WORDS], [[0; TILE_WORDS]; 64]);
     for start in (0..words).step_by(TILE_WORDS) {
         let used = (words - start).min(TILE_WORDS);
-        for w in 0..used {
-            for (line, word) in tile.iter_mut().zip(block(start + w)) {
-                line[w] = word;
-            }
+        for (w, block) in rows.iter_mut().enumerate().take(used) {
+            fill(start + w, block);
         }
+        tile_of_rows(&rows, &mut tile);
         for (plane, line) in tile.iter().enumerate().take(count) {
             let at = (first + plane) * words + start;
-            planes[at..at + used].copy_from_slice(&line[..used]);
+            move_line(&mut planes[at..at + used], &line[..used]);
         }
+    }
+}
+
+/// Copies the words of one plane in a tile: a copy of a known length is one move.
+#[inline]
+fn move_line(target: &mut [u64], source: &[u64]) {
+    match (target.as_chunks_mut::<TILE_WORDS>(), source.as_chunks::<TILE_WORDS>()) {
+        (([target], []), ([source], [])) => *target = *source,
+        _ => target.copy_from_slice(source),
     }
 }
 
 /// The other way: `take(w, rows)` gets the 64 rows of word w of planes `first..first+64` (zeros
 /// above `width`).
-fn read_planes(
+pub(crate) fn read_planes(
     planes: &[u64],
     words: usize,
     width: usize,
@@ -89,22 +78,65 @@ fn read_planes(
     mut take: impl FnMut(usize, &[u64; 64]),
 ) {
     let count = (width - first).min(64);
-    let mut tile = [[0; TILE_WORDS]; 64];
+    let (mut rows, mut tile) = ([[0; 64]; TILE_WORDS], [[0; TILE_WORDS]; 64]);
     for start in (0..words).step_by(TILE_WORDS) {
         let used = (words - start).min(TILE_WORDS);
         for (plane, line) in tile.iter_mut().enumerate().take(count) {
             let at = (first + plane) * words + start;
-            line[..used].copy_from_slice(&planes[at..at + used]);
+            move_line(&mut line[..used], &planes[at..at + used]);
         }
-        for w in 0..used {
-            let mut rows = [0; 64];
-            for (slot, line) in rows.iter_mut().zip(&tile) {
-                *slot = line[w];
-            }
-            transpose64(&mut rows);
-            take(start + w, &rows);
+        rows_of_tile(&tile, &mut rows);
+        for (w, block) in rows.iter().enumerate().take(used) {
+            take(start + w, block);
         }
     }
+}
+
+/// Where 64 bits of a row lie in row-major bytes.
+#[derive(Clone, Copy)]
+struct Group {
+    len: usize,
+    stride: usize,
+    offset: usize,
+}
+
+impl Group {
+    /// The first `N` bytes of the group of 64 rows, row after row.
+    fn read<const N: usize>(self, rows: &[u8], word: usize, block: &mut [u64; 64]) {
+        if word * 64 + 64 > self.len {
+            block.fill(0);
+        }
+        for (row, slot) in (word * 64..self.len).zip(block) {
+            let at = row * self.stride + self.offset;
+            let mut buffer = [0; 8];
+            buffer[..N].copy_from_slice(&rows[at..at + N]);
+            *slot = u64::from_le_bytes(buffer);
+        }
+    }
+
+    /// The other way.
+    fn write<const N: usize>(self, rows: &mut [u8], word: usize, block: &[u64; 64]) {
+        for (row, value) in (word * 64..self.len).zip(block) {
+            let at = row * self.stride + self.offset;
+            rows[at..at + N].copy_from_slice(&value.to_le_bytes()[..N]);
+        }
+    }
+}
+
+/// Calls a method with the number of bytes as a constant: copies of a known length are one move.
+macro_rules! with_bytes {
+    ($bytes:expr, $group:ident.$method:ident($($arg:expr),*)) => {
+        match $bytes {
+            1 => $group.$method::<1>($($arg),*),
+            2 => $group.$method::<2>($($arg),*),
+            3 => $group.$method::<3>($($arg),*),
+            4 => $group.$method::<4>($($arg),*),
+            5 => $group.$method::<5>($($arg),*),
+            6 => $group.$method::<6>($($arg),*),
+            7 => $group.$method::<7>($($arg),*),
+            _ => $group.$method::<8>($($arg),*),
+        }
+    };
 }
 
 /// Planes of row-major bytes (`row_bytes(width)` a row); bits of a row beyond `width` are dropped.
@@ -112,17 +144,9 @@ pub(crate) fn planes_from_rows(len: usize, width: usize, rows: &[u8]) -> Vec<u64
     let (words, stride) = (words(len), row_bytes(width));
     let mut planes = vec![0; words * width];
     for first in (0..width).step_by(64) {
-        let bytes = (stride - first / 8).min(8);
-        write_planes(&mut planes, words, width, first, |word| {
-            let mut block = [0; 64];
-            for (row, slot) in (word * 64..len).zip(&mut block) {
-                let at = row * stride + first / 8;
-                let mut buffer = [0; 8];
-                buffer[..bytes].copy_from_slice(&rows[at..at + bytes]);
-                *slot = u64::from_le_bytes(buffer);
-            }
-            transpose64(&mut block);
-            block
+        let group = Group { len, stride, offset: first / 8 };
+        write_planes_from_rows(&mut planes, words, width, first, |word, block| {
+            with_bytes!(stride - first / 8, group.read(rows, word, block));
         });
     }
     planes
@@ -133,12 +157,9 @@ pub(crate) fn rows_from_planes(len: usize, width: usize, planes: &[u64]) -> Vec<
     let (words, stride) = (words(len), row_bytes(width));
     let mut rows = vec![0; len * stride];
     for first in (0..width).step_by(64) {
-        let bytes = (stride - first / 8).min(8);
+        let group = Group { len, stride, offset: first / 8 };
         read_planes(planes, words, width, first, |word, block| {
-            for (row, value) in (word * 64..len).zip(block) {
-                let at = row * stride + first / 8;
-                rows[at..at + bytes].copy_from_slice(&value.to_le_bytes()[..bytes]);
-            }
+            with_bytes!(stride - first / 8, group.write(&mut rows, word, block));
         });
     }
     rows
@@ -186,13 +207,14 @@ pub(crate) fn gather(planes: &[u64], len: usize, width: usize, index: &[u32]) ->
     let mut rows = vec![0; words_in * 64];
     for first in (0..width).step_by(64) {
         chunk_rows(planes, len, width, first, &mut rows, 1, 0);
-        write_planes(&mut out, words_out, width, first, |word| {
-            let mut block = [0; 64];
-            for (slot, &row) in block.iter_mut().zip(&index[word * 64..]) {
+        write_planes_from_rows(&mut out, words_out, width, first, |word, block| {
+            let places = &index[word * 64..];
+            if places.len() < 64 {
+                block.fill(0);
+            }
+            for (slot, &row) in block.iter_mut().zip(places) {
                 *slot = rows[row as usize];
             }
-            transpose64(&mut block);
-            block
         });
     }
     out
@@ -267,31 +289,6 @@ pub(crate) fn index_planes(len: usize, width: usize) -> Vec<u64> {
     planes
 }
 
-/// Little-endian bytes of words.
-pub(crate) fn bytes_from_words(words: &[u64]) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(words.len() * 8);
-    let mut line = [0; 512];
-    for group in words.chunks(64) {
-        for (chunk, word) in line.chunks_exact_mut(8).zip(group) {
-            chunk.copy_from_slice(&word.to_le_bytes());
-        }
-        bytes.extend_from_slice(&line[..group.len() * 8]);
-    }
-    bytes
-}
-
-/// Words of little-endian bytes.
-pub(crate) fn words_from_bytes(bytes: &[u8]) -> Vec<u64> {
-    bytes
-        .chunks_exact(8)
-        .map(|chunk| {
-            let mut buffer = [0; 8];
-            buffer.copy_from_slice(chunk);
-            u64::from_le_bytes(buffer)
-        })
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -307,19 +304,6 @@ mod tests {
 
     fn bit(planes: &[u64], len: usize, plane: usize, row: usize) -> u64 {
         planes[plane * words(len) + row / 64] >> (row % 64) & 1
-    }
-
-    #[test]
-    fn transpose_swaps_row_and_column() {
-        let mut block = [0; 64];
-        block.copy_from_slice(&noise(64, 7));
-        let before = block;
-        transpose64(&mut block);
-        for (r, row) in block.iter().enumerate() {
-            for (p, plane) in before.iter().enumerate() {
-                assert_eq!(row >> p & 1, plane >> r & 1);
-            }
-        }
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! real session counts. Bytes are payload: planes in whole 64-bit words, ring elements as they
 //! are. A protocol over no rows (or no bits) sends nothing and has no round.
 
-use std::ops::{Add, AddAssign};
+use std::ops::{Add, AddAssign, Range};
 
 use crate::bits::words;
 
@@ -55,13 +55,72 @@ impl Cost {
     }
 }
 
-/// Circuit form: deep and cheap, or shallow and dear.
+/// Circuit form: deep and cheap, or shallow and dear. Bits are worked through in blocks, side by side
+/// from the lowest to the highest bit of each; a tree joins the blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Circuit {
-    /// k rounds, fewest bits.
+    /// One block: k rounds, fewest bits.
     Ripple,
-    /// ceil(log2 k) rounds, more bits.
+    /// So many blocks, at least two bits each (with more it is the tree): about k/b + log2 b rounds
+    /// and twice the bits.
+    Blocks(u8),
+    /// A block for every bit: ceil(log2 k) rounds, most bits.
     Tree,
+}
+
+impl Circuit {
+    /// All forms, cheapest in bits first.
+    pub const ALL: [Self; 8] = [
+        Self::Ripple,
+        Self::Blocks(2),
+        Self::Blocks(4),
+        Self::Blocks(8),
+        Self::Blocks(16),
+        Self::Blocks(32),
+        Self::Blocks(64),
+        Self::Tree,
+    ];
+}
+
+/// How many blocks a circuit over so many bits has, and where they lie. Lower blocks are longer by one
+/// bit where the bits do not divide evenly.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Layout {
+    bits: usize,
+    /// At least one; no more than bits, unless there are none.
+    pub(crate) blocks: usize,
+}
+
+impl Layout {
+    pub(crate) fn of(form: Circuit, bits: usize) -> Self {
+        let blocks = match form {
+            Circuit::Ripple => 1,
+            Circuit::Blocks(blocks) if usize::from(blocks) * 2 <= bits => usize::from(blocks),
+            Circuit::Blocks(_) | Circuit::Tree => bits,
+        };
+        Self { bits, blocks: blocks.max(1) }
+    }
+    /// Bits of the longest block, which is the lowest.
+    pub(crate) const fn longest(self) -> usize {
+        self.bits.div_ceil(self.blocks)
+    }
+    /// Bits of block i, lowest block first.
+    pub(crate) fn block(self, i: usize) -> Range<usize> {
+        let (each, longer) = (self.bits / self.blocks, self.bits % self.blocks);
+        let start = i * each + i.min(longer);
+        start..start + each + usize::from(i < longer)
+    }
+    pub(crate) fn all(self) -> impl Iterator<Item = Range<usize>> {
+        (0..self.blocks).map(move |i| self.block(i))
+    }
+    /// Bits of all blocks but the lowest that are not the lowest (or highest) of their block.
+    const fn inner(self) -> usize {
+        self.bits - self.longest() - (self.blocks - 1)
+    }
+    /// Rounds of a tree over the blocks.
+    const fn depth(self) -> usize {
+        ceil_log2(self.blocks)
+    }
 }
 
 /// What chooses circuit forms: replicated, never measured by one node.
@@ -71,32 +130,32 @@ pub struct Profile {
     pub round_trip_us: u32,
     /// Bandwidth of the worst pair in megabits a second.
     pub megabits_per_s: u32,
+    /// Parts into which long columns are cut, each with a thread and a lane of the network of its own;
+    /// 0 is 1.
+    pub lanes: u32,
 }
 
 impl Profile {
     /// Three machines in one rack.
-    pub const LOCAL: Self = Self { round_trip_us: 128, megabits_per_s: 8192 };
+    pub const LOCAL: Self = Self { round_trip_us: 64, megabits_per_s: 8192, lanes: 1 };
     /// Three organisations in different cities.
-    pub const WIDE: Self = Self { round_trip_us: 65_536, megabits_per_s: 128 };
+    pub const WIDE: Self = Self { round_trip_us: 65_536, megabits_per_s: 128, lanes: 1 };
 
-    /// Predicted time in nanoseconds: every round waits one round trip, every byte passes the
-    /// wire once and costs the work of making masks and encrypting.
+    /// Predicted time in nanoseconds: a round waits for messages that all cross at the same time, half
+    /// a round trip; every byte passes the wire once and costs the work of making masks and encrypting,
+    /// which the lanes share.
     #[must_use]
     pub fn time_ns(self, cost: Cost) -> u64 {
+        let waiting = cost.rounds * u64::from(self.round_trip_us) * 500;
         let wire = cost.bytes_max() * 8000 / u64::from(self.megabits_per_s.max(1));
-        let work = cost.bytes_max() * WORK_PS_PER_BYTE / 1000;
-        cost.rounds * u64::from(self.round_trip_us) * 1000 + wire + work
-    }
-
-    /// The faster of the two; ripple where they are equal. Pure: equal at all parties.
-    #[must_use]
-    pub fn choose(self, ripple: Cost, tree: Cost) -> Circuit {
-        if self.time_ns(tree) < self.time_ns(ripple) { Circuit::Tree } else { Circuit::Ripple }
+        let work = cost.bytes_max() * WORK_PS_PER_BYTE / 1000 / u64::from(self.lanes.max(1));
+        waiting + wire + work
     }
 }
 
-/// Processor time of one payload byte: masks, gates, transport encryption at both ends.
-const WORK_PS_PER_BYTE: u64 = 900;
+/// Processor time of one payload byte: masks and gates (400 to 500 where memory is the limit), transport
+/// encryption at both ends.
+const WORK_PS_PER_BYTE: u64 = 1100;
 
 /// ceil(log2 n); 0 for n <= 1.
 #[must_use]
@@ -115,13 +174,17 @@ fn gates(n: usize, gates: usize, rounds: usize) -> Cost {
     Cost::each(rounds as u64, (words(n) * gates * 8) as u64)
 }
 
-/// The cheaper form of a circuit, and what it costs.
+/// The fastest form of a circuit, and what it costs; the first of those that are equal. Pure: the same
+/// at all parties.
 pub(crate) fn chosen(profile: Profile, of: impl Fn(Circuit) -> Cost) -> (Circuit, Cost) {
-    let (ripple, tree) = (of(Circuit::Ripple), of(Circuit::Tree));
-    match profile.choose(ripple, tree) {
-        Circuit::Ripple => (Circuit::Ripple, ripple),
-        Circuit::Tree => (Circuit::Tree, tree),
+    let mut best = (Circuit::Ripple, of(Circuit::Ripple));
+    for form in Circuit::ALL.into_iter().skip(1) {
+        let cost = of(form);
+        if profile.time_ns(cost) < profile.time_ns(best.1) {
+            best = (form, cost);
+        }
     }
+    best
 }
 
 /// AND, OR or select of n rows, k planes: 3k bits a row, 1 round.
@@ -182,21 +245,22 @@ pub(crate) const fn halved(rows: usize) -> usize {
 /// x < y, unsigned, k bits, one form.
 #[must_use]
 pub fn cost_less_than_as(circuit: Circuit, n: usize, k: usize) -> Cost {
-    match circuit {
-        _ if k == 0 => Cost::default(),
-        Circuit::Ripple => gates(n, k, k),
-        Circuit::Tree => gates(n, 2 * k - 1 - floor_log2(k), 1 + ceil_log2(k)),
+    if k == 0 {
+        return Cost::default();
     }
+    cost_less_than_short_as(circuit, n, k) + gates(n, 1, 1)
 }
 
 /// x < y where the lowest bit needs no AND (keys distinct, or y public), one form.
 #[must_use]
 pub fn cost_less_than_short_as(circuit: Circuit, n: usize, k: usize) -> Cost {
-    match circuit {
-        _ if k == 0 => Cost::default(),
-        Circuit::Ripple => gates(n, k - 1, k - 1),
-        Circuit::Tree => gates(n, 2 * k - 2 - floor_log2(k), ceil_log2(k)),
+    if k == 0 {
+        return Cost::default();
     }
+    let layout = Layout::of(circuit, k);
+    let within = k - layout.blocks + layout.inner();
+    let between = 2 * (layout.blocks - 1) - floor_log2(layout.blocks);
+    gates(n, within + between, layout.longest() - 1 + layout.depth())
 }
 
 /// x < y, unsigned, k bits, in the form that the profile chooses.
@@ -226,13 +290,14 @@ fn prefix_gates(m: usize) -> (usize, usize) {
 /// The carries out of the low m bits of a sum, one form.
 #[must_use]
 pub fn cost_carries_as(circuit: Circuit, n: usize, m: usize) -> Cost {
-    match circuit {
-        Circuit::Ripple => gates(n, m, m),
-        Circuit::Tree => {
-            let (values, propagations) = prefix_gates(m);
-            gates(n, m + values + propagations, 1 + ceil_log2(m))
-        }
+    let layout = Layout::of(circuit, m);
+    if m == 0 {
+        return Cost::default();
     }
+    let (values, propagations) = prefix_gates(layout.blocks);
+    let handed_out = layout.inner();
+    let rounds = layout.longest() + layout.depth() + usize::from(handed_out > 0);
+    gates(n, m + 2 * handed_out + values + propagations, rounds)
 }
 
 /// The carries out of the low m bits of a sum.
@@ -249,10 +314,13 @@ pub fn cost_add(profile: Profile, n: usize, k: usize) -> Cost {
 /// AND over every prefix of m planes, one form.
 #[must_use]
 pub fn cost_prefix_and_as(circuit: Circuit, n: usize, m: usize) -> Cost {
-    match circuit {
-        Circuit::Ripple => gates(n, m.saturating_sub(1), m.saturating_sub(1)),
-        Circuit::Tree => gates(n, prefix_gates(m).0, ceil_log2(m)),
+    let layout = Layout::of(circuit, m);
+    if m == 0 {
+        return Cost::default();
     }
+    let handed_out = layout.inner();
+    let rounds = layout.longest() - 1 + layout.depth() + usize::from(handed_out > 0);
+    gates(n, m - layout.blocks + prefix_gates(layout.blocks).0 + handed_out, rounds)
 }
 
 /// AND over every prefix of m planes.
@@ -406,11 +474,19 @@ pub fn cost_sqrt(profile: Profile, n: usize, k: usize) -> Cost {
 /// 64-bit words a row of arithmetic. 4 elements an element, 3 rounds. No rounds for n <= 1.
 #[must_use]
 pub fn cost_shuffle(n: usize, planes: usize, ring_words: usize) -> Cost {
-    let bytes = ((words(n) * planes + n * ring_words) * 8) as u64;
-    if n <= 1 || bytes == 0 {
+    cost_shuffle_front(n, n, planes, ring_words)
+}
+
+/// The same where only the first `kept` rows are wanted: the last two of the four elements are sent
+/// for them alone.
+#[must_use]
+pub fn cost_shuffle_front(n: usize, kept: usize, planes: usize, ring_words: usize) -> Cost {
+    let bytes = |rows| ((words(rows) * planes + rows * ring_words) * 8) as u64;
+    let (all, front) = (bytes(n), bytes(kept));
+    if n <= 1 || all == 0 {
         return Cost::default();
     }
-    Cost { rounds: 3, bytes: [2 * bytes, bytes, bytes] }
+    Cost { rounds: 3, bytes: [all + front, all, front] }
 }
 
 /// Stable partition of n rows by one bit: bit to arithmetic, one product, a shuffle of the
@@ -472,10 +548,13 @@ mod tests {
 
     #[test]
     fn many_rows_nearby_want_ripple_and_few_far_away_want_trees() {
-        let form = |profile: Profile, n| chosen(profile, |form| cost_less_than_as(form, n, 64)).0;
-        assert_eq!(form(Profile::LOCAL, 1 << 20), Circuit::Ripple);
-        assert_eq!(form(Profile::LOCAL, 1000), Circuit::Tree);
-        assert_eq!(form(Profile::WIDE, 1000), Circuit::Tree);
-        assert_eq!(form(Profile { round_trip_us: 0, megabits_per_s: 0 }, 1), Circuit::Ripple);
+        let form = |profile: Profile, n| chosen(profile, |form| cost_less_than_as(form, n, 64));
+        assert_eq!(form(Profile::LOCAL, 1 << 20).0, Circuit::Ripple);
+        assert_eq!(form(Profile::LOCAL, 1000).1.rounds, 7);
+        assert_eq!(form(Profile::WIDE, 1000).1.rounds, 7);
+        let adder = chosen(Profile::LOCAL, |form| cost_carries_as(form, 1 << 14, 63));
+        assert!(matches!(adder.0, Circuit::Blocks(_)), "{adder:?}");
+        let free = Profile { round_trip_us: 0, megabits_per_s: 0, lanes: 1 };
+        assert_eq!(form(free, 1).0, Circuit::Ripple);
     }
 }

@@ -57,6 +57,7 @@
 //! | [`sort::Shuffle::apply`], [`sort::SortOrder::apply`], `unapply` | 4k | 3 | nothing |
 //! | [`sort::partition`] | 416 | 7 | a uniformly random permutation |
 //! | [`sort::sort`] | [`sort::cost_sort`], expected | expected | a uniformly random permutation |
+//! | [`sort::top_k`] | [`sort::cost_top_k`], expected | expected | part of one |
 //! | [`protocol::open_planes`], [`protocol::open_arith`] | 3k | 1 | the column |
 //!
 //! Which form of a circuit runs is a pure function of (profile, rows, width), so it is the same at all
@@ -67,7 +68,10 @@ pub mod cost;
 pub mod disclosure;
 pub mod error;
 pub mod input;
+mod kernel;
+mod lanes;
 pub mod net;
+pub mod net_delay;
 pub mod net_memory;
 mod prg;
 pub mod protocol;
@@ -82,6 +86,7 @@ pub use cost::Cost;
 pub use disclosure::Disclosure;
 pub use error::MpcError;
 pub use net::Net;
+pub use net_delay::DelayNet;
 pub use net_memory::MemoryNet;
 pub use session::{AttemptKeys, Circuit, Profile, Session};
 pub use shares::{Arith, Planes, Ring};

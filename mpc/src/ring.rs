@@ -1,7 +1,15 @@
 //! Arithmetic modulo 2^k.
 
-/// Z_2^k on u32, u64, u128. All operations wrap.
-pub trait Ring: Copy + Send + Sync + 'static + PartialEq + Eq + Default {
+#[cfg(test)]
+use crate::kernel::bytes;
+use crate::kernel::{Plain, bytes_mut};
+
+/// Z_2^k on u32, u64, u128, and no other type. All operations wrap.
+#[allow(
+    private_bounds,
+    reason = "no other type may be a ring: its bytes are sent as they lie in memory"
+)]
+pub trait Ring: Plain + Copy + Send + Sync + 'static + PartialEq + Eq + Default {
     /// k.
     const BITS: usize;
     /// Bytes of one element on the wire and at rest.
@@ -10,8 +18,12 @@ pub trait Ring: Copy + Send + Sync + 'static + PartialEq + Eq + Default {
     fn from_i128(v: i128) -> Self;
     /// Low bits of an unsigned integer.
     fn from_u128(v: u128) -> Self;
+    /// Low bits of a word.
+    fn from_u64(v: u64) -> Self;
     /// As unsigned.
     fn to_u128(self) -> u128;
+    /// Bits 64i to 64i+63, zeros above the ring.
+    fn word(self, i: usize) -> u64;
     /// +
     #[must_use]
     fn plus(self, other: Self) -> Self;
@@ -45,8 +57,18 @@ macro_rules! ring {
                 v as Self
             }
             #[inline]
+            #[allow(clippy::cast_possible_truncation, reason = "reduction modulo 2^k is meant")]
+            fn from_u64(v: u64) -> Self {
+                v as Self
+            }
+            #[inline]
             fn to_u128(self) -> u128 {
                 u128::from(self)
+            }
+            #[inline]
+            #[allow(clippy::cast_possible_truncation, reason = "one word of it is meant")]
+            fn word(self, i: usize) -> u64 {
+                (u128::from(self) >> (64 * i)) as u64
             }
             #[inline]
             fn plus(self, other: Self) -> Self {
@@ -92,17 +114,16 @@ pub(crate) const fn ring_words<T: Ring>(n: usize) -> usize {
 }
 
 /// Elements from little-endian bytes.
-pub(crate) fn elements_from_bytes<T: Ring>(bytes: &[u8]) -> Vec<T> {
-    bytes.chunks_exact(T::BYTES).map(T::read_le).collect()
+pub(crate) fn elements_from_bytes<T: Ring>(from: &[u8]) -> Vec<T> {
+    let mut elements = vec![T::default(); from.len() / T::BYTES];
+    bytes_mut(&mut elements).copy_from_slice(from);
+    elements
 }
 
 /// Little-endian bytes of elements.
+#[cfg(test)]
 pub(crate) fn bytes_from_elements<T: Ring>(elements: &[T]) -> Vec<u8> {
-    let mut bytes = vec![0; elements.len() * T::BYTES];
-    for (chunk, element) in bytes.chunks_exact_mut(T::BYTES).zip(elements) {
-        element.write_le(chunk);
-    }
-    bytes
+    bytes(elements).to_vec()
 }
 
 #[cfg(test)]

@@ -4,15 +4,18 @@ use std::sync::Arc;
 
 use zeroize::Zeroize;
 
+use crate::kernel::{bytes, bytes_mut};
 use crate::net::Net;
-use crate::prg::{PairStream, Position};
-use crate::ring::{Ring, ring_words};
-use crate::{Cost, Planes, Result};
+use crate::prg::{PairStream, Position, ZeroMask};
+use crate::ring::Ring;
+use crate::{Cost, MpcError, Planes, Result};
 
 pub use crate::cost::{Circuit, Profile};
 
 /// Domain of the keys of one attempt.
 const CONTEXT: &str = "trine 2025-01 pair key of one attempt v1";
+/// Domain of the keys of one lane of a fork.
+const LANE_CONTEXT: &str = "trine 2025-01 pair key of one lane v1";
 
 /// The keys of one attempt that this party shares with the next and with the previous party.
 /// Derive with [`AttemptKeys::derive`]; never reuse for a second attempt. Erased when dropped.
@@ -52,14 +55,50 @@ impl AttemptKeys {
         };
         Self { next: key(pair_next, context_next), previous: key(pair_previous, context_previous) }
     }
+
+    /// The keys of one lane of the fork that is operator `operator` of the session with these keys: a
+    /// stream position of one can never be one of another.
+    fn of_lane(&self, operator: u64, lane: u32) -> Self {
+        let key = |pair: &[u8; 32]| {
+            let mut hasher = blake3::Hasher::new_derive_key(LANE_CONTEXT);
+            hasher.update(pair).update(&operator.to_le_bytes()).update(&lane.to_le_bytes());
+            *hasher.finalize().as_bytes()
+        };
+        Self { next: key(&self.next), previous: key(&self.previous) }
+    }
 }
 
 /// What only a real session has.
 struct Live {
     net: Arc<dyn Net>,
+    /// The network's lane of this session's messages: 0, or that of a fork.
+    lane: u32,
+    keys: AttemptKeys,
     next: PairStream,
     previous: PairStream,
+    /// Word buffers for what lives within one protocol; what they held is erased with the session.
+    buffers: Vec<Vec<u64>>,
 }
+
+impl Live {
+    fn new(net: Arc<dyn Net>, lane: u32, keys: AttemptKeys) -> Self {
+        let (next, previous) = (PairStream::new(&keys.next), PairStream::new(&keys.previous));
+        Self { net, lane, keys, next, previous, buffers: Vec::new() }
+    }
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        for buffer in &mut self.buffers {
+            buffer.zeroize();
+        }
+    }
+}
+
+/// Buffers kept for reuse: more are in use at a time only in the shallowest circuits.
+const BUFFERS_MAX: usize = 16;
+/// Words that they may hold together: what is kept is memory that columns cannot have.
+const BUFFER_WORDS_MAX: usize = 1 << 22;
 
 /// One party's side of a protocol run. `Session::dry` has no network: every protocol charges its
 /// predicted cost and returns *ghost* shares (right length and width, no data).
@@ -78,6 +117,9 @@ pub struct Session {
     raised: Vec<(u8, Planes)>,
 }
 
+/// A dry session asked for what only a real one has.
+const DRY: MpcError = MpcError::Shape("a dry session has no network");
+
 impl std::fmt::Debug for Session {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let kind = if self.is_dry() { "dry" } else { "real" };
@@ -85,17 +127,26 @@ impl std::fmt::Debug for Session {
     }
 }
 
-/// The one lane in use: forks will get their own.
-const LANE: u32 = 0;
-
 impl Session {
     /// A real session of party `party` (0, 1 or 2; anything else is a defect and panics).
     #[must_use]
     pub fn new(party: usize, net: Arc<dyn Net>, keys: AttemptKeys, profile: Profile) -> Self {
         assert!(party < 3, "a party index");
-        let next = PairStream::new(&keys.next);
-        let live = Live { net, next, previous: PairStream::new(&keys.previous) };
-        Self { party, live: Some(live), ..Self::dry(profile) }
+        Self { party, live: Some(Live::new(net, 0, keys)), ..Self::dry(profile) }
+    }
+    /// A session for one lane (1 or more) of the fork that is operator `operator` of this one.
+    pub(crate) fn fork(&self, operator: u64, lane: u32) -> Result<Self> {
+        let live = self.live.as_ref().ok_or(DRY)?;
+        if live.lane != 0 || lane == 0 {
+            return Err(MpcError::Shape("a fork within a fork"));
+        }
+        let keys = live.keys.of_lane(operator, lane);
+        let live = Live::new(Arc::clone(&live.net), lane, keys);
+        Ok(Self { party: self.party, live: Some(live), ..Self::dry(self.profile) })
+    }
+    /// Whether this session is one lane of a fork.
+    pub(crate) fn is_fork(&self) -> bool {
+        self.live.as_ref().is_some_and(|live| live.lane != 0)
     }
     /// A session that predicts costs (of all three parties) only.
     #[must_use]
@@ -191,13 +242,50 @@ impl Session {
     }
 
     fn live(&mut self) -> Result<&mut Live> {
-        self.live.as_mut().ok_or(crate::MpcError::Shape("a dry session has no network"))
+        self.live.as_mut().ok_or(DRY)
+    }
+    /// A buffer of `words` words whose contents are unspecified: for what lives within one protocol.
+    pub(crate) fn take_buffer(&mut self, words: usize) -> Vec<u64> {
+        let buffers = self.live.as_mut().map(|live| &mut live.buffers);
+        // The smallest that is large enough; else a new one, so that no buffer grows by copying.
+        let found = buffers.and_then(|buffers| {
+            let fits = |i: &usize| buffers[*i].capacity() >= words;
+            let best = (0..buffers.len()).filter(fits).min_by_key(|&i| buffers[i].capacity());
+            best.map(|i| buffers.swap_remove(i))
+        });
+        let Some(mut buffer) = found else { return vec![0; words] };
+        buffer.resize(words, 0);
+        buffer
+    }
+    /// Gives a buffer back for reuse.
+    pub(crate) fn give_buffer(&mut self, buffer: Vec<u64>) {
+        let Some(live) = &mut self.live else { return };
+        if buffer.capacity() == 0 {
+            return;
+        }
+        live.buffers.push(buffer);
+        // The smallest go first where there are too many, the largest where they are too large.
+        let total = |buffers: &[Vec<u64>]| buffers.iter().map(Vec::capacity).sum::<usize>();
+        live.buffers.sort_unstable_by_key(Vec::capacity);
+        if live.buffers.len() > BUFFERS_MAX {
+            live.buffers.remove(0).zeroize();
+        }
+        while total(&live.buffers) > BUFFER_WORDS_MAX
+            && let Some(mut largest) = live.buffers.pop()
+        {
+            largest.zeroize();
+        }
     }
     /// The stream shared with `peer`, one of the two others.
     pub(crate) fn stream(&mut self, peer: usize) -> Result<&mut PairStream> {
         let next = self.next();
         let live = self.live()?;
         Ok(if peer == next { &mut live.next } else { &mut live.previous })
+    }
+    /// The streams shared with the next and with the previous party.
+    pub(crate) fn streams(&mut self) -> Result<(&mut PairStream, &mut PairStream)> {
+        let live = self.live()?;
+        Ok((&mut live.next, &mut live.previous))
     }
     /// Random ring elements known to this party and `peer`.
     pub(crate) fn common<T: Ring>(
@@ -206,45 +294,66 @@ impl Session {
         at: Position,
         n: usize,
     ) -> Result<Vec<T>> {
-        let words = self.stream(peer)?.words(at, ring_words::<T>(n));
-        Ok((0..n).map(|i| T::from_words(&words, i)).collect())
+        let mut out = vec![T::default(); n];
+        self.stream(peer)?.elements(at, n, |start, batch: &[T]| {
+            out[start..start + batch.len()].copy_from_slice(batch);
+        });
+        Ok(out)
     }
-    /// Xors a sharing of zero into `target`: the three parties' results xor to zero.
-    pub(crate) fn mask_zero_xor(&mut self, target: &mut [u64]) -> Result<()> {
+    /// Masks of which the three parties' cancel, from a position of their own.
+    pub(crate) fn zero_mask(&mut self) -> Result<ZeroMask<'_>> {
         let at = Position::new(self.operator(), 0);
         let live = self.live()?;
-        live.next.xor_into(at, target);
-        live.previous.xor_into(at, target);
-        Ok(())
+        Ok(ZeroMask::new(&mut live.next, &mut live.previous, at))
     }
-    /// Adds a sharing of zero to `target`: the three parties' results add up to zero.
-    pub(crate) fn mask_zero_ring<T: Ring>(&mut self, target: &mut [T]) -> Result<()> {
-        let at = Position::new(self.operator(), 0);
-        let words = ring_words::<T>(target.len());
-        let live = self.live()?;
-        let (plus, minus) = (live.next.words(at, words), live.previous.words(at, words));
-        for (i, x) in target.iter_mut().enumerate() {
-            *x = x.plus(T::from_words(&plus, i)).minus(T::from_words(&minus, i));
+
+    /// One round in which everyone sends `own` to the previous party and takes `other` from the next:
+    /// component i is then with both that hold it. Nothing for empty slices.
+    pub(crate) fn reshare<T: Ring>(&mut self, own: &[T], other: &mut [T]) -> Result<()> {
+        self.exchange(self.previous(), own, self.next(), other)
+    }
+    /// One round in which everyone sends `own` to the next party and takes the component that it
+    /// lacks from the previous one. Nothing for empty slices.
+    pub(crate) fn gather_missing<T: Ring>(&mut self, own: &[T], missing: &mut [T]) -> Result<()> {
+        self.exchange(self.next(), own, self.previous(), missing)
+    }
+
+    fn exchange<T: Ring>(
+        &mut self,
+        to: usize,
+        out: &[T],
+        from: usize,
+        into: &mut [T],
+    ) -> Result<()> {
+        if out.is_empty() && into.is_empty() {
+            return Ok(());
         }
+        self.cost.bytes[self.party] += size_of_val(out) as u64;
+        let live = self.live()?;
+        live.net.exchange(live.lane, to, bytes(out), from, bytes_mut(into))?;
+        self.end_round();
         Ok(())
     }
 
-    /// Sends and counts. Nothing is sent for an empty message: lengths are public.
-    pub(crate) fn send(&mut self, to: usize, bytes: Vec<u8>) -> Result<()> {
+    /// Sends elements and counts. Nothing is sent for an empty message: lengths are public.
+    pub(crate) fn send_elements<T: Ring>(&mut self, to: usize, elements: &[T]) -> Result<()> {
+        self.send_slice(to, bytes(elements))
+    }
+    /// Waits for a message that fills `into`.
+    pub(crate) fn receive_elements<T: Ring>(&mut self, from: usize, into: &mut [T]) -> Result<()> {
+        if into.is_empty() {
+            return Ok(());
+        }
+        let live = self.live()?;
+        live.net.receive(from, live.lane, bytes_mut(into))
+    }
+    fn send_slice(&mut self, to: usize, bytes: &[u8]) -> Result<()> {
         if bytes.is_empty() {
             return Ok(());
         }
         self.cost.bytes[self.party] += bytes.len() as u64;
-        self.live()?.net.send(to, LANE, &bytes)
-    }
-    /// Waits for a message of exactly `length` bytes.
-    pub(crate) fn receive(&mut self, from: usize, length: usize) -> Result<Vec<u8>> {
-        if length == 0 {
-            return Ok(Vec::new());
-        }
-        let mut bytes = vec![0; length];
-        self.live()?.net.receive(from, LANE, &mut bytes)?;
-        Ok(bytes)
+        let live = self.live()?;
+        live.net.send(to, live.lane, bytes)
     }
     /// Counts one round; every party counts it, also one that only sends or only waits.
     pub(crate) fn end_round(&mut self) {

@@ -12,8 +12,8 @@ use trine_mpc::{Arith, Cost, Disclosure, MpcError, Planes, Profile, Ring, Sessio
 const ROWS: [usize; 6] = [0, 1, 63, 64, 65, 1000];
 /// One wants rounds cheap, the other bytes cheap: ripple here, trees there.
 const PROFILES: [Profile; 2] = [
-    Profile { round_trip_us: 0, megabits_per_s: 1 },
-    Profile { round_trip_us: 1_000_000, megabits_per_s: 100_000 },
+    Profile { round_trip_us: 0, megabits_per_s: 1, lanes: 1 },
+    Profile { round_trip_us: 1_000_000, megabits_per_s: 100_000, lanes: 1 },
 ];
 
 type Shared = Vec<[Planes; 3]>;

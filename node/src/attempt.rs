@@ -4,15 +4,30 @@
 
 use crate::limits::HELLO_WAIT;
 use crate::mesh::{AttemptId, AttemptKind, AttemptNet, Hello, HelloDigest, Mesh};
+use std::borrow::Cow;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use trine_mpc::{AttemptKeys, MpcError, Net, Profile, Session};
-use trine_proto::catalog::{Catalog, JobEntry, Validation};
+use trine_proto::catalog::{Catalog, JobEntry, NetProfile, Validation};
 use trine_proto::ids::{Party, TransactionId};
 use trine_proto::status::{SqlError, sqlstate};
 use trine_proto::wire;
 use trine_query::{Explain, Observer, QueryError, ResultShares};
 use trine_storage::Store;
+
+/// Lanes of the network under a profile: the main line of a job, and one for every thread of a fork.
+pub(crate) fn lanes(profile: Profile) -> usize {
+    if profile.lanes > 1 { usize::try_from(profile.lanes).map_or(1, |forks| forks + 1) } else { 1 }
+}
+
+/// The catalog with the network profile that a job is bound to: the one in force may be another by
+/// now.
+fn bound(catalog: &Catalog, net_profile: NetProfile) -> Cow<'_, Catalog> {
+    if catalog.net_profile == net_profile {
+        return Cow::Borrowed(catalog);
+    }
+    Cow::Owned(Catalog { net_profile, ..catalog.clone() })
+}
 
 /// How an attempt ended.
 pub(crate) enum End {
@@ -111,6 +126,8 @@ impl Observer for Reporter<'_> {
 impl Context {
     /// Runs a query job's current attempt.
     pub(crate) fn query(&self, catalog: &Catalog, job: &JobEntry, handle: &Handle) -> End {
+        let bound = bound(catalog, job.net_profile);
+        let catalog = bound.as_ref();
         let statement = match trine_query::compile(
             &job.sql,
             catalog,
@@ -143,7 +160,7 @@ impl Context {
         let run = |session: &mut Session| {
             trine_query::execute(&statement, session, &self.store, &mut Reporter(handle))
         };
-        match self.protocol(catalog, id, digest, handle, run) {
+        match self.protocol(job.net_profile, id, digest, handle, run) {
             Ok(mut shares) => {
                 shares.header.attempt = job.attempt;
                 shares.header.seconds = started.elapsed().as_secs_f64();
@@ -185,7 +202,7 @@ impl Context {
         let run = |session: &mut Session| {
             trine_query::check_unique(catalog, validation, session, &self.store)
         };
-        match self.protocol(catalog, id, digest, handle, run) {
+        match self.protocol(validation.net_profile, id, digest, handle, run) {
             Ok(unique) => End::Verdict(unique),
             Err(end) => end,
         }
@@ -194,7 +211,7 @@ impl Context {
     /// Handshake with both peers, fresh keys, then `run`.
     fn protocol<T>(
         &self,
-        catalog: &Catalog,
+        net_profile: NetProfile,
         id: AttemptId,
         digest: HelloDigest,
         handle: &Handle,
@@ -204,16 +221,13 @@ impl Context {
             return Err(End::Failed(self.party_down(down)));
         }
         let lost = |e: MpcError| self.ended_by(QueryError::Mpc(e), handle);
-        let net = self.mesh.begin(id).map_err(lost)?;
+        let profile = trine_query::profile(net_profile);
+        let net = self.mesh.begin(id, lanes(profile)).map_err(lost)?;
         if !handle.attach(&net) {
             net.abort("the attempt is over");
             return Err(End::Stopped);
         }
-        let result = self.handshake(&net, id, digest).and_then(|keys| {
-            let profile = Profile {
-                round_trip_us: catalog.net_profile.round_trip_us,
-                megabits_per_s: catalog.net_profile.megabits_per_s,
-            };
+        let result = Self::handshake(self.party, &net, id, digest).and_then(|keys| {
             let shared: Arc<dyn Net> = Arc::<AttemptNet>::clone(&net);
             run(&mut Session::new(self.party.index(), shared, keys, profile))
         });
@@ -234,25 +248,26 @@ impl Context {
 
     /// Hello with both peers. Every attempt draws a nonce of its own, so that a pair that stayed up
     /// while the third restarted never repeats a mask.
-    fn handshake(
-        &self,
+    pub(crate) fn handshake(
+        party: Party,
         net: &AttemptNet,
         id: AttemptId,
         digest: HelloDigest,
     ) -> Result<AttemptKeys, QueryError> {
         let mut nonce = [0; 32];
         getrandom::fill(&mut nonce).map_err(|_| MpcError::Randomness)?;
-        let mine = Hello { nonce, verdict: Ok(digest.clone()) };
+        let mine = Hello { nonce, streams: Vec::new(), verdict: Ok(digest.clone()) };
         let [next, previous] = net.exchange_hello(&mine, HELLO_WAIT)?;
-        let peers = [(self.party.next(), &next), (self.party.previous(), &previous)];
+        let peers = [(party.next(), &next), (party.previous(), &previous)];
         for (peer, hello) in peers {
             match &hello.verdict {
-                Ok(theirs) => same(&digest, theirs, self.party, peer)?,
+                Ok(theirs) => same(&digest, theirs, party, peer)?,
                 Err(refusal) => return Err(QueryError::Sql(refusal.clone())),
             }
         }
+        net.open()?;
         let context = |peer: Party, theirs: &[u8; 32]| {
-            let (low, high) = if self.party < peer { (&nonce, theirs) } else { (theirs, &nonce) };
+            let (low, high) = if party < peer { (&nonce, theirs) } else { (theirs, &nonce) };
             let mut context = vec![u8::from(id.kind == AttemptKind::Validation)];
             context.extend_from_slice(&id.job);
             context.extend_from_slice(&id.attempt.to_le_bytes());
@@ -262,10 +277,10 @@ impl Context {
             context
         };
         Ok(AttemptKeys::derive(
-            &net.pair_secret(self.party.next()),
-            &net.pair_secret(self.party.previous()),
-            &context(self.party.next(), &next.nonce),
-            &context(self.party.previous(), &previous.nonce),
+            &net.pair_secret(party.next()),
+            &net.pair_secret(party.previous()),
+            &context(party.next(), &next.nonce),
+            &context(party.previous(), &previous.nonce),
         ))
     }
 

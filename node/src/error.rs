@@ -41,6 +41,9 @@ pub enum NodeError {
     /// The segments cannot be opened.
     #[error("segments: {0}")]
     Storage(#[from] StorageError),
+    /// A benchmark did not come to an end, or its result is wrong.
+    #[error("{0}")]
+    Bench(String),
     /// The operating system refuses threads or timers.
     #[error("operating system: {0}")]
     System(std::io::Error),

@@ -39,7 +39,7 @@ impl Files {
 mod tests {
     use super::*;
     use std::collections::BTreeMap;
-    use trine_proto::catalog::{JobEntry, SegmentEntry};
+    use trine_proto::catalog::{JobEntry, NetProfile, SegmentEntry};
     use trine_proto::ids::{JobId, LogIndex};
     use trine_proto::schema::TableSchema;
 
@@ -80,6 +80,7 @@ mod tests {
             status: JobStatus::Active,
             done: [false; 3],
             signed_at_ms: 0,
+            net_profile: NetProfile::default(),
         };
         catalog.jobs.insert(job.id, job.clone());
         assert_eq!(Files::of(&catalog).listed.len(), 2);

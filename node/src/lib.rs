@@ -22,6 +22,7 @@
 //! `Results` keeps the shares until the client has fetched them.
 
 mod attempt;
+mod bench;
 mod clock;
 pub mod command;
 pub mod config;
@@ -31,6 +32,7 @@ mod janitor;
 mod limits;
 mod local;
 mod mesh;
+mod network;
 mod node;
 mod results;
 mod runner;

@@ -135,7 +135,7 @@ fn wanted(catalog: &Catalog, party: Party) -> BTreeSet<(LogIndex, Task)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use trine_proto::catalog::JobEntry;
+    use trine_proto::catalog::{JobEntry, NetProfile};
 
     fn job(n: u8, position: u64) -> JobEntry {
         JobEntry {
@@ -149,6 +149,7 @@ mod tests {
             status: JobStatus::Active,
             done: [false; 3],
             signed_at_ms: 0,
+            net_profile: NetProfile::default(),
         }
     }
 

@@ -12,12 +12,14 @@
 //! Nothing here depends on clocks, hash order or the machine: three nodes get the same plan.
 
 mod aliases;
+mod bag_rule;
 mod check;
 mod context;
 mod dialect;
 mod dictionary_rule;
 mod errors;
 mod functions;
+mod in_rule;
 mod literal_rule;
 mod names;
 mod optimizer;

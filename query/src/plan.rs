@@ -277,6 +277,8 @@ pub enum ExprKind {
         left: Box<Expr>,
         /// Divisor.
         right: Box<Expr>,
+        /// The dividend is shifted up by these bits first.
+        fraction_bits: u32,
         /// Truncate or Nearest.
         rounding: Rounding,
     },
@@ -290,6 +292,13 @@ pub enum ExprKind {
         divisor: i128,
         /// How to a whole number.
         rounding: Rounding,
+    },
+    /// floor(sqrt(argument * 2^fraction_bits)); any value below 0.
+    SquareRoot {
+        /// Number.
+        argument: Box<Expr>,
+        /// Bits, so that argument's own and these make an even number.
+        fraction_bits: u32,
     },
     /// A step function: `values[i]`, where i thresholds are <= the argument.
     Steps {
@@ -340,6 +349,7 @@ impl Expr {
             | ExprKind::Retype(x)
             | ExprKind::Lookup { argument: x, .. }
             | ExprKind::DivideBy { argument: x, .. }
+            | ExprKind::SquareRoot { argument: x, .. }
             | ExprKind::Steps { argument: x, .. } => vec![x],
             ExprKind::And(all) | ExprKind::Or(all) | ExprKind::Text { arguments: all, .. } => {
                 all.iter().collect()
@@ -418,6 +428,15 @@ pub enum JoinKind {
     Anti,
 }
 
+/// How a join with a unique side meets its rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum JoinMethod {
+    /// The union of both sides is sorted by the key.
+    Sort,
+    /// Every row of the many side is compared with each row of the unique side: no sort. For tiny unique sides.
+    Lookup,
+}
+
 /// One key of ORDER BY.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SortKey {
@@ -427,6 +446,86 @@ pub struct SortKey {
     pub descending: bool,
     /// NULLS FIRST.
     pub nulls_first: bool,
+}
+
+/// Where the frame of a window function begins or ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Bound {
+    /// First row of the partition at the start of a frame, its last row at the end.
+    Unbounded,
+    /// So many rows after the current one (negative: before), in the partition.
+    Rows(i64),
+    /// First (start) or last (end) row that ties with the current one in the order.
+    Peers,
+}
+
+/// Rows that a window function looks at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Frame {
+    /// First row.
+    pub start: Bound,
+    /// Last row.
+    pub end: Bound,
+}
+
+/// Which row of a frame FIRST_VALUE, LAST_VALUE and NTH_VALUE show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Which {
+    /// The first.
+    First,
+    /// The last.
+    Last,
+    /// The n-th, from 1; frames that begin with the partition or the peers.
+    Nth(u64),
+}
+
+/// What a window function computes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum WindowKind {
+    /// ROW_NUMBER.
+    RowNumber,
+    /// RANK.
+    Rank,
+    /// DENSE_RANK.
+    DenseRank,
+    /// NTILE(n), 1 <= n <= 256.
+    Ntile(u64),
+    /// LAG (`back` rows before) and LEAD (negative).
+    Shift {
+        /// Value of the other row.
+        value: Expr,
+        /// Rows.
+        back: i64,
+        /// Value where there is no such row; none: NULL. Of the type of `value` but for bounds.
+        default: Option<Expr>,
+    },
+    /// FIRST_VALUE, LAST_VALUE, NTH_VALUE; frames that hold the current row.
+    Value {
+        /// Value.
+        value: Expr,
+        /// Row of the frame.
+        which: Which,
+        /// Frame.
+        frame: Frame,
+    },
+    /// COUNT, SUM, AVG, BOOL_AND, BOOL_OR; MIN and MAX over frames that hold the current row. Not distinct.
+    Aggregate {
+        /// Aggregate.
+        aggregate: Aggregate,
+        /// Frame.
+        frame: Frame,
+    },
+}
+
+/// One function of a Window.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WindowFunction {
+    /// What it computes.
+    pub kind: WindowKind,
+    /// Type of the result.
+    pub ty: Type,
+    /// Whether NULL may occur.
+    pub nullable: bool,
 }
 
 /// What the nodes learn of the number of result rows.
@@ -500,12 +599,15 @@ pub enum Operator {
         /// Fields: keys, then one each.
         aggregates: Vec<Aggregate>,
     },
-    /// GROUP BY by a sort. Without aggregates: DISTINCT. Rows: those of the input.
+    /// GROUP BY by a sort. Without aggregates: DISTINCT. Rows: a public bound of the number of groups, at most
+    /// those of the input; groups come first.
     SortAggregate {
         /// Input.
         input: Box<Plan>,
         /// Keys; NULLs form one group.
         keys: Vec<Expr>,
+        /// So many of the last keys follow from the others: they travel, but are neither sorted by nor compared.
+        determined: u32,
         /// Fields: keys, then one each.
         aggregates: Vec<Aggregate>,
     },
@@ -525,6 +627,44 @@ pub enum Operator {
         unique_keys: Vec<Expr>,
         /// Further condition over (many fields, unique fields); enters the match before NULLs are filled in.
         residual: Option<Expr>,
+        /// How rows meet.
+        method: JoinMethod,
+    },
+    /// Every pair of rows: row r * (left rows) + l is left row l beside right row r. Rows: the product.
+    CrossJoin {
+        /// Left side.
+        left: Box<Plan>,
+        /// Right side.
+        right: Box<Plan>,
+    },
+    /// Every left row beside aggregates over the right rows for which the condition holds: EXISTS, IN and
+    /// scalar subqueries that are correlated by anything. All pairs are looked at; they are not kept. Not distinct.
+    PairAggregate {
+        /// Left side; its rows and fields survive.
+        left: Box<Plan>,
+        /// Right side.
+        right: Box<Plan>,
+        /// Over (left fields, right fields).
+        condition: Option<Expr>,
+        /// Over (left fields, right fields); a field each behind the left ones.
+        aggregates: Vec<Aggregate>,
+    },
+    /// Window functions over one PARTITION BY and ORDER BY: one sort. Fields: the input's, then one each.
+    /// Rows come out sorted by (valid first, partition, order).
+    Window {
+        /// Input.
+        input: Box<Plan>,
+        /// PARTITION BY.
+        partition: Vec<Expr>,
+        /// ORDER BY; rows that tie in it come in random order.
+        order: Vec<SortKey>,
+        /// Functions.
+        functions: Vec<WindowFunction>,
+    },
+    /// The same relation as an earlier node of the plan: computed once, used again.
+    Again {
+        /// Position of that node in pre-order.
+        node: u32,
     },
     /// Every row of `input` beside the single row of `one` (a scalar subquery, an aggregate without GROUP BY).
     /// If the row of `one` is not valid its columns are NULL.

@@ -3,8 +3,11 @@
 //! * [`relation`]: one operator for each node, with public row bounds;
 //! * [`join`], [`mark`], [`unique`]: which side of a join has a unique key, and joins that are not
 //!   written as such (semi, anti, EXISTS under OR, NOT IN);
-//! * [`aggregate`]: grouping, with or without a sort;
-//! * [`scalar`], [`function`], [`math`], [`date`], [`text`], [`cast`], [`build`], [`dictionary`], [`literals`], [`numbers`]: expressions with types,
+//! * [`aggregate`], [`grouping`]: grouping, with or without a sort; grouping sets;
+//! * [`correlated`]: subqueries that are no joins; [`window`]: window functions;
+//! * [`determined`], [`distinct`]: columns that follow from others, how many values they can have;
+//! * [`scalar`], [`function`], [`math`], [`date`], [`text`], [`cast`], [`build`], [`dictionary`],
+//!   [`literals`], [`numbers`]: expressions with types,
 //!   scales and bounds that hold whatever the data is.
 //!
 //! Columns are looked up by their position in DataFusion's schema; nothing depends on hash order.
@@ -12,9 +15,13 @@
 mod aggregate;
 pub(crate) mod build;
 mod cast;
+mod correlated;
 mod date;
+mod determined;
 mod dictionary;
+mod distinct;
 mod function;
+mod grouping;
 mod join;
 mod literals;
 mod mark;
@@ -24,6 +31,7 @@ mod relation;
 mod scalar;
 mod text;
 mod unique;
+mod window;
 
 use crate::frontend::Positions;
 use crate::plan::{Operator, Plan};

@@ -10,7 +10,7 @@ use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use trine_client::load::{LoadOptions, LoadProgress, check};
-use trine_client::{Client, Committed, Config, random_id};
+use trine_client::{Client, Config, random_id};
 use trine_proto::ids::TransactionId;
 use trine_proto::status::sqlstate;
 
@@ -65,11 +65,11 @@ impl Cluster {
         Ok(answers.into_iter().next_back().map_or_else(|| Output::done(None), Into::into))
     }
 
-    /// Loads a CSV file with a header, as `trine load` does.
+    /// Loads a CSV file with a header, as `trine load` does; returns its rows.
     ///
     /// # Errors
     /// The first bad cell, or whatever the nodes refuse.
-    pub async fn load(&self, table: &str, file: &Path) -> Result<Committed, EngineError> {
+    pub async fn load(&self, table: &str, file: &Path) -> Result<u64, EngineError> {
         let schema = self.client.schema(table).await?;
         let progress = Arc::new(LoadProgress::default());
         let files = [file.to_path_buf()];
@@ -77,8 +77,9 @@ impl Cluster {
         if let Some(bad) = checked.bad.first() {
             return Err(EngineError::new(sqlstate::BAD_COPY_FILE, bad.to_string()));
         }
-        let transaction = TransactionId(random_id()?);
-        Ok(self.client.load(checked, transaction, true, progress).await?)
+        let (rows, transaction) = (checked.rows, TransactionId(random_id()?));
+        self.client.load(checked, transaction, true, progress).await?;
+        Ok(rows)
     }
 
     /// Drops every table.

@@ -226,16 +226,22 @@ pub fn same_rows(a: &Output, b: &Output, ordered: bool) -> bool {
 }
 
 fn near(a: &Value, b: &Value) -> bool {
+    let exact = !matches!((a, b), (Value::Double(_), _) | (_, Value::Double(_)));
+    a == b || if exact { equal_numbers(a, b) } else { within(a, b, 1e-6) }
+}
+
+/// Whether two values are the same number, whatever their scale.
+#[must_use]
+pub fn equal_numbers(a: &Value, b: &Value) -> bool {
+    a.as_f64().is_some() && b.as_f64().is_some() && equal_decimals(a, b)
+}
+
+/// Whether two numbers are within a distance relative to the larger one (and to 1).
+#[must_use]
+pub fn within(a: &Value, b: &Value, tolerance: f64) -> bool {
     match (a.as_f64(), b.as_f64()) {
-        (Some(x), Some(y)) => {
-            let exact = !matches!((a, b), (Value::Double(_), _) | (_, Value::Double(_)));
-            if exact {
-                equal_decimals(a, b)
-            } else {
-                (x - y).abs() <= 1e-6 * x.abs().max(y.abs()).max(1.0)
-            }
-        }
-        _ => a == b,
+        (Some(x), Some(y)) => (x - y).abs() <= tolerance * x.abs().max(y.abs()).max(1.0),
+        _ => false,
     }
 }
 

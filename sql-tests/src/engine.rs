@@ -7,6 +7,7 @@ use crate::value::Output;
 use futures::FutureExt as _;
 use std::fmt;
 use std::panic::AssertUnwindSafe;
+use std::path::Path;
 use trine_proto::status::{SqlError, sqlstate};
 
 /// Which engine to start.
@@ -30,6 +31,15 @@ pub enum Engine {
     Cluster(Box<Cluster>),
 }
 
+/// What a query cost the three parties.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Rounds, the same at all parties.
+    pub rounds: u64,
+    /// Payload bytes that each party sent.
+    pub bytes: [u64; 3],
+}
+
 /// Why a statement failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EngineError {
@@ -49,6 +59,11 @@ impl EngineError {
     #[must_use]
     pub fn is_unsupported(&self) -> bool {
         self.sqlstate == sqlstate::FEATURE_NOT_SUPPORTED
+    }
+    /// Whether a table is not there.
+    #[must_use]
+    pub fn is_missing_table(&self) -> bool {
+        self.sqlstate == sqlstate::UNDEFINED_TABLE
     }
     /// Whether the engine itself broke.
     #[must_use]
@@ -116,6 +131,36 @@ impl Engine {
         outcome.unwrap_or_else(|_| {
             Err(EngineError::new(sqlstate::INTERNAL_ERROR, "the engine panicked"))
         })
+    }
+
+    /// [`Engine::run`] of one query, with what the three parties counted where they are a cluster.
+    ///
+    /// # Errors
+    /// The query fails.
+    pub async fn run_counted(
+        &mut self,
+        sql: &str,
+    ) -> Result<(Output, Option<Traffic>), EngineError> {
+        if let Self::Cluster(cluster) = self {
+            let sql = sql.trim().trim_end_matches(';');
+            let (table, counted) = cluster.client().query_counted(sql).await?;
+            let traffic =
+                Traffic { rounds: counted[0].rounds, bytes: counted.map(|party| party.bytes_sent) };
+            return Ok((table.into(), Some(traffic)));
+        }
+        self.run(sql).await.map(|output| (output, None))
+    }
+
+    /// Appends the rows of a CSV file with a header to a table, as one batch.
+    ///
+    /// # Errors
+    /// No such table or file, or a cell that does not fit.
+    pub async fn load_csv(&mut self, table: &str, path: &Path) -> Result<u64, EngineError> {
+        match self {
+            Self::Oracle(oracle) => oracle.load_csv(table, path).await,
+            Self::InProcess(parties) => parties.load_csv(table, path),
+            Self::Cluster(cluster) => cluster.load(table, path).await,
+        }
     }
 
     async fn answer(&mut self, sql: &str) -> Result<Output, EngineError> {

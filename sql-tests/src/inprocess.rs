@@ -6,6 +6,8 @@
 //! stores, committed with three receipts and, under a PRIMARY KEY, checked under MPC; a query is
 //! ordered, compiled, executed by three threads under fresh keys, and opened.
 
+mod load;
+
 use crate::engine::EngineError;
 use crate::value::Output;
 use std::sync::Arc;
@@ -109,24 +111,41 @@ impl InProcess {
     }
 
     fn insert(&self, insert: &Insert) -> Result<Output, EngineError> {
+        let (id, schema) = self.table(&insert.table)?;
+        let rows = arrange(&schema, insert)?;
+        let transaction = TransactionId(random_id()?);
+        let parts = cut_rows(&schema, &rows, self.cluster.info.cluster_id, transaction)?;
+        self.commit(id, &schema, transaction, parts)?;
+        Ok(Output::done(u64::try_from(rows.len()).ok()))
+    }
+
+    /// A table as the catalog has it now.
+    fn table(&self, name: &str) -> Result<(TableId, TableSchema), SqlError> {
         let catalog = self.sequencer.catalog();
-        let entry = catalog.table(&insert.table, catalog.applied).ok_or_else(|| {
-            let message = format!("relation \"{}\" does not exist", insert.table);
+        let entry = catalog.table(name, catalog.applied).ok_or_else(|| {
+            let message = format!("relation \"{name}\" does not exist");
             SqlError::new(sqlstate::UNDEFINED_TABLE, message)
         })?;
-        let rows = arrange(&entry.schema, insert)?;
-        let transaction = TransactionId(random_id()?);
-        let cluster_id = self.cluster.info.cluster_id;
-        let parts = cut_rows(&entry.schema, &rows, cluster_id, transaction)?;
+        Ok((entry.id, entry.schema.clone()))
+    }
+
+    /// Stages the three parts of an upload and commits them as one batch.
+    fn commit(
+        &self,
+        table: TableId,
+        schema: &TableSchema,
+        transaction: TransactionId,
+        parts: [NodePart; 3],
+    ) -> Result<(), EngineError> {
         let mut receipts = Vec::with_capacity(3);
         for (party, part) in Party::ALL.into_iter().zip(parts) {
-            receipts.push(self.stage(party, entry.id, &entry.schema, transaction, part)?);
+            receipts.push(self.stage(party, table, schema, transaction, part)?);
         }
         let (_, outcome) = self.propose(self.cluster.commit(&receipts))?;
         if matches!(outcome, Outcome::Validating(_)) {
             self.validate(transaction)?;
         }
-        Ok(Output::done(u64::try_from(rows.len()).ok()))
+        Ok(())
     }
 
     /// What a node does with its part of an upload.
@@ -253,10 +272,7 @@ impl InProcess {
         catalog: &Catalog,
         work: impl Fn(&mut Session, &Store) -> Result<T, QueryError> + Sync,
     ) -> Result<[T; 3], EngineError> {
-        let profile = trine_mpc::Profile {
-            round_trip_us: catalog.net_profile.round_trip_us,
-            megabits_per_s: catalog.net_profile.megabits_per_s,
-        };
+        let profile = trine_query::profile(catalog.net_profile);
         let pairs: [[u8; 32]; 3] = [random_id()?, random_id()?, random_id()?];
         let nets = trine_mpc::testing::mesh();
         let outcomes: Vec<Option<Result<T, QueryError>>> = thread::scope(|scope| {

@@ -98,7 +98,7 @@ const fn below(max: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use trine_proto::catalog::JobEntry;
+    use trine_proto::catalog::{JobEntry, NetProfile};
     use trine_proto::command::Outcome;
     use trine_proto::ids::{JobId, TransactionId};
     use trine_proto::status::SqlError;
@@ -121,6 +121,7 @@ mod tests {
             status,
             done: [false; 3],
             signed_at_ms: 0,
+            net_profile: NetProfile::default(),
         }
     }
 
@@ -156,6 +157,7 @@ mod tests {
             attempt: 1,
             position: LogIndex(0),
             verdicts: [None; 3],
+            net_profile: NetProfile::default(),
         };
         catalog.transactions.insert(TransactionId(id(0)), TransactionState::Validating(waiting));
         for n in 1..=TRANSACTIONS_ENDED_MAX as u64 + 1 {

@@ -3,6 +3,7 @@
 mod commits;
 mod definitions;
 mod identities;
+mod networks;
 mod queries;
 mod validations;
 

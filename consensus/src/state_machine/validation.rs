@@ -32,6 +32,7 @@ pub(super) fn enqueue(
         attempt: 0,
         position: index,
         verdicts: [None; 3],
+        net_profile: catalog.net_profile,
     };
     catalog.transactions.insert(transaction, TransactionState::Validating(validation));
     start_next(catalog, index, table);
@@ -88,6 +89,7 @@ pub(super) fn retry(
     transaction: TransactionId,
     attempt: u32,
 ) -> Result<Outcome, SqlError> {
+    let net_profile = catalog.net_profile;
     let Some(validation) = running(catalog, transaction, attempt) else {
         return Ok(stale(index));
     };
@@ -96,6 +98,7 @@ pub(super) fn retry(
     } else {
         validation.attempt += 1;
         validation.position = index;
+        validation.net_profile = net_profile;
         validation.verdicts = [None; 3];
     }
     Ok(Outcome::Applied(index))
@@ -164,10 +167,12 @@ fn start_next(catalog: &mut Catalog, index: LogIndex, table: TableId) {
             oldest = Some((validation.queued, id));
         }
     }
+    let net_profile = catalog.net_profile;
     let next = oldest.and_then(|(_, id)| catalog.transactions.get_mut(&id));
     if let Some(TransactionState::Validating(validation)) = next {
         validation.attempt = 1;
         validation.position = index;
+        validation.net_profile = net_profile;
     }
 }
 

@@ -13,14 +13,17 @@
 //! *Arithmetic to boolean*: P0 knows x_0 + x_1 and inputs it; x_2 is a boolean sharing already (its
 //! own component 2); an adder does the rest.
 
-use super::adder::add;
+use std::borrow::Cow;
+
+use super::adder::{Operand, add_operands};
 use super::{ready, ready_arith};
-use crate::bits::{
-    bytes_from_words, rows_from_planes, transpose64, words, words_from_bytes, write_planes,
+use crate::bits::{read_planes, words, write_planes_from_rows};
+use crate::cost::{
+    Circuit, ToArith, cost_arith_to_planes, cost_bits_to_arith, cost_carries, cost_planes_to_arith,
 };
-use crate::cost::{ToArith, cost_arith_to_planes, cost_bits_to_arith, cost_planes_to_arith};
-use crate::prg::Position;
-use crate::ring::{bytes_from_elements, elements_from_bytes};
+use crate::kernel;
+use crate::lanes::{join_arith, join_planes};
+use crate::prg::{Claim, Draw, PairStream, Position, batch_elements};
 use crate::{Arith, MpcError, Planes, Result, Ring, Session};
 
 /// Every plane as an arithmetic 0/1 vector. 3l bits a plane, 2 rounds in all. Reveals nothing.
@@ -34,11 +37,25 @@ pub fn bits_to_arith<T: Ring>(s: &mut Session, x: &Planes) -> Result<Vec<Arith<T
         s.charge(cost_bits_to_arith(len, width, T::BITS));
         return Ok((0..width).map(|_| Arith::ghost(len)).collect());
     }
-    let values = convert::<T>(s, x, width, width, |products, _| products)?;
-    let (a, b) = values.components();
+    if width == 0 || len == 0 {
+        return Ok(vec![Arith::from_components(Vec::new(), Vec::new()); width]);
+    }
+    let parts = s.in_lanes(len, |lane, rows| {
+        if rows.len() == len {
+            convert::<T>(lane, x, width, None)
+        } else {
+            convert::<T>(lane, &x.slice(rows), width, None)
+        }
+    })?;
+    if width == 1 && parts.len() == 1 {
+        return Ok(parts);
+    }
     let plane = |j: usize| {
-        let rows = j * len..(j + 1) * len;
-        Arith::from_components(a[rows.clone()].to_vec(), b[rows].to_vec())
+        let slice = |part: &Arith<T>| {
+            let rows = part.len() / width;
+            part.slice(j * rows..(j + 1) * rows)
+        };
+        join_arith(&parts.iter().map(slice).collect::<Vec<_>>())
     };
     Ok((0..width).map(plane).collect())
 }
@@ -72,181 +89,255 @@ fn weighted_sum<T: Ring>(s: &mut Session, x: &Planes, signed: bool) -> Result<Ar
         return Ok(Arith::constant(s.party(), len, T::default()));
     }
     if form == ToArith::Adder {
-        let low = x.bits(0..width);
-        let whole = if signed { low.sign_extend(T::BITS) } else { low.zero_extend(T::BITS) };
-        return through_adder(s, &whole);
+        let adder = cost_carries(s.profile(), len, T::BITS - 1).0;
+        let low = if x.width() == width { Cow::Borrowed(x) } else { Cow::Owned(x.bits(0..width)) };
+        let parts = s.in_lanes(len, |lane, rows| {
+            if rows.len() == len {
+                return through_adder(lane, adder, &low, signed);
+            }
+            through_adder(lane, adder, &low.slice(rows), signed)
+        })?;
+        return Ok(joined(parts));
     }
     // Beyond the ring a sign plane weighs nothing: 2^l = 0.
     let negative = (signed && x.width() <= T::BITS).then(|| width - 1);
-    convert(s, x, width, 1, |products: Vec<T>, len| {
-        let mut sums = vec![T::default(); len];
-        for (j, plane) in products.chunks_exact(len).enumerate() {
-            let weight = T::from_u128(1 << j);
-            let weight = if negative == Some(j) { T::default().minus(weight) } else { weight };
-            for (sum, product) in sums.iter_mut().zip(plane) {
-                *sum = sum.plus(product.times(weight));
-            }
+    let weight = |j: usize| {
+        let weight = T::from_u128(1 << j);
+        if negative == Some(j) { T::default().minus(weight) } else { weight }
+    };
+    let weights: Vec<T> = (0..width).map(weight).collect();
+    let parts = s.in_lanes(len, |lane, rows| {
+        if rows.len() == len {
+            return convert(lane, x, width, Some(&weights));
         }
-        sums
-    })
+        convert(lane, &x.slice(rows), width, Some(&weights))
+    })?;
+    Ok(joined(parts))
 }
 
-/// The number in exactly l planes, its difference from a random one opened to parties 0 and 2.
-fn through_adder<T: Ring>(s: &mut Session, x: &Planes) -> Result<Arith<T>> {
+/// Parts as one column.
+fn joined<T: Ring>(mut parts: Vec<Arith<T>>) -> Arith<T> {
+    if parts.len() > 1 {
+        return join_arith(&parts);
+    }
+    parts.pop().unwrap_or_else(|| Arith::from_components(Vec::new(), Vec::new()))
+}
+
+/// The number, extended to l planes, its difference from a random one opened to parties 0 and 2.
+fn through_adder<T: Ring>(
+    s: &mut Session,
+    form: Circuit,
+    x: &Planes,
+    signed: bool,
+) -> Result<Arith<T>> {
     let (len, operator) = (x.len(), s.operator());
     let size = words(len) * T::BITS;
     let [at_number, at_input] = [0, 1].map(|p| Position::new(operator, p));
-    let zeros = || vec![0; size];
     // y_1 with P0, y_2 with P2; the input has component 2 from the stream of P1 and P2, and
     // component 0 = 0.
-    let (y1, y2, input): (Vec<T>, Vec<T>, _) = match s.party() {
+    type Input = (Vec<u64>, Vec<u64>);
+    let (y1, y2, input): (Vec<T>, Vec<T>, Input) = match s.party() {
         0 => {
             let y1 = s.common(1, at_number, len)?;
-            let masked = words_from_bytes(&s.receive(1, size * 8)?);
-            (y1, Vec::new(), (zeros(), masked))
+            let mut masked = s.take_buffer(size);
+            s.receive_elements(1, &mut masked)?;
+            (y1, Vec::new(), (Vec::new(), masked))
         }
         1 => {
             let (y1, y2): (Vec<T>, Vec<T>) =
                 (s.common(0, at_number, len)?, s.common(2, at_number, len)?);
-            let both = y1.iter().zip(&y2).map(|(a, b)| T::default().minus(a.plus(*b)));
-            let mut masked = planes_of(&both.collect::<Vec<T>>(), T::BITS);
-            let mask = s.stream(2)?.words(at_input, size);
-            crate::shares::planes::xor_into(&mut masked, &mask);
-            s.send(0, bytes_from_words(&masked))?;
+            let both = |i: usize| T::default().minus(y1[i].plus(y2[i]));
+            let mut masked = s.take_buffer(size);
+            planes_of(&mut masked, len, T::BITS, both);
+            let mask = random_words(s, 2, at_input, size)?;
+            kernel::xor(&mut masked, &mask);
+            s.send_elements(0, &masked)?;
             (y1, y2, (masked, mask))
         }
         _ => {
             let y2 = s.common(1, at_number, len)?;
-            (Vec::new(), y2, (s.stream(1)?.words(at_input, size), zeros()))
+            (Vec::new(), y2, (random_words(s, 1, at_input, size)?, Vec::new()))
         }
     };
     s.end_round();
-    let input = Planes::from_components(len, T::BITS, input.0, input.1);
-    let difference = add(s, x, &input, false)?;
+    let held = (&input.0[..], &input.1[..]);
+    let random = Operand { held, words: words(len), width: T::BITS, signed: false };
+    let number = Operand::of(x, signed);
+    let difference = add_operands(s, form, len, T::BITS, number, random, false)?;
+    s.give_buffer(input.0);
+    s.give_buffer(input.1);
     // P0 lacks component 2, P2 lacks component 1. What lies beyond the last row is not masked.
     let (a, b) = (difference.clear_component(true), difference.clear_component(false));
+    let mut missing = s.take_buffer(if s.party() == 1 { 0 } else { size });
     match s.party() {
         0 => {
-            s.send(2, bytes_from_words(&b))?;
-            let missing = words_from_bytes(&s.receive(1, size * 8)?);
-            s.end_round();
-            Ok(Arith::from_components(elements_of(len, &a, &b, &missing), y1))
+            s.send_elements(2, &b)?;
+            s.receive_elements(1, &mut missing)?;
         }
-        1 => {
-            s.send(0, bytes_from_words(&b))?;
-            s.end_round();
-            Ok(Arith::from_components(y1, y2))
-        }
-        _ => {
-            let missing = words_from_bytes(&s.receive(0, size * 8)?);
-            s.end_round();
-            Ok(Arith::from_components(y2, elements_of(len, &a, &b, &missing)))
-        }
+        1 => s.send_elements(0, &b)?,
+        _ => s.receive_elements(0, &mut missing)?,
     }
+    s.end_round();
+    kernel::xor_both(&mut missing, &a, &b);
+    let result = match s.party() {
+        0 => Arith::from_components(elements_of(len, &missing), y1),
+        1 => Arith::from_components(y1, y2),
+        _ => Arith::from_components(y2, elements_of(len, &missing)),
+    };
+    s.give_buffer(missing);
+    Ok(result)
 }
 
-/// Plain ring elements of the three components of exactly l planes.
-fn elements_of<T: Ring>(len: usize, a: &[u64], b: &[u64], c: &[u64]) -> Vec<T> {
-    let planes: Vec<u64> = a.iter().zip(b).zip(c).map(|((a, b), c)| a ^ b ^ c).collect();
-    elements_from_bytes(&rows_from_planes(len, T::BITS, &planes))
+/// Ring elements of exactly l plain planes.
+fn elements_of<T: Ring>(len: usize, planes: &[u64]) -> Vec<T> {
+    let mut elements = vec![T::default(); len];
+    for first in (0..T::BITS).step_by(64) {
+        let shift = T::from_u128(1 << first);
+        read_planes(planes, words(len), T::BITS, first, |word, rows| {
+            for (element, row) in elements[word * 64..].iter_mut().zip(rows) {
+                *element = element.plus(T::from_u64(*row).times(shift));
+            }
+        });
+    }
+    elements
 }
 
-/// The protocol over the low `planes` planes, row after row and plane after plane. `fold` is linear
-/// and brings the products of all planes to `columns` results a row.
+/// The protocol over the low `planes` planes. Without weights every plane gives a column, one after the
+/// other; with them all give their weighted sum. At least one row and one plane.
 fn convert<T: Ring>(
     s: &mut Session,
     x: &Planes,
     planes: usize,
-    columns: usize,
-    fold: impl Fn(Vec<T>, usize) -> Vec<T>,
+    weights: Option<&[T]>,
 ) -> Result<Arith<T>> {
     let (len, operator) = (x.len(), s.operator());
-    let (elements, results) = (planes * len, columns * len);
-    if elements == 0 {
-        return Ok(Arith::from_components(Vec::new(), Vec::new()));
-    }
+    let (elements, results) = (planes * len, if weights.is_some() { len } else { planes * len });
     let [at_c, at_r, at_s] = [0, 1, 2].map(|purpose| Position::new(operator, purpose));
     let (a, b) = x.components();
-    // (1 - 2d) c + mask, folded.
-    let product = |d: &[u64], mut c: Vec<T>, mask: &[T]| {
-        for_bits(d, len, planes, |i, set| {
-            if set {
-                c[i] = T::default().minus(c[i]);
-            }
-        });
-        let mut y = fold(c, len);
-        for (y, mask) in y.iter_mut().zip(mask) {
-            *y = y.plus(*mask);
-        }
-        y
-    };
     match s.party() {
         0 => {
-            let c0: Vec<T> = s.common(2, at_c, elements)?;
-            let known: Vec<u64> = a.iter().zip(b).map(|(a, b)| a ^ b).collect();
-            let mut c1: Vec<T> = c0.iter().map(|c0| T::default().minus(*c0)).collect();
-            for_bits(&known, len, planes, |i, set| c1[i] = c1[i].plus(bit(set)));
-            s.send(1, bytes_from_elements(&c1))?;
+            let stream = s.stream(2)?;
+            let claim = stream.claim(at_c);
+            let mut c1 = complements(stream.draw(claim), a, b, len, planes);
+            s.send_elements(1, &c1)?;
             s.end_round();
-            let y0 = elements_from_bytes(&s.receive(2, results * T::BYTES)?);
-            let y1 = elements_from_bytes(&s.receive(1, results * T::BYTES)?);
+            // Its buffer takes in what comes back.
+            c1.truncate(results);
+            let mut y1 = vec![T::default(); results];
+            s.receive_elements(2, &mut c1)?;
+            s.receive_elements(1, &mut y1)?;
             s.end_round();
-            Ok(Arith::from_components(y0, y1))
+            Ok(Arith::from_components(c1, y1))
         }
         1 => {
-            let (r, t): (Vec<T>, Vec<T>) =
-                (s.common(2, at_r, results)?, s.common(2, at_s, results)?);
-            let c1 = elements_from_bytes(&s.receive(0, elements * T::BYTES)?);
+            let mut c1 = vec![T::default(); elements];
+            s.receive_elements(0, &mut c1)?;
             s.end_round();
-            let y1 = product(b, c1, &t);
-            s.send(0, bytes_from_elements(&y1))?;
+            let stream = s.stream(2)?;
+            let claims = (stream.claim(at_r), stream.claim(at_s));
+            let (y1, y2) = products(stream, claims, false, b, len, c1, weights);
+            s.send_elements(0, &y1)?;
             s.end_round();
-            Ok(Arith::from_components(y1, remainder(b, len, planes, &fold, &r, &t)))
+            Ok(Arith::from_components(y1, y2))
         }
         _ => {
-            let c0: Vec<T> = s.common(0, at_c, elements)?;
-            let (r, t): (Vec<T>, Vec<T>) =
-                (s.common(1, at_r, results)?, s.common(1, at_s, results)?);
+            // Next is P0, previous is P1.
+            let (with_0, with_1) = s.streams()?;
+            let claim = with_0.claim(at_c);
+            let mut draw = with_0.draw(claim);
+            let mut c0 = vec![T::default(); elements];
+            for piece in c0.chunks_mut(len).flat_map(|c| c.chunks_mut(batch_elements::<T>())) {
+                piece.copy_from_slice(draw.next(piece.len()));
+            }
+            drop(draw);
+            let claims = (with_1.claim(at_r), with_1.claim(at_s));
+            let (y0, y2) = products(with_1, claims, true, a, len, c0, weights);
             s.end_round();
-            let y0 = product(a, c0, &r);
-            s.send(0, bytes_from_elements(&y0))?;
+            s.send_elements(0, &y0)?;
             s.end_round();
-            Ok(Arith::from_components(remainder(a, len, planes, &fold, &r, &t), y0))
+            Ok(Arith::from_components(y2, y0))
         }
     }
 }
 
-/// y_2 = d - r - s, folded.
-fn remainder<T: Ring>(
-    d: &[u64],
+/// c_1 = c - c_0 for c = b_0 ^ b_1, plane after plane.
+fn complements<T: Ring>(
+    mut c0: Draw<'_>,
+    a: &[u64],
+    b: &[u64],
     len: usize,
     planes: usize,
-    fold: impl Fn(Vec<T>, usize) -> Vec<T>,
-    r: &[T],
-    s: &[T],
 ) -> Vec<T> {
-    let mut bits = vec![T::default(); planes * len];
-    for_bits(d, len, planes, |i, set| bits[i] = bit(set));
-    let mut y = fold(bits, len);
-    for ((y, r), s) in y.iter_mut().zip(r).zip(s) {
-        *y = y.minus(*r).minus(*s);
-    }
-    y
-}
-
-fn bit<T: Ring>(set: bool) -> T {
-    T::from_u128(u128::from(set))
-}
-
-/// Every bit of the low planes, by plane * len + row.
-fn for_bits(component: &[u64], len: usize, planes: usize, mut f: impl FnMut(usize, bool)) {
-    for (j, plane) in component.chunks_exact(words(len)).take(planes).enumerate() {
-        for (w, &word) in plane.iter().enumerate() {
-            for row in 0..(len - w * 64).min(64) {
-                f(j * len + w * 64 + row, word >> row & 1 == 1);
-            }
+    let mut c1 = vec![T::default(); planes * len];
+    let size = batch_elements::<T>();
+    let mut known = vec![0; size / 64];
+    for (j, plane) in c1.chunks_mut(len).enumerate() {
+        for (i, piece) in plane.chunks_mut(size).enumerate() {
+            let from = j * words(len) + i * (size / 64);
+            let bits = from..from + words(piece.len());
+            let known = &mut known[..bits.len()];
+            kernel::xor_of(known, &a[bits.clone()], &b[bits]);
+            kernel::plus_bits(piece, known);
+            kernel::minus(piece, c0.next(piece.len()));
         }
     }
+    c1
+}
+
+/// (1 - 2d) c + mask and y_2 = d - r - s, both summed up where there are weights; the mask is r where
+/// `takes_r`, else s. The streams of `claims` are those of r and s.
+fn products<T: Ring>(
+    stream: &PairStream,
+    claims: (Claim, Claim),
+    takes_r: bool,
+    d: &[u64],
+    len: usize,
+    mut c: Vec<T>,
+    weights: Option<&[T]>,
+) -> (Vec<T>, Vec<T>) {
+    let (mut r, mut t) = (stream.draw(claims.0), stream.draw(claims.1));
+    let results = if weights.is_some() { len } else { c.len() };
+    let size = batch_elements::<T>();
+    let mut rest = vec![T::default(); results];
+    let mut mask = |y: &mut [T], rest: &mut [T]| {
+        let (r, t) = (r.next(y.len()), t.next(y.len()));
+        kernel::plus(y, if takes_r { r } else { t });
+        kernel::minus(rest, r);
+        kernel::minus(rest, t);
+    };
+    let bits_of = |j: usize, i: usize, rows: usize| {
+        let from = j * words(len) + i * (size / 64);
+        &d[from..from + words(rows)]
+    };
+    let Some(weights) = weights else {
+        for (j, (c, rest)) in c.chunks_mut(len).zip(rest.chunks_mut(len)).enumerate() {
+            for (i, (c, rest)) in c.chunks_mut(size).zip(rest.chunks_mut(size)).enumerate() {
+                let bits = bits_of(j, i, c.len());
+                kernel::negate_where(c, bits);
+                kernel::plus_bits(rest, bits);
+                mask(c, rest);
+            }
+        }
+        return (c, rest);
+    };
+    let mut sums = vec![T::default(); len];
+    let mut ones = vec![T::default(); size];
+    let pieces = sums.chunks_mut(size).zip(rest.chunks_mut(size));
+    for (i, (sums, rest)) in pieces.enumerate() {
+        let rows = sums.len();
+        for (j, &weight) in weights.iter().enumerate() {
+            let bits = bits_of(j, i, rows);
+            let c = &mut c[j * len + i * size..][..rows];
+            kernel::negate_where(c, bits);
+            kernel::plus_weighted(sums, c, weight);
+            let ones = &mut ones[..rows];
+            ones.fill(T::default());
+            kernel::plus_bits(ones, bits);
+            kernel::plus_weighted(rest, ones, weight);
+        }
+        mask(sums, rest);
+    }
+    (sums, rest)
 }
 
 /// The low `width` bits of x as planes. k + one adder, 1 round more than the adder. Reveals
@@ -264,53 +355,85 @@ pub fn arith_to_planes<T: Ring>(s: &mut Session, x: &Arith<T>, width: usize) -> 
         s.charge(cost_arith_to_planes(s.profile(), len, width));
         return Ok(Planes::ghost(len, width));
     }
-    let size = words(len) * width;
-    if size == 0 {
+    if len == 0 || width == 0 {
         return Ok(Planes::from_components(len, width, Vec::new(), Vec::new()));
     }
+    let form = cost_carries(s.profile(), len, width - 1).0;
+    let parts = s.in_lanes(len, |lane, rows| planes_in(lane, form, x, rows, width))?;
+    match &parts[..] {
+        [_] => parts.into_iter().next().ok_or(MpcError::Shape("one part")),
+        _ => join_planes(len, &parts),
+    }
+}
+
+/// Some of the rows of [`arith_to_planes`]; at least one row and one bit.
+fn planes_in<T: Ring>(
+    s: &mut Session,
+    form: Circuit,
+    x: &Arith<T>,
+    rows: std::ops::Range<usize>,
+    width: usize,
+) -> Result<Planes> {
+    let len = rows.len();
+    let size = words(len) * width;
     let at = Position::new(s.operator(), 0);
-    let zeros = || vec![0; size];
-    let ((a, b), party) = (x.components(), s.party());
-    // The input has component 1 from the stream of P0 and P1, and component 2 = 0.
-    let (input, other) = match party {
+    let (a, b) = x.components();
+    let (a, b) = (&a[rows.clone()], &b[rows]);
+    // The input has component 1 from the stream of P0 and P1, and component 2 = 0; x_2 is a sharing
+    // with nothing in the other components.
+    let (input, other) = match s.party() {
         0 => {
-            let known: Vec<T> = a.iter().zip(b).map(|(a, b)| a.plus(*b)).collect();
-            let mask = s.stream(1)?.words(at, size);
-            let mut masked = planes_of(&known, width);
-            crate::shares::planes::xor_into(&mut masked, &mask);
-            s.send(2, bytes_from_words(&masked))?;
-            ((masked, mask), (zeros(), zeros()))
+            let mask = random_words(s, 1, at, size)?;
+            let mut masked = s.take_buffer(size);
+            planes_of(&mut masked, len, width, |i| a[i].plus(b[i]));
+            kernel::xor(&mut masked, &mask);
+            s.send_elements(2, &masked)?;
+            ((masked, mask), (Vec::new(), Vec::new()))
         }
-        1 => ((s.stream(0)?.words(at, size), zeros()), (zeros(), planes_of(b, width))),
+        1 => {
+            let mask = random_words(s, 0, at, size)?;
+            let mut known = s.take_buffer(size);
+            planes_of(&mut known, len, width, |i| b[i]);
+            ((mask, Vec::new()), (Vec::new(), known))
+        }
         _ => {
-            let masked = words_from_bytes(&s.receive(0, size * 8)?);
-            ((zeros(), masked), (planes_of(a, width), zeros()))
+            let mut known = s.take_buffer(size);
+            planes_of(&mut known, len, width, |i| a[i]);
+            let mut masked = s.take_buffer(size);
+            s.receive_elements(0, &mut masked)?;
+            ((Vec::new(), masked), (known, Vec::new()))
         }
     };
     s.end_round();
-    let input = Planes::from_components(len, width, input.0, input.1);
-    let other = Planes::from_components(len, width, other.0, other.1);
-    add(s, &input, &other, false)
+    let [first, second] = [&input, &other].map(|held| {
+        let held = (&held.0[..], &held.1[..]);
+        Operand { held, words: words(len), width, signed: false }
+    });
+    let sum = add_operands(s, form, len, width, first, second, false);
+    for buffer in [input.0, input.1, other.0, other.1] {
+        s.give_buffer(buffer);
+    }
+    sum
 }
 
 /// The low `width` bits of plain ring elements as planes.
-fn planes_of<T: Ring>(values: &[T], width: usize) -> Vec<u64> {
-    let words = words(values.len());
-    let mut planes = vec![0; words * width];
+fn planes_of<T: Ring>(planes: &mut [u64], len: usize, width: usize, value: impl Fn(usize) -> T) {
+    let words = words(len);
     for first in (0..width).step_by(64) {
-        write_planes(&mut planes, words, width, first, |word| {
-            let mut block = [0; 64];
-            for (slot, value) in block.iter_mut().zip(&values[word * 64..]) {
-                *slot = low_word(value.to_u128() >> first);
+        write_planes_from_rows(planes, words, width, first, |word, block| {
+            let rows = (len - word * 64).min(64);
+            block[rows..].fill(0);
+            for (slot, row) in block[..rows].iter_mut().zip(word * 64..) {
+                *slot = value(row).word(first / 64);
             }
-            transpose64(&mut block);
-            block
         });
     }
-    planes
 }
 
-#[allow(clippy::cast_possible_truncation, reason = "the low word is meant")]
-const fn low_word(value: u128) -> u64 {
-    value as u64
+/// Random words known to this party and `peer`, in a buffer of the session.
+fn random_words(s: &mut Session, peer: usize, at: Position, size: usize) -> Result<Vec<u64>> {
+    let mut words = s.take_buffer(size);
+    words.fill(0);
+    s.stream(peer)?.xor_into(at, &mut words);
+    Ok(words)
 }

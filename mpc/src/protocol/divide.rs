@@ -33,8 +33,23 @@ pub fn divide(
     if quotient == 0 || width == 0 {
         return Ok(Planes::constant(party, len, &vec![true; quotient]));
     }
+    s.by_rows(len, [numerator, denominator], |s, [numerator, denominator]| {
+        quotient_of(s, len, numerator, denominator, fraction_bits)
+    })
+}
+
+/// One part of the rows; circuits are chosen for all `rows` of them.
+fn quotient_of(
+    s: &mut Session,
+    rows: usize,
+    numerator: &Planes,
+    denominator: &Planes,
+    fraction_bits: usize,
+) -> Result<Planes> {
+    let (len, profile, party) = (numerator.len(), s.profile(), s.party());
+    let (width, quotient) = (denominator.width(), numerator.width() + fraction_bits);
     // Plane j: the planes of D from j on are all zero.
-    let form = cost_prefix_and(profile, len, width).0;
+    let form = cost_prefix_and(profile, rows, width).0;
     let zero_from = reversed(&prefix_and(s, form, &reversed(&denominator.not(party)))?);
     let zero = Planes::constant(party, len, &[false]);
     let mut remainder = Planes::constant(party, len, &[]);
@@ -53,7 +68,7 @@ pub fn divide(
             minus = minus.stack(&zero_from.bits(step.compared..step.compared + 1));
             plus = plus.stack(&zero);
         }
-        let form = cost_carries(profile, len, step.carries()).0;
+        let form = cost_carries(profile, rows, step.carries()).0;
         let out = carries(s, form, &plus, &minus, true)?;
         let top = out.width() - 1;
         let mut fits = out.bits(top..top + 1);

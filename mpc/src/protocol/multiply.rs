@@ -1,74 +1,42 @@
-//! AND and multiplication: the only place where secret values meet.
+//! AND of columns, and multiplication: the only place where secret ring elements meet.
 //!
 //! x y = sum of x_i y_j over all i, j. Party i holds the four terms of {i, i+1} and takes three of
 //! them, z_i = x_i y_i + x_i y_{i+1} + x_{i+1} y_i + a_i with a_0 + a_1 + a_2 = 0 from the pair
 //! streams, and sends z_i to party i-1. (Araki, Furukawa, Lindell, Nof, Ohara, CCS 2016.)
 
+use super::gates::{Gate, Sum, run};
 use super::{ready_arith, ready_rows};
-use crate::bits::{bytes_from_words, words_from_bytes};
 use crate::cost::{cost_and_many, cost_multiply};
-use crate::ring::{bytes_from_elements, elements_from_bytes};
-use crate::shares::planes::Held;
+use crate::kernel;
+use crate::lanes::join_planes;
 use crate::{Arith, MpcError, Planes, Result, Ring, Session};
 
-/// ANDs of one round, gathered plane by plane; every boolean gate of the crate goes through here.
-pub(crate) struct Gates {
-    words: Vec<u64>,
-}
+/// Bytes of products that are worked on at a time: they stay in the first-level cache.
+const PIECE_BYTES: usize = 4096;
 
-impl Gates {
-    /// Room for `planes` gates of `words` words.
-    pub(crate) fn new(planes: usize, words: usize) -> Self {
-        Self { words: Vec::with_capacity(planes * words) }
-    }
-
-    /// x & y.
-    pub(crate) fn push(&mut self, x: Held<'_>, y: Held<'_>) {
-        let terms = x.0.iter().zip(x.1).zip(y.0.iter().zip(y.1));
-        self.words.extend(terms.map(|((xa, xb), (ya, yb))| (xa & (ya ^ yb)) ^ (xb & ya)));
-    }
-
-    /// x & (y ^ w).
-    pub(crate) fn push_xor(&mut self, x: Held<'_>, y: Held<'_>, w: Held<'_>) {
-        let ys = y.0.iter().zip(y.1).zip(w.0.iter().zip(w.1));
-        let terms = x.0.iter().zip(x.1).zip(ys);
-        self.words.extend(terms.map(|((xa, xb), ((ya, yb), (wa, wb)))| {
-            let (a, b) = (ya ^ wa, yb ^ wb);
-            (xa & (a ^ b)) ^ (xb & a)
-        }));
-    }
-
-    /// One round; both components of all gates in the order in which they were pushed.
-    pub(crate) fn run(self, s: &mut Session) -> Result<(Vec<u64>, Vec<u64>)> {
-        let mut own = self.words;
-        if own.is_empty() {
-            return Ok((own, Vec::new()));
+/// Products of one round, one after the other; every row-wise ring multiplication goes through here.
+fn products<T: Ring>(
+    s: &mut Session,
+    pairs: &[(&Arith<T>, &Arith<T>)],
+    total: usize,
+) -> Result<(Vec<T>, Vec<T>)> {
+    let (mut own, mut other) = (vec![T::default(); total], vec![T::default(); total]);
+    let mut mask = s.zero_mask()?;
+    let (mut rest, piece) = (&mut own[..], PIECE_BYTES / T::BYTES);
+    for (x, y) in pairs {
+        let (out, after) = rest.split_at_mut(x.len());
+        rest = after;
+        let ((xa, xb), (ya, yb)) = (x.components(), y.components());
+        for (i, out) in out.chunks_mut(piece).enumerate() {
+            let rows = i * piece..i * piece + out.len();
+            let [xa, xb] = [xa, xb].map(|c| &c[rows.clone()]);
+            let [ya, yb] = [ya, yb].map(|c| &c[rows.clone()]);
+            kernel::product_terms(out, xa, xb, ya, yb);
+            mask.add_into(out);
         }
-        s.mask_zero_xor(&mut own)?;
-        s.send(s.previous(), bytes_from_words(&own))?;
-        let other = words_from_bytes(&s.receive(s.next(), own.len() * 8)?);
-        s.end_round();
-        Ok((own, other))
     }
-}
-
-/// Products of one round; every ring multiplication of the crate goes through here.
-fn reshare<T: Ring>(s: &mut Session, mut own: Vec<T>) -> Result<(Vec<T>, Vec<T>)> {
-    if own.is_empty() {
-        return Ok((own, Vec::new()));
-    }
-    s.mask_zero_ring(&mut own)?;
-    s.send(s.previous(), bytes_from_elements(&own))?;
-    let other = elements_from_bytes(&s.receive(s.next(), own.len() * T::BYTES)?);
-    s.end_round();
+    s.reshare(&own, &mut other)?;
     Ok((own, other))
-}
-
-/// This party's three terms of each row's product.
-fn local_terms<'a, T: Ring>(x: &'a Arith<T>, y: &'a Arith<T>) -> impl Iterator<Item = T> + 'a {
-    let ((xa, xb), (ya, yb)) = (x.components(), y.components());
-    let pairs = xa.iter().zip(xb).zip(ya.iter().zip(yb));
-    pairs.map(|((xa, xb), (ya, yb))| xa.times(ya.plus(*yb)).plus(xb.times(*ya)))
 }
 
 /// AND, plane by plane; a width-1 operand is repeated (still 3 bits an output bit). 3k, 1 round.
@@ -101,25 +69,50 @@ pub fn and_many(s: &mut Session, pairs: &[(&Planes, &Planes)]) -> Result<Vec<Pla
         s.charge(cost_and_many(&shapes));
         return Ok(shapes.into_iter().map(|(len, width)| Planes::ghost(len, width)).collect());
     }
-    let words = pairs.iter().zip(&shapes).map(|((x, _), shape)| x.words() * shape.1).sum();
-    let mut gates = Gates::new(1, words);
-    for ((x, y), &(_, width)) in pairs.iter().zip(&shapes) {
+    let len = shapes.first().map_or(0, |shape| shape.0);
+    if shapes.iter().any(|shape| shape.0 != len) || s.parts(len) == 1 {
+        return and_pairs(s, pairs, &shapes);
+    }
+    let parts = s.in_lanes(len, |lane, rows| {
+        let cut = |(x, y): &(&Planes, &Planes)| (x.slice(rows.clone()), y.slice(rows.clone()));
+        let cut: Vec<(Planes, Planes)> = pairs.iter().map(cut).collect();
+        let pairs: Vec<(&Planes, &Planes)> = cut.iter().map(|(x, y)| (x, y)).collect();
+        let shapes: Vec<_> = shapes.iter().map(|shape| (rows.len(), shape.1)).collect();
+        and_pairs(lane, &pairs, &shapes)
+    })?;
+    let mut columns: Vec<Vec<Planes>> = pairs.iter().map(|_| Vec::new()).collect();
+    for part in parts {
+        for (column, planes) in columns.iter_mut().zip(part) {
+            column.push(planes);
+        }
+    }
+    columns.iter().map(|parts| join_planes(len, parts)).collect()
+}
+
+/// The ANDs of pairs, each with the rows and planes of its result.
+fn and_pairs(
+    s: &mut Session,
+    pairs: &[(&Planes, &Planes)],
+    shapes: &[(usize, usize)],
+) -> Result<Vec<Planes>> {
+    let total = pairs.iter().zip(shapes).map(|((x, _), shape)| x.words() * shape.1).sum();
+    let mut gates = Vec::with_capacity(pairs.len());
+    for ((x, y), &(_, width)) in pairs.iter().zip(shapes) {
         if x.width() == y.width() {
-            gates.push(x.components(), y.components());
+            gates.push(Gate::and(x.components(), y.components()));
             continue;
         }
         let (one, many) = if x.width() == 1 { (x, y) } else { (y, x) };
-        for j in 0..width {
-            gates.push(one.plane(0), many.plane(j));
-        }
+        gates.extend((0..width).map(|j| Gate::and(one.plane(0), many.plane(j))));
     }
-    let (own, other) = gates.run(s)?;
-    if let [(len, width)] = shapes[..] {
+    let (mut own, mut other) = (vec![0; total], vec![0; total]);
+    run(s, &gates, &mut own, &mut other)?;
+    if let &[(len, width)] = shapes {
         return Ok(vec![Planes::from_components(len, width, own, other)]);
     }
     let mut from = 0;
     let mut results = Vec::with_capacity(pairs.len());
-    for ((x, _), &(len, width)) in pairs.iter().zip(&shapes) {
+    for ((x, _), &(len, width)) in pairs.iter().zip(shapes) {
         let range = from..from + x.words() * width;
         from = range.end;
         let (a, b) = (own[range.clone()].to_vec(), other[range].to_vec());
@@ -133,8 +126,10 @@ pub fn and_many(s: &mut Session, pairs: &[(&Planes, &Planes)]) -> Result<Vec<Pla
 /// # Errors
 /// Network, or shapes that do not fit.
 pub fn or(s: &mut Session, x: &Planes, y: &Planes) -> Result<Planes> {
-    let both = and(s, x, y)?;
-    Ok(x.xor(y).xor(&both))
+    let mut both = and(s, x, y)?;
+    both.xor_assign(x);
+    both.xor_assign(y);
+    Ok(both)
 }
 
 /// bit ? x : y, row by row; `bit` has width 1. 3k, 1 round. Reveals nothing.
@@ -146,8 +141,25 @@ pub fn select(s: &mut Session, bit: &Planes, x: &Planes, y: &Planes) -> Result<P
     if bit.width() != 1 {
         return Err(MpcError::Shape("a choice by one bit"));
     }
-    let difference = and(s, bit, &x.xor(y))?;
-    Ok(y.xor(&difference))
+    ready_rows(s, bit, x)?;
+    let (len, width) = (x.len(), x.width());
+    if s.is_dry() {
+        s.charge(cost_and_many(&[(len, width)]));
+        return Ok(Planes::ghost(len, width));
+    }
+    s.by_rows(len, [bit, x, y], |s, [bit, x, y]| {
+        let words = x.words();
+        let choose = |j: usize| Gate {
+            left: Sum::of(bit.plane(0)),
+            right: Sum::both(x.plane(j), y.plane(j)),
+            plus: Sum::of(y.plane(j)),
+            words,
+        };
+        let gates: Vec<Gate<'_>> = (0..width).map(choose).collect();
+        let (mut own, mut other) = (vec![0; width * words], vec![0; width * words]);
+        run(s, &gates, &mut own, &mut other)?;
+        Ok(Planes::from_components(x.len(), width, own, other))
+    })
 }
 
 /// Row-wise product. 3k, 1 round. Reveals nothing.
@@ -185,14 +197,14 @@ pub fn mul_many<T: Ring>(
         s.charge(cost_multiply(total, T::BITS));
         return Ok(pairs.iter().map(|(x, _)| Arith::ghost(x.len())).collect());
     }
-    let mut terms = Vec::with_capacity(total);
-    for (x, y) in pairs {
-        terms.extend(local_terms(x, y));
+    if let [(x, y)] = pairs {
+        let product = s.by_elements(total, [*x, *y], |s, [x, y]| {
+            let (own, other) = products(s, &[(x, y)], x.len())?;
+            Ok(Arith::from_components(own, other))
+        })?;
+        return Ok(vec![product]);
     }
-    let (own, other) = reshare(s, terms)?;
-    if pairs.len() == 1 {
-        return Ok(vec![Arith::from_components(own, other)]);
-    }
+    let (own, other) = products(s, pairs, total)?;
     let mut from = 0;
     let cut = pairs.iter().map(|(x, _)| {
         let range = from..from + x.len();
@@ -216,7 +228,38 @@ pub fn inner_products<T: Ring>(
         s.charge(cost_multiply(pairs.len(), T::BITS));
         return Ok(Arith::ghost(pairs.len()));
     }
-    let sums = pairs.iter().map(|(x, y)| local_terms(x, y).fold(T::default(), T::plus)).collect();
-    let (own, other) = reshare(s, sums)?;
+    let (mut own, mut other) = (vec![T::default(); pairs.len()], vec![T::default(); pairs.len()]);
+    for (sum, (x, y)) in own.iter_mut().zip(pairs) {
+        let ((xa, xb), (ya, yb)) = (x.components(), y.components());
+        kernel::inner_terms(sum, xa, xb, ya, yb);
+    }
+    s.zero_mask()?.add_into(&mut own);
+    s.reshare(&own, &mut other)?;
+    Ok(Arith::from_components(own, other))
+}
+
+/// Row by row the sum of the products of all pairs. 3k a row whatever the number of pairs, 1 round. Real
+/// sessions only; columns of equal length.
+pub(crate) fn sum_of_products<T: Ring>(
+    s: &mut Session,
+    pairs: &[(&Arith<T>, &Arith<T>)],
+) -> Result<Arith<T>> {
+    check_pairs(s, pairs)?;
+    let rows = pairs.first().map_or(0, |(x, _)| x.len());
+    let (mut own, mut other) = (vec![T::default(); rows], vec![T::default(); rows]);
+    let piece = PIECE_BYTES / T::BYTES;
+    let mut terms = vec![T::default(); piece.min(rows)];
+    for (i, out) in own.chunks_mut(piece).enumerate() {
+        let (range, terms) = (i * piece..i * piece + out.len(), &mut terms[..out.len()]);
+        for (x, y) in pairs {
+            let ((xa, xb), (ya, yb)) = (x.components(), y.components());
+            let [xa, xb] = [xa, xb].map(|c| &c[range.clone()]);
+            let [ya, yb] = [ya, yb].map(|c| &c[range.clone()]);
+            kernel::product_terms(terms, xa, xb, ya, yb);
+            kernel::plus(out, terms);
+        }
+    }
+    s.zero_mask()?.add_into(&mut own);
+    s.reshare(&own, &mut other)?;
     Ok(Arith::from_components(own, other))
 }

@@ -1,9 +1,9 @@
 //! Opening values to the nodes. Each party sends the component that the next one lacks.
 
 use super::{ready, ready_arith};
-use crate::bits::{self, bytes_from_words, words_from_bytes};
+use crate::bits;
 use crate::cost::{cost_open_arith, cost_open_planes};
-use crate::ring::{bytes_from_elements, elements_from_bytes};
+use crate::kernel;
 use crate::{Arith, Disclosure, Planes, Result, Ring, Session};
 
 /// Opens to all nodes: row-major bytes (`ceil(width/8)` a row; zeros in a dry session). 3k,
@@ -42,11 +42,9 @@ pub(crate) fn open_words(s: &mut Session, x: &Planes) -> Result<Vec<u64>> {
     if a.is_empty() {
         return Ok(Vec::new());
     }
-    s.send(s.next(), bytes_from_words(&a))?;
-    let missing = words_from_bytes(&s.receive(s.previous(), a.len() * 8)?);
-    s.end_round();
-    let mut value: Vec<u64> =
-        a.iter().zip(&*b).zip(&missing).map(|((a, b), c)| a ^ b ^ c).collect();
+    let mut value = vec![0; a.len()];
+    s.gather_missing(&a, &mut value)?;
+    kernel::xor_both(&mut value, &a, &b);
     bits::clear_tails(&mut value, x.len());
     Ok(value)
 }
@@ -57,8 +55,8 @@ pub(crate) fn open_elements<T: Ring>(s: &mut Session, x: &Arith<T>) -> Result<Ve
     if a.is_empty() {
         return Ok(Vec::new());
     }
-    s.send(s.next(), bytes_from_elements(a))?;
-    let missing: Vec<T> = elements_from_bytes(&s.receive(s.previous(), a.len() * T::BYTES)?);
-    s.end_round();
-    Ok(a.iter().zip(b).zip(&missing).map(|((a, b), c)| a.plus(*b).plus(*c)).collect())
+    let mut value = vec![T::default(); a.len()];
+    s.gather_missing(a, &mut value)?;
+    kernel::plus_both(&mut value, a, b);
+    Ok(value)
 }

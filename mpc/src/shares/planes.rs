@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use crate::bits::{self, words};
+use crate::kernel;
 
 /// Boolean shares of `len` rows, `width` bits, bit-sliced: plane j (bit j, lowest first) is
 /// words [j*words, (j+1)*words) of each held component. Bits beyond `len` in the last word are
@@ -67,6 +68,10 @@ impl Planes {
     #[must_use]
     pub fn components(&self) -> (&[u64], &[u64]) {
         (&self.a, &self.b)
+    }
+    /// The two held components, owned.
+    pub(crate) fn into_components(self) -> (Vec<u64>, Vec<u64>) {
+        (self.a, self.b)
     }
     /// Ghost.
     #[must_use]
@@ -149,7 +154,9 @@ impl Planes {
         assert!(self.width == other.width || self.width == 1, "equal widths, or one of 1");
         self.zip(other, other.width, |x, y| {
             if x.len() == y.len() {
-                return x.iter().zip(y).map(|(x, y)| x ^ y).collect();
+                let mut out = vec![0; x.len()];
+                kernel::xor_of(&mut out, x, y);
+                return out;
             }
             let mut out = y.to_vec();
             for plane in out.chunks_exact_mut(x.len().max(1)) {
@@ -157,6 +164,20 @@ impl Planes {
             }
             out
         })
+    }
+    /// Xor in place; widths as for [`Planes::xor`], the result of this width.
+    pub(crate) fn xor_assign(&mut self, other: &Self) {
+        assert_eq!(self.len, other.len, "columns of equal length");
+        assert!(self.width == other.width || other.width == 1, "equal widths, or one of 1");
+        if self.ghost || other.ghost {
+            *self = Self::ghost(self.len, self.width);
+            return;
+        }
+        for (target, source) in [(&mut self.a, &other.a), (&mut self.b, &other.b)] {
+            for part in target.chunks_mut(source.len().max(1)) {
+                kernel::xor(part, source);
+            }
+        }
     }
     /// Bitwise complement; local.
     #[must_use]
@@ -257,7 +278,5 @@ fn constant_planes(words: usize, value: &[bool]) -> Vec<u64> {
 
 /// target ^= source.
 pub(crate) fn xor_into(target: &mut [u64], source: &[u64]) {
-    for (t, s) in target.iter_mut().zip(source) {
-        *t ^= s;
-    }
+    kernel::xor(target, source);
 }

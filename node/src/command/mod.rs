@@ -1,5 +1,6 @@
 //! What `trined` does from the command line, a file each.
 
+mod bench;
 mod check;
 mod dev;
 mod init;
@@ -28,6 +29,11 @@ enum Command {
     Run(run::Arguments),
     /// Checks the configuration and every stored segment of one party.
     Check(check::Arguments),
+    /// Measures an operation between three parties on this machine, and verifies its result.
+    Bench(bench::Arguments),
+    /// One party of a benchmark.
+    #[command(hide = true)]
+    BenchParty(bench::PartyArguments),
 }
 
 /// Runs `trined` with the arguments of the process.
@@ -38,6 +44,8 @@ pub fn main() -> ExitCode {
         Command::Init(arguments) => init::run(&arguments),
         Command::Run(arguments) => run::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
+        Command::Bench(arguments) => bench::run(&arguments),
+        Command::BenchParty(arguments) => bench::run_party(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -9,11 +9,11 @@ use crate::arith::ArithAny;
 use crate::bits;
 use crate::column::Column;
 use crate::error::{QueryError, Result};
+use crate::ops::contributions::contributions;
 use crate::ops::finish::{Count, Totals, finish};
 use crate::ops::group_key::GroupKey;
 use crate::ops::measure::{Measures, Output, Sum, Total, argument_of, contributes};
 use crate::ops::scalar_aggregate::is_extreme;
-use crate::ops::tally::{bits_to_arith, is_wide};
 use crate::plan::{Aggregate, Function};
 use crate::relation::{Relation, moved_planes};
 use crate::types::Type;
@@ -135,7 +135,8 @@ fn sort_rows(
 ) -> Result<Sorted> {
     let rows = input.rows;
     let group = key.with_validity(input.valid.as_ref(), s);
-    let parts = ordered.as_ref().map(|o| &o.planes).into_iter().chain(&group);
+    let telling = group.as_ref().map(|planes| key.telling(planes));
+    let parts = ordered.as_ref().map(|o| &o.planes).into_iter().chain(&telling);
     let sort_key = bits::stack_all(parts);
     let mut moving: Vec<Moving> = Vec::new();
     moving.extend(group.clone().map(Moving::Planes));
@@ -173,7 +174,7 @@ fn sort_rows(
         }
     };
     let same = match &group {
-        Some(group) => bits::equals_previous(s, group)?,
+        Some(group) => bits::equals_previous(s, &key.telling(group))?,
         None if rows == 0 => bits::constant_bit(s, 0, false),
         None => bits::constant_bit(s, 1, false).concat(&bits::constant_bit(s, rows - 1, true)),
     };
@@ -296,57 +297,16 @@ fn compact_groups(
     Ok((Grouped { valid, keys, columns: Vec::new() }, totals, extremes))
 }
 
-/// Prefix counts of classes and prefix sums of values. One bit conversion a class (2 rounds a ring),
-/// one product a value (1 round a ring).
+/// Prefix counts of classes and prefix sums of values.
 fn prefix_sums(
     classes: &[Option<Planes>],
     sums: &[Sum],
     rows: usize,
     s: &mut Session,
 ) -> Result<(Vec<ArithAny>, Vec<ArithAny>)> {
-    let secret: Vec<(&Planes, bool)> = classes
-        .iter()
-        .enumerate()
-        .filter_map(|(c, planes)| planes.as_ref().map(|p| (p, is_wide(c, sums))))
-        .collect();
-    let mut vectors = bits_to_arith(&secret, s)?.into_iter().flatten();
-    let factors: Vec<Option<ArithAny>> =
-        classes.iter().map(|c| c.as_ref().and_then(|_| vectors.next())).collect();
-    let counts = factors
-        .iter()
-        .map(|factor| {
-            let ones = match factor {
-                Some(factor) => ArithAny::A64(factor.low64()),
-                None => ArithAny::constant(s, 64, rows, 1),
-            };
-            ones.prefix_sum()
-        })
-        .collect();
-    let mut values = Vec::with_capacity(sums.len());
-    let mut pairs = [Vec::new(), Vec::new()];
-    for (index, sum) in sums.iter().enumerate() {
-        values.push(sum.value.clone());
-        let Some(Some(factor)) = factors.get(sum.class) else { continue };
-        if sum.value.ring_bits() == 64 {
-            pairs[0].push((index, ArithAny::A64(factor.low64())));
-        } else {
-            pairs[1].push((index, factor.clone()));
-        }
-    }
-    for own in &pairs {
-        let products = products(own, sums, s)?;
-        for ((index, _), product) in own.iter().zip(products) {
-            values[*index] = product;
-        }
-    }
-    Ok((counts, values.iter().map(ArithAny::prefix_sum).collect()))
-}
-
-/// Contributions times values of one ring, in one round.
-fn products(factors: &[(usize, ArithAny)], sums: &[Sum], s: &mut Session) -> Result<Vec<ArithAny>> {
-    let pairs: Vec<(&ArithAny, &ArithAny)> =
-        factors.iter().map(|(index, factor)| (factor, &sums[*index].value)).collect();
-    crate::arith::mul_many(s, &pairs)
+    let (counts, values) = contributions(classes, sums, rows, s)?;
+    let prefix = |all: Vec<ArithAny>| all.iter().map(ArithAny::prefix_sum).collect();
+    Ok((prefix(counts), prefix(values)))
 }
 
 fn extreme(aggregate: &Aggregate, extremes: Option<&Extremes>, s: &mut Session) -> Result<Column> {

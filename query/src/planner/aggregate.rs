@@ -1,6 +1,7 @@
 //! GROUP BY, DISTINCT and aggregates. Result types come from the input's public row bound.
 
 mod bounds;
+mod statistics;
 mod whole;
 
 pub(super) use whole::{
@@ -8,9 +9,12 @@ pub(super) use whole::{
 };
 
 use bounds::result_type;
+use statistics::Derived;
 
 use super::Planner;
 use super::build;
+use super::determined::split_keys;
+use super::distinct::distinct;
 use super::numbers;
 use super::relation;
 use super::scalar::{Scope, defect};
@@ -29,30 +33,64 @@ impl Planner<'_> {
     pub(super) fn aggregate(&self, node: &logical_plan::Aggregate) -> Result<Plan, SqlError> {
         let input = self.relation(&node.input, false)?;
         let exprs = node.group_expr.iter().chain(&node.aggr_expr);
-        let widened = self.with_subqueries(input, exprs)?;
+        let widened = self.with_subqueries(input, node.input.schema(), exprs)?;
+        if let [Logical::GroupingSet(grouping)] = node.group_expr.as_slice() {
+            return self.grouping_sets(node, grouping, widened);
+        }
         let scope = widened.scope(node.input.schema());
         let mut keys = Vec::with_capacity(node.group_expr.len());
         for key in &node.group_expr {
-            if matches!(key, Logical::GroupingSet(_)) {
-                return Err(SqlError::unsupported(
-                    "GROUPING SETS, CUBE and ROLLUP are not supported",
-                    "combine several GROUP BY queries with UNION ALL",
-                ));
-            }
             keys.push(self.scalar(key, &scope)?);
         }
-        let mut aggregates = Vec::with_capacity(node.aggr_expr.len());
+        let rows = widened.plan.rows;
+        let mut aggregates: Vec<Aggregate> = Vec::with_capacity(node.aggr_expr.len());
+        // Per result: an aggregate, or what follows from several.
+        let mut results: Vec<(Vec<usize>, Option<Derived>)> = Vec::new();
         for expr in &node.aggr_expr {
-            aggregates.push(self.one_aggregate(
-                expr,
-                &scope,
-                widened.plan.rows,
-                keys.is_empty(),
-            )?);
+            let (parts, derived) = match self.derived(expr, &scope, rows) {
+                Some(derived) => {
+                    let derived = derived?;
+                    (derived.parts.clone(), Some(derived))
+                }
+                None => (vec![self.one_aggregate(expr, &scope, rows, keys.is_empty())?], None),
+            };
+            let mut at = Vec::with_capacity(parts.len());
+            for part in parts {
+                let known = aggregates.iter().position(|a| *a == part);
+                at.push(known.unwrap_or(aggregates.len()));
+                if known.is_none() {
+                    aggregates.push(part);
+                }
+            }
+            results.push((at, derived));
         }
         let names: Vec<String> =
             node.schema.fields().iter().map(|f| relation::readable(f.name())).collect();
-        Ok(self.grouped(widened.plan, keys, aggregates, &names))
+        if results.iter().all(|(_, derived)| derived.is_none()) && results.len() == aggregates.len()
+        {
+            return Ok(self.grouped(widened.plan, keys, aggregates, &names));
+        }
+        let width = keys.len();
+        let mut inner: Vec<String> = names.iter().take(width).cloned().collect();
+        inner.extend((0..aggregates.len()).map(|i| format!("part {i}")));
+        let grouped = self.grouped(widened.plan, keys, aggregates, &inner);
+        let column = |index: usize| {
+            let field = grouped.fields.get(index);
+            field
+                .map(|f| build::column(index, f))
+                .ok_or_else(|| defect("an aggregate is lost".into()))
+        };
+        let mut exprs = (0..width).map(column).collect::<Result<Vec<Expr>, SqlError>>()?;
+        for (at, derived) in &results {
+            let own =
+                at.iter().map(|i| column(width + i)).collect::<Result<Vec<Expr>, SqlError>>()?;
+            exprs.push(match (derived, own.as_slice()) {
+                (Some(derived), own) => derived.finish(own)?,
+                (None, [column]) => column.clone(),
+                (None, _) => return Err(defect("an aggregate of several columns".into())),
+            });
+        }
+        Ok(relation::project(grouped, exprs, names))
     }
 
     /// SELECT DISTINCT of all columns.
@@ -78,28 +116,19 @@ impl Planner<'_> {
             .zip(names)
             .map(|((ty, nullable), name)| Field { name: name.clone(), ty, nullable })
             .collect();
-        let rows = input.rows;
         if keys.is_empty() {
             let op = Operator::ScalarAggregate { input: Box::new(input), aggregates };
             return Plan { op, fields, rows: 1 };
         }
         let cells = cells(&keys).filter(|_| sums_only(&aggregates));
-        let sorted = Plan {
-            op: Operator::SortAggregate {
-                input: Box::new(input.clone()),
-                keys: keys.clone(),
-                aggregates: aggregates.clone(),
-            },
-            fields: fields.clone(),
-            rows,
-        };
+        let sorted = by_sort(input.clone(), &keys, &aggregates, &fields);
         let Some(cells) = cells else { return sorted };
         let op = Operator::SmallDomainAggregate { input: Box::new(input), keys, aggregates };
         let small = Plan { op, fields, rows: cells };
         crate::cost::cheaper(small, sorted, self.profile)
     }
 
-    fn one_aggregate(
+    pub(super) fn one_aggregate(
         &self,
         expr: &Logical,
         scope: &Scope<'_>,
@@ -179,7 +208,7 @@ impl Planner<'_> {
                     .unsupported(
                         expr,
                         format!("aggregate {name} is not supported"),
-                        "the aggregates are COUNT, SUM, AVG, MIN, MAX, BOOL_AND and BOOL_OR",
+                        "the aggregates are COUNT, SUM, AVG, MIN, MAX, BOOL_AND, BOOL_OR, variances, standard deviations and covariances",
                     )
                     .at(self.word(&name)));
             }
@@ -188,7 +217,11 @@ impl Planner<'_> {
     }
 
     /// Type coercion casts integers to DOUBLE for AVG; the exact integers are averaged.
-    fn avg_argument(&self, argument: &Logical, scope: &Scope<'_>) -> Result<Expr, SqlError> {
+    pub(super) fn avg_argument(
+        &self,
+        argument: &Logical,
+        scope: &Scope<'_>,
+    ) -> Result<Expr, SqlError> {
         let inner = match argument {
             Logical::Cast(cast) if matches!(cast.field.data_type(), DataType::Float64) => {
                 &cast.expr
@@ -220,6 +253,26 @@ impl Planner<'_> {
             "take the average of integers or of a DECIMAL",
         ))
     }
+}
+
+/// By a sort of the keys that the others do not follow from.
+fn by_sort(input: Plan, keys: &[Expr], aggregates: &[Aggregate], fields: &[Field]) -> Plan {
+    let (needed, dropped) = split_keys(&input, keys);
+    let grouped_by: Vec<Expr> = needed.iter().filter_map(|k| keys.get(*k).cloned()).collect();
+    let rows = distinct(&input, &grouped_by);
+    let order: Vec<usize> = needed.iter().chain(&dropped).copied().collect();
+    let all: Vec<usize> = order.iter().copied().chain(keys.len()..fields.len()).collect();
+    let op = Operator::SortAggregate {
+        input: Box::new(input),
+        keys: order.iter().filter_map(|k| keys.get(*k).cloned()).collect(),
+        determined: u32::try_from(dropped.len()).unwrap_or(0),
+        aggregates: aggregates.to_vec(),
+    };
+    let fields = all.iter().filter_map(|f| fields.get(*f).cloned()).collect();
+    let sorted = Plan { op, fields, rows };
+    let places: Vec<usize> =
+        (0..all.len()).filter_map(|f| all.iter().position(|have| *have == f)).collect();
+    relation::picked(sorted, &places)
 }
 
 fn is_constant(expr: &Logical) -> bool {

@@ -60,10 +60,11 @@ impl Planner<'_> {
             Logical::Like(like) => self.like(expr, like, scope),
             Logical::ScalarFunction(call) => self.call(expr, call.name(), &call.args, scope),
             Logical::ScalarSubquery(subquery) => self.beside(expr, subquery, scope),
-            Logical::OuterReferenceColumn(..)
-            | Logical::Exists(_)
-            | Logical::InSubquery(_)
-            | Logical::SetComparison(_) => Err(self.correlated(expr)),
+            Logical::Exists(exists) => self.beside(expr, &exists.subquery, scope),
+            Logical::InSubquery(list) => self.beside(expr, &list.subquery, scope),
+            Logical::OuterReferenceColumn(..) | Logical::SetComparison(_) => {
+                Err(self.correlated(expr))
+            }
             other => self.by_dictionary(other, scope).unwrap_or_else(|| {
                 Err(self.unsupported(
                     other,

@@ -2,7 +2,7 @@
 
 use crate::support::*;
 use std::collections::BTreeMap;
-use trine_proto::catalog::{Catalog, SegmentEntry, TableEntry, Validation};
+use trine_proto::catalog::{Catalog, NetProfile, SegmentEntry, TableEntry, Validation};
 use trine_proto::ids::{LogIndex, SegmentId, TableId};
 use trine_proto::schema::{ColumnType as T, TableSchema};
 use trine_query::check_unique;
@@ -58,6 +58,7 @@ fn verdict(segments: &[&[(i128, &str)]], hidden: Option<usize>) -> bool {
         attempt: 1,
         position: LogIndex(99),
         verdicts: [None; 3],
+        net_profile: NetProfile::default(),
     };
     let stores = stores(&[&table]);
     let all = trine_mpc::testing::run(5, |s| {

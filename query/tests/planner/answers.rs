@@ -16,7 +16,7 @@ use trine_query::plan::Literal;
 use trine_query::types::{NumberKind, Type};
 use trine_query::{Executed, Observer, Statement, compile, execute, run};
 
-const PROFILE: Profile = Profile { round_trip_us: 128, megabits_per_s: 8192 };
+const PROFILE: Profile = Profile { round_trip_us: 128, megabits_per_s: 8192, lanes: 1 };
 
 fn number(v: i128) -> Literal {
     Literal::Number(v)
@@ -239,7 +239,7 @@ fn explain_analyze_counts_what_explain_predicts() {
                 assert_eq!(counted.bytes_sent, row.bytes[party], "{}", row.text);
             }
         }
-        assert!(sorts >= 2);
+        assert!(sorts >= 1);
         assert_eq!(part.header.total.unwrap().rounds, rounds);
     }
 }

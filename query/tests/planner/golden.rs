@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use trine_mpc::Profile;
 use trine_query::compile;
 
-const PROFILE: Profile = Profile { round_trip_us: 128, megabits_per_s: 8192 };
+const PROFILE: Profile = Profile { round_trip_us: 128, megabits_per_s: 8192, lanes: 1 };
 
 /// What is shown of a statement: its plan as EXPLAIN prints it, or the error with its place.
 fn shown(sql: &str) -> String {
@@ -106,6 +106,12 @@ fn joins() {
 #[test]
 fn demo_queries() {
     check("demo.txt");
+}
+
+/// The queries of TPC-H, at the row counts of scale factor 0.01.
+#[test]
+fn tpch() {
+    check("tpch.txt");
 }
 
 #[test]

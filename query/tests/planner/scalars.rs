@@ -410,3 +410,77 @@ fn texts_have_lengths_and_positions() {
     );
     assert_eq!(failures("select length(mixed) from r where not mixed like '%é%'"), []);
 }
+
+/// A result of one row and column as a floating point number.
+fn double(sql: &str, table: &Table) -> Option<f64> {
+    use trine_query::types::{NumberKind, Type};
+    let tables = [table.clone()];
+    let statement = compile(sql, &catalog(&tables), LogIndex(5), "me", 0).unwrap();
+    let Type::Number { kind, .. } = &statement.plan.fields[0].ty else { panic!("{sql}") };
+    let unit = match kind {
+        NumberKind::Double { fraction_bits } => 2_f64.powi(*fraction_bits as i32),
+        NumberKind::Decimal { scale, .. } => 10_f64.powi(i32::from(*scale)),
+        _ => 1.0,
+    };
+    answer(sql, table).unwrap().0[0].map(|v| v as f64 / unit)
+}
+
+#[test]
+fn statistics_are_close_to_the_real_ones() {
+    let table = table();
+    let rows = table.rows();
+    let values = |name: &str, unit: f64| -> Vec<f64> {
+        rows.iter().filter_map(|r| get(r, name)).map(|v| v as f64 / unit).collect()
+    };
+    let variance = |all: &[f64], over: f64| {
+        let mean = all.iter().sum::<f64>() / all.len() as f64;
+        all.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / over
+    };
+    let close = |sql: &str, want: f64| {
+        let got = double(sql, &table).unwrap();
+        assert!((got - want).abs() <= want.abs() * 1e-9 + 1e-9, "{sql}: {got} and not {want}");
+    };
+    for (name, unit) in [("b", 1.0), ("p", 1.0), ("e", 1000.0)] {
+        let all = values(name, unit);
+        let n = all.len() as f64;
+        close(&format!("select var_pop({name}) from r"), variance(&all, n));
+        close(&format!("select var_samp({name}) from r"), variance(&all, n - 1.0));
+        close(&format!("select stddev({name}) from r"), variance(&all, n - 1.0).sqrt());
+        close(&format!("select stddev_pop({name}) from r"), variance(&all, n).sqrt());
+        close(&format!("select covar_pop({name}, {name}) from r"), variance(&all, n));
+    }
+    let mut distinct = values("b", 1.0);
+    distinct.sort_by(f64::total_cmp);
+    distinct.dedup();
+    let mean = distinct.iter().sum::<f64>() / distinct.len() as f64;
+    close("select avg(distinct b) from r", mean);
+    close("select sqrt(max(p)) from r", values("p", 1.0).into_iter().fold(0.0, f64::max).sqrt());
+    assert_eq!(double("select var_samp(b) from r where p > 100", &table), None);
+    assert_eq!(double("select var_samp(b) from r where id < 0", &table), None);
+    assert_eq!(double("select stddev_pop(p) from r where id = 77777", &table), None);
+    let failures = answer("select sqrt(b) from r", &table).unwrap().1;
+    assert_eq!(failures, [Failure::InvalidArgument]);
+}
+
+#[test]
+fn sums_beyond_64_bits_are_exact() {
+    let table = table();
+    let total = |rows: &[Row]| rows.iter().filter_map(|r| get(r, "big")).sum::<i128>();
+    let all = table.rows();
+    assert_eq!(answer("select sum(big) from r", &table).unwrap().0, [Some(total(&all))]);
+    let some: Vec<Row> = all.iter().filter(|r| get(r, "p") > Some(30)).cloned().collect();
+    assert_eq!(
+        answer("select sum(big) filter (where p > 30) from r", &table).unwrap().0,
+        [Some(total(&some))]
+    );
+    let mut by_flag: Vec<Value> = [Some(0), Some(1), None]
+        .map(|f| {
+            let rows: Vec<Row> = all.iter().filter(|r| get(r, "f") == f).cloned().collect();
+            rows.iter().any(|r| get(r, "big").is_some()).then(|| total(&rows))
+        })
+        .to_vec();
+    by_flag.sort_unstable();
+    let mut got = answer("select sum(big) from r group by f", &table).unwrap().0;
+    got.sort_unstable();
+    assert_eq!(got, by_flag);
+}
