@@ -159,6 +159,56 @@ impl Failure {
     }
 }
 
+/// One byte of a LIKE pattern.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LikeToken {
+    /// This byte, not 0.
+    Byte(u8),
+    /// An underscore: any byte but the end of the text.
+    Any,
+}
+
+/// A LIKE pattern cut at its percent signs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LikePattern {
+    /// What must occur, one after the other; none is empty.
+    pub pieces: Vec<Vec<LikeToken>>,
+    /// Whether the first piece begins the text.
+    pub at_start: bool,
+    /// Whether the last piece ends it.
+    pub at_end: bool,
+}
+
+/// Functions of zero-padded texts, byte by byte.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TextFunction {
+    /// As many bytes from `start` on as the type of the result has.
+    Slice {
+        /// First byte, counted from 0.
+        start: u32,
+    },
+    /// ASCII capitals to small letters.
+    Lower,
+    /// ASCII small letters to capitals.
+    Upper,
+    /// Whether no byte is above 127.
+    IsAscii,
+    /// Bytes before the padding.
+    Length,
+    /// Whether a pattern matches.
+    Like(LikePattern),
+    /// 1 + the first place of a public text, 0 where there is none.
+    Position(Vec<u8>),
+    /// Without leading bytes of a set.
+    TrimStart(Vec<u8>),
+    /// Without trailing bytes of a set.
+    TrimEnd(Vec<u8>),
+    /// The last bytes, this many.
+    Right(u32),
+    /// The first argument, then the second.
+    Concat,
+}
+
 /// A scalar expression over the columns of one relation; three-valued logic.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Expr {
@@ -228,6 +278,8 @@ pub enum ExprKind {
         left: Box<Expr>,
         /// Divisor.
         right: Box<Expr>,
+        /// The dividend is shifted up by these bits first.
+        fraction_bits: u32,
         /// Truncate or Nearest.
         rounding: Rounding,
     },
@@ -241,6 +293,13 @@ pub enum ExprKind {
         divisor: i128,
         /// How to a whole number.
         rounding: Rounding,
+    },
+    /// floor(sqrt(argument * 2^fraction_bits)); any value below 0.
+    SquareRoot {
+        /// Number.
+        argument: Box<Expr>,
+        /// Bits, so that argument's own and these make an even number.
+        fraction_bits: u32,
     },
     /// A step function: `values[i]`, where i thresholds are <= the argument.
     Steps {
@@ -269,6 +328,13 @@ pub enum ExprKind {
     },
     /// The value of an enclosing Let: 0 is the innermost.
     Bound(usize),
+    /// A function of texts; NULL where an argument is.
+    Text {
+        /// Function.
+        function: TextFunction,
+        /// Texts: two for Concat, one for others.
+        arguments: Vec<Expr>,
+    },
 }
 
 impl Expr {
@@ -284,8 +350,11 @@ impl Expr {
             | ExprKind::Retype(x)
             | ExprKind::Lookup { argument: x, .. }
             | ExprKind::DivideBy { argument: x, .. }
+            | ExprKind::SquareRoot { argument: x, .. }
             | ExprKind::Steps { argument: x, .. } => vec![x],
-            ExprKind::And(all) | ExprKind::Or(all) => all.iter().collect(),
+            ExprKind::And(all) | ExprKind::Or(all) | ExprKind::Text { arguments: all, .. } => {
+                all.iter().collect()
+            }
             ExprKind::Compare { left: x, right: y, .. }
             | ExprKind::Add(x, y)
             | ExprKind::Subtract(x, y)

@@ -2,7 +2,8 @@
 
 use crate::plan::{
     Aggregate, Bound, Compare, Expr, ExprKind, Field, Frame, Function, JoinKind, JoinMethod,
-    Literal, Operator, Plan, ResultSize, Rounding, SortKey, Which, WindowFunction, WindowKind,
+    LikePattern, LikeToken, Literal, Operator, Plan, ResultSize, Rounding, SortKey, TextFunction,
+    Which, WindowFunction, WindowKind,
 };
 use crate::types::{NumberKind, Type};
 use chrono::{Days, NaiveDate};
@@ -312,13 +313,55 @@ fn render(e: &Expr, fields: &[Field], depth: usize) -> String {
             };
             format!("{how}({} / {divisor})", inner(argument))
         }
+        ExprKind::SquareRoot { argument, .. } => format!("sqrt({})", show(argument)),
         ExprKind::Steps { argument, thresholds, .. } => {
             format!("{} steps over {}", thresholds.len(), inner(argument))
         }
         ExprKind::Check { value, .. } => show(value),
         ExprKind::Let { value, body } => format!("let v = {} in {}", show(value), show(body)),
         ExprKind::Bound(_) => "v".into(),
+        ExprKind::Text { function, arguments } => {
+            let all: Vec<String> = arguments.iter().map(&show).collect();
+            format!("{}({})", text_function(function), all.join(", "))
+        }
     }
+}
+
+fn text_function(function: &TextFunction) -> String {
+    match function {
+        TextFunction::Slice { start } => format!("from byte {start}"),
+        TextFunction::Lower => "lower".into(),
+        TextFunction::Upper => "upper".into(),
+        TextFunction::IsAscii => "is ascii".into(),
+        TextFunction::Length => "length".into(),
+        TextFunction::Like(pattern) => format!("like {}", quoted(&like(pattern))),
+        TextFunction::Position(needle) => {
+            format!("position of {} in", quoted(&String::from_utf8_lossy(needle)))
+        }
+        TextFunction::TrimStart(_) => "ltrim".into(),
+        TextFunction::TrimEnd(_) => "rtrim".into(),
+        TextFunction::Right(count) => format!("last {count} of"),
+        TextFunction::Concat => "concat".into(),
+    }
+}
+
+fn like(pattern: &LikePattern) -> String {
+    let pieces: Vec<String> = pattern
+        .pieces
+        .iter()
+        .map(|piece| {
+            let bytes: Vec<u8> = piece
+                .iter()
+                .map(|token| match token {
+                    LikeToken::Byte(byte) => *byte,
+                    LikeToken::Any => b'_',
+                })
+                .collect();
+            String::from_utf8_lossy(&bytes).into_owned()
+        })
+        .collect();
+    let sign = |fixed: bool| if fixed { "" } else { "%" };
+    format!("{}{}{}", sign(pattern.at_start), pieces.join("%"), sign(pattern.at_end))
 }
 
 fn changes_scale(from: &Type, to: &Type) -> bool {
@@ -336,7 +379,7 @@ fn is_atom(e: &Expr) -> bool {
         | ExprKind::Absolute(_)
         | ExprKind::Case { .. } => true,
         ExprKind::Retype(x) | ExprKind::Check { value: x, .. } => is_atom(x),
-        ExprKind::DivideBy { .. } | ExprKind::Bound(_) => true,
+        ExprKind::DivideBy { .. } | ExprKind::Bound(_) | ExprKind::Text { .. } => true,
         ExprKind::Scale(x, _) => changes_scale(&x.ty, &e.ty) && is_atom(x),
         _ => false,
     }

@@ -1,6 +1,7 @@
 //! GROUP BY, DISTINCT and aggregates. Result types come from the input's public row bound.
 
 mod bounds;
+mod statistics;
 mod whole;
 
 pub(super) use whole::{
@@ -8,6 +9,7 @@ pub(super) use whole::{
 };
 
 use bounds::result_type;
+use statistics::Derived;
 
 use super::Planner;
 use super::build;
@@ -42,18 +44,55 @@ impl Planner<'_> {
         for key in &node.group_expr {
             keys.push(self.scalar(key, &scope)?);
         }
-        let mut aggregates = Vec::with_capacity(node.aggr_expr.len());
+        let rows = widened.plan.rows;
+        let mut aggregates: Vec<Aggregate> = Vec::with_capacity(node.aggr_expr.len());
+        // Per result: an aggregate, or what follows from several.
+        let mut results: Vec<(Vec<usize>, Option<Derived>)> = Vec::new();
         for expr in &node.aggr_expr {
-            aggregates.push(self.one_aggregate(
-                expr,
-                &scope,
-                widened.plan.rows,
-                keys.is_empty(),
-            )?);
+            let (parts, derived) = match self.derived(expr, &scope, rows) {
+                Some(derived) => {
+                    let derived = derived?;
+                    (derived.parts.clone(), Some(derived))
+                }
+                None => (vec![self.one_aggregate(expr, &scope, rows, keys.is_empty())?], None),
+            };
+            let mut at = Vec::with_capacity(parts.len());
+            for part in parts {
+                let known = aggregates.iter().position(|a| *a == part);
+                at.push(known.unwrap_or(aggregates.len()));
+                if known.is_none() {
+                    aggregates.push(part);
+                }
+            }
+            results.push((at, derived));
         }
         let names: Vec<String> =
             node.schema.fields().iter().map(|f| relation::readable(f.name())).collect();
-        Ok(self.grouped(widened.plan, keys, aggregates, &names))
+        if results.iter().all(|(_, derived)| derived.is_none()) && results.len() == aggregates.len()
+        {
+            return Ok(self.grouped(widened.plan, keys, aggregates, &names));
+        }
+        let width = keys.len();
+        let mut inner: Vec<String> = names.iter().take(width).cloned().collect();
+        inner.extend((0..aggregates.len()).map(|i| format!("part {i}")));
+        let grouped = self.grouped(widened.plan, keys, aggregates, &inner);
+        let column = |index: usize| {
+            let field = grouped.fields.get(index);
+            field
+                .map(|f| build::column(index, f))
+                .ok_or_else(|| defect("an aggregate is lost".into()))
+        };
+        let mut exprs = (0..width).map(column).collect::<Result<Vec<Expr>, SqlError>>()?;
+        for (at, derived) in &results {
+            let own =
+                at.iter().map(|i| column(width + i)).collect::<Result<Vec<Expr>, SqlError>>()?;
+            exprs.push(match (derived, own.as_slice()) {
+                (Some(derived), own) => derived.finish(own)?,
+                (None, [column]) => column.clone(),
+                (None, _) => return Err(defect("an aggregate of several columns".into())),
+            });
+        }
+        Ok(relation::project(grouped, exprs, names))
     }
 
     /// SELECT DISTINCT of all columns.
@@ -171,7 +210,7 @@ impl Planner<'_> {
                     .unsupported(
                         expr,
                         format!("aggregate {name} is not supported"),
-                        "the aggregates are COUNT, SUM, AVG, MIN, MAX, BOOL_AND and BOOL_OR",
+                        "the aggregates are COUNT, SUM, AVG, MIN, MAX, BOOL_AND, BOOL_OR, variances, standard deviations and covariances",
                     )
                     .at(self.word(&name)));
             }
@@ -180,7 +219,11 @@ impl Planner<'_> {
     }
 
     /// Type coercion casts integers to DOUBLE for AVG; the exact integers are averaged.
-    fn avg_argument(&self, argument: &Logical, scope: &Scope<'_>) -> Result<Expr, SqlError> {
+    pub(super) fn avg_argument(
+        &self,
+        argument: &Logical,
+        scope: &Scope<'_>,
+    ) -> Result<Expr, SqlError> {
         let inner = match argument {
             Logical::Cast(cast) if matches!(cast.field.data_type(), DataType::Float64) => {
                 &cast.expr

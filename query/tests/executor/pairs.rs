@@ -52,7 +52,12 @@ fn every_pair_of_rows() {
     }
 }
 
-pub(crate) fn paired(left: Plan, right: Plan, condition: Option<Expr>, aggregates: Vec<Aggregate>) -> Plan {
+pub(crate) fn paired(
+    left: Plan,
+    right: Plan,
+    condition: Option<Expr>,
+    aggregates: Vec<Aggregate>,
+) -> Plan {
     let mut fields = left.fields.clone();
     fields.extend(aggregates.iter().map(|a| Field {
         name: "a".into(),
