@@ -13,6 +13,7 @@ mod logic;
 mod lookup;
 mod number;
 mod steps;
+mod text;
 
 pub(crate) use check::{gather, merge, under};
 pub(crate) use compare::common_planes;
@@ -72,8 +73,12 @@ pub(crate) fn eval(
             let column = eval(inner, relation, s, want)?;
             column.retype(s, &expr.ty, want)
         }
-        ExprKind::Divide { left, right, rounding } => {
-            divide::divide(left, right, *rounding, &expr.ty, relation, s)
+        ExprKind::Divide { left, right, fraction_bits, rounding } => {
+            let how = (*fraction_bits as usize, *rounding);
+            divide::divide(left, right, how, &expr.ty, relation, s)
+        }
+        ExprKind::SquareRoot { argument, fraction_bits } => {
+            divide::square_root(argument, *fraction_bits as usize, &expr.ty, relation, s)
         }
         ExprKind::Modulo(x, y) => divide::modulo(x, y, &expr.ty, relation, s),
         ExprKind::DivideBy { argument, divisor, rounding } => {
@@ -84,6 +89,9 @@ pub(crate) fn eval(
         }
         ExprKind::Check { value, fails, failure } => {
             check::check(value, fails, *failure, relation, s, want)
+        }
+        ExprKind::Text { function, arguments } => {
+            text::text(function, arguments, &expr.ty, relation, s)
         }
         ExprKind::Let { value, body } => {
             let needed =

@@ -3,6 +3,7 @@
 
 use crate::types::Type;
 use serde::{Deserialize, Serialize};
+use trine_proto::catalog::SegmentEntry;
 use trine_proto::ids::{SegmentId, TableId};
 use trine_proto::schema::TableSchema;
 use trine_proto::status::{SqlError, sqlstate};
@@ -158,6 +159,56 @@ impl Failure {
     }
 }
 
+/// One byte of a LIKE pattern.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LikeToken {
+    /// This byte, not 0.
+    Byte(u8),
+    /// An underscore: any byte but the end of the text.
+    Any,
+}
+
+/// A LIKE pattern cut at its percent signs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LikePattern {
+    /// What must occur, one after the other; none is empty.
+    pub pieces: Vec<Vec<LikeToken>>,
+    /// Whether the first piece begins the text.
+    pub at_start: bool,
+    /// Whether the last piece ends it.
+    pub at_end: bool,
+}
+
+/// Functions of zero-padded texts, byte by byte.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TextFunction {
+    /// As many bytes from `start` on as the type of the result has.
+    Slice {
+        /// First byte, counted from 0.
+        start: u32,
+    },
+    /// ASCII capitals to small letters.
+    Lower,
+    /// ASCII small letters to capitals.
+    Upper,
+    /// Whether no byte is above 127.
+    IsAscii,
+    /// Bytes before the padding.
+    Length,
+    /// Whether a pattern matches.
+    Like(LikePattern),
+    /// 1 + the first place of a public text, 0 where there is none.
+    Position(Vec<u8>),
+    /// Without leading bytes of a set.
+    TrimStart(Vec<u8>),
+    /// Without trailing bytes of a set.
+    TrimEnd(Vec<u8>),
+    /// The last bytes, this many.
+    Right(u32),
+    /// The first argument, then the second.
+    Concat,
+}
+
 /// A scalar expression over the columns of one relation; three-valued logic.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Expr {
@@ -227,6 +278,8 @@ pub enum ExprKind {
         left: Box<Expr>,
         /// Divisor.
         right: Box<Expr>,
+        /// The dividend is shifted up by these bits first.
+        fraction_bits: u32,
         /// Truncate or Nearest.
         rounding: Rounding,
     },
@@ -240,6 +293,13 @@ pub enum ExprKind {
         divisor: i128,
         /// How to a whole number.
         rounding: Rounding,
+    },
+    /// floor(sqrt(argument * 2^fraction_bits)); any value below 0.
+    SquareRoot {
+        /// Number.
+        argument: Box<Expr>,
+        /// Bits, so that argument's own and these make an even number.
+        fraction_bits: u32,
     },
     /// A step function: `values[i]`, where i thresholds are <= the argument.
     Steps {
@@ -268,6 +328,13 @@ pub enum ExprKind {
     },
     /// The value of an enclosing Let: 0 is the innermost.
     Bound(usize),
+    /// A function of texts; NULL where an argument is.
+    Text {
+        /// Function.
+        function: TextFunction,
+        /// Texts: two for Concat, one for others.
+        arguments: Vec<Expr>,
+    },
 }
 
 impl Expr {
@@ -283,8 +350,11 @@ impl Expr {
             | ExprKind::Retype(x)
             | ExprKind::Lookup { argument: x, .. }
             | ExprKind::DivideBy { argument: x, .. }
+            | ExprKind::SquareRoot { argument: x, .. }
             | ExprKind::Steps { argument: x, .. } => vec![x],
-            ExprKind::And(all) | ExprKind::Or(all) => all.iter().collect(),
+            ExprKind::And(all) | ExprKind::Or(all) | ExprKind::Text { arguments: all, .. } => {
+                all.iter().collect()
+            }
             ExprKind::Compare { left: x, right: y, .. }
             | ExprKind::Add(x, y)
             | ExprKind::Subtract(x, y)
@@ -364,6 +434,9 @@ pub enum JoinKind {
 pub enum JoinMethod {
     /// The union of both sides is sorted by the key.
     Sort,
+    /// As Sort, but rows stay in the order of the key, those of both sides, the unique ones not valid: a GROUP BY of
+    /// the key above needs no sort of its own. Inner joins without a residual.
+    Merge,
     /// Every row of the many side is compared with each row of the unique side: no sort. For tiny unique sides.
     Lookup,
 }
@@ -480,17 +553,35 @@ pub struct Plan {
     pub rows: u64,
 }
 
+/// One segment as a scan reads it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SegmentScan {
+    /// Which.
+    pub id: SegmentId,
+    /// Public row count.
+    pub rows: u64,
+    /// Whether it has a shared *valid* column; without one all its rows exist.
+    pub has_valid: bool,
+}
+
+impl From<&SegmentEntry> for SegmentScan {
+    fn from(entry: &SegmentEntry) -> Self {
+        Self { id: entry.id, rows: entry.rows, has_valid: entry.has_valid }
+    }
+}
+
 /// The operators.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Operator {
-    /// Rows of a table at the snapshot; all valid. Fields follow `columns`.
+    /// Rows of a table at the snapshot; all valid unless a segment has a *valid* column. Fields follow
+    /// `columns`.
     Scan {
         /// Table.
         table: TableId,
         /// Its schema (names, encodings).
         schema: TableSchema,
-        /// Visible segments in commit order, with their rows.
-        segments: Vec<(SegmentId, u64)>,
+        /// Visible segments in commit order.
+        segments: Vec<SegmentScan>,
         /// Positions of the columns that are read.
         columns: Vec<usize>,
     },
@@ -539,11 +630,14 @@ pub enum Operator {
         keys: Vec<Expr>,
         /// So many of the last keys follow from the others: they travel, but are neither sorted by nor compared.
         determined: u32,
+        /// Whether the input has the rows of each group one after the other already, none that is not valid among
+        /// them (see [`JoinMethod::Merge`]). No MIN, MAX or DISTINCT then.
+        presorted: bool,
         /// Fields: keys, then one each.
         aggregates: Vec<Aggregate>,
     },
     /// Equality join with a side on which the key is unique (among valid rows without NULL in the key).
-    /// Rows: those of the many side. Fields: many side's, then (Inner, Left) the unique side's.
+    /// Rows: those of the many side (Merge: of both). Fields: many side's, then (Inner, Left) the unique side's.
     /// Semi and Anti do not need uniqueness.
     UniqueKeyJoin {
         /// Kind.

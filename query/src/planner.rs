@@ -6,7 +6,8 @@
 //! * [`aggregate`], [`grouping`]: grouping, with or without a sort; grouping sets;
 //! * [`correlated`]: subqueries that are no joins; [`window`]: window functions;
 //! * [`determined`], [`distinct`]: columns that follow from others, how many values they can have;
-//! * [`scalar`], [`function`], [`math`], [`date`], [`cast`], [`build`], [`dictionary`], [`literals`], [`numbers`]: expressions with types,
+//! * [`scalar`], [`function`], [`math`], [`date`], [`text`], [`cast`], [`build`], [`dictionary`],
+//!   [`literals`], [`numbers`]: expressions with types,
 //!   scales and bounds that hold whatever the data is.
 //!
 //! Columns are looked up by their position in DataFusion's schema; nothing depends on hash order.
@@ -28,6 +29,7 @@ mod math;
 pub(crate) mod numbers;
 mod relation;
 mod scalar;
+mod text;
 mod unique;
 mod window;
 
@@ -78,6 +80,11 @@ impl<'a> Planner<'a> {
         let ordered = is_ordered(&input);
         let size = policy::result_size(rows);
         Ok(Plan { op: Operator::Reveal { input: Box::new(input), size, ordered }, fields, rows })
+    }
+
+    /// A relation of which only the existence of rows counts.
+    pub(crate) fn found(&self, logical: &LogicalPlan) -> Result<Plan, SqlError> {
+        self.relation(logical, false)
     }
 
     /// An unsupported expression, at its first column.

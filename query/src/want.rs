@@ -49,7 +49,7 @@ pub(crate) fn collect(expr: &Expr, want: Want, wants: &mut [Want]) {
         }
         ExprKind::Literal(_) => {}
         ExprKind::Not(x) | ExprKind::Lookup { argument: x, .. } => collect(x, Want::PLANES, wants),
-        ExprKind::And(all) | ExprKind::Or(all) => {
+        ExprKind::And(all) | ExprKind::Or(all) | ExprKind::Text { arguments: all, .. } => {
             for x in all {
                 collect(x, Want::PLANES, wants);
             }
@@ -84,7 +84,9 @@ pub(crate) fn collect(expr: &Expr, want: Want, wants: &mut [Want]) {
             collect(x, Want::ARITH, wants);
             collect(y, Want::ARITH, wants);
         }
-        ExprKind::DivideBy { argument, .. } => collect(argument, Want::ANY, wants),
+        ExprKind::DivideBy { argument, .. } | ExprKind::SquareRoot { argument, .. } => {
+            collect(argument, Want::ANY, wants);
+        }
         ExprKind::Steps { argument, .. } => collect(argument, Want::PLANES, wants),
         ExprKind::Check { value, fails, .. } => {
             collect(fails, Want::PLANES, wants);

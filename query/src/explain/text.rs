@@ -2,7 +2,8 @@
 
 use crate::plan::{
     Aggregate, Bound, Compare, Expr, ExprKind, Field, Frame, Function, JoinKind, JoinMethod,
-    Literal, Operator, Plan, ResultSize, Rounding, SortKey, Which, WindowFunction, WindowKind,
+    LikePattern, LikeToken, Literal, Operator, Plan, ResultSize, Rounding, SortKey, TextFunction,
+    Which, WindowFunction, WindowKind,
 };
 use crate::types::{NumberKind, Type};
 use chrono::{Days, NaiveDate};
@@ -45,7 +46,7 @@ pub(super) fn operator(plan: &Plan) -> String {
             let by = exprs(keys, &input.fields);
             format!("SmallDomainAggregate by {by}{}", after(aggregates, &input.fields))
         }
-        Operator::SortAggregate { input, keys, determined, aggregates } => {
+        Operator::SortAggregate { input, keys, determined, presorted, aggregates } => {
             let needed = keys.len().saturating_sub(*determined as usize);
             let (keys, more) = keys.split_at(needed);
             let mut by = exprs(keys, &input.fields);
@@ -53,7 +54,9 @@ pub(super) fn operator(plan: &Plan) -> String {
                 by.push_str(&format!(" (determines {})", exprs(more, &input.fields)));
             }
             let bits: usize = keys.iter().map(|k| k.ty.bits() + usize::from(k.nullable)).sum();
-            format!("SortAggregate by {by}{} [key {bits} bits]", after(aggregates, &input.fields))
+            let sort =
+                if *presorted { "sorted already".to_owned() } else { format!("key {bits} bits") };
+            format!("SortAggregate by {by}{} [{sort}]", after(aggregates, &input.fields))
         }
         Operator::UniqueKeyJoin { .. } => join(plan),
         Operator::CrossJoin { .. } => "CrossJoin".to_owned(),
@@ -167,6 +170,7 @@ fn join(plan: &Plan) -> String {
         many_keys.iter().zip(unique_keys).map(|(m, u)| m.ty.bits().max(u.ty.bits())).sum();
     let name = match method {
         JoinMethod::Sort => "UniqueKeyJoin",
+        JoinMethod::Merge => "MergeJoin",
         JoinMethod::Lookup => "LookupJoin",
     };
     format!("{name} {kind} on {}{and} [key {bits} bits]", equal.join(" and "))
@@ -309,13 +313,55 @@ fn render(e: &Expr, fields: &[Field], depth: usize) -> String {
             };
             format!("{how}({} / {divisor})", inner(argument))
         }
+        ExprKind::SquareRoot { argument, .. } => format!("sqrt({})", show(argument)),
         ExprKind::Steps { argument, thresholds, .. } => {
             format!("{} steps over {}", thresholds.len(), inner(argument))
         }
         ExprKind::Check { value, .. } => show(value),
         ExprKind::Let { value, body } => format!("let v = {} in {}", show(value), show(body)),
         ExprKind::Bound(_) => "v".into(),
+        ExprKind::Text { function, arguments } => {
+            let all: Vec<String> = arguments.iter().map(&show).collect();
+            format!("{}({})", text_function(function), all.join(", "))
+        }
     }
+}
+
+fn text_function(function: &TextFunction) -> String {
+    match function {
+        TextFunction::Slice { start } => format!("from byte {start}"),
+        TextFunction::Lower => "lower".into(),
+        TextFunction::Upper => "upper".into(),
+        TextFunction::IsAscii => "is ascii".into(),
+        TextFunction::Length => "length".into(),
+        TextFunction::Like(pattern) => format!("like {}", quoted(&like(pattern))),
+        TextFunction::Position(needle) => {
+            format!("position of {} in", quoted(&String::from_utf8_lossy(needle)))
+        }
+        TextFunction::TrimStart(_) => "ltrim".into(),
+        TextFunction::TrimEnd(_) => "rtrim".into(),
+        TextFunction::Right(count) => format!("last {count} of"),
+        TextFunction::Concat => "concat".into(),
+    }
+}
+
+fn like(pattern: &LikePattern) -> String {
+    let pieces: Vec<String> = pattern
+        .pieces
+        .iter()
+        .map(|piece| {
+            let bytes: Vec<u8> = piece
+                .iter()
+                .map(|token| match token {
+                    LikeToken::Byte(byte) => *byte,
+                    LikeToken::Any => b'_',
+                })
+                .collect();
+            String::from_utf8_lossy(&bytes).into_owned()
+        })
+        .collect();
+    let sign = |fixed: bool| if fixed { "" } else { "%" };
+    format!("{}{}{}", sign(pattern.at_start), pieces.join("%"), sign(pattern.at_end))
 }
 
 fn changes_scale(from: &Type, to: &Type) -> bool {
@@ -333,7 +379,7 @@ fn is_atom(e: &Expr) -> bool {
         | ExprKind::Absolute(_)
         | ExprKind::Case { .. } => true,
         ExprKind::Retype(x) | ExprKind::Check { value: x, .. } => is_atom(x),
-        ExprKind::DivideBy { .. } | ExprKind::Bound(_) => true,
+        ExprKind::DivideBy { .. } | ExprKind::Bound(_) | ExprKind::Text { .. } => true,
         ExprKind::Scale(x, _) => changes_scale(&x.ty, &e.ty) && is_atom(x),
         _ => false,
     }

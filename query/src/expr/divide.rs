@@ -34,6 +34,28 @@ pub(crate) fn magnitude(column: &mut Column, s: &mut Session) -> Result<(Planes,
     Ok((planes, None))
 }
 
+/// Shifted up by some bits. Local.
+fn raised(planes: &Planes, bits: usize, s: &Session) -> Planes {
+    bits::constant(s, planes.len(), &vec![false; bits]).stack(planes)
+}
+
+/// floor(sqrt(argument * 2^fraction_bits)) of the magnitude.
+pub(super) fn square_root(
+    argument: &Expr,
+    fraction_bits: usize,
+    ty: &Type,
+    relation: &mut Relation,
+    s: &mut Session,
+) -> Result<Column> {
+    let mut x = eval(argument, relation, s, Want::ANY)?;
+    let (size, _) = magnitude(&mut x, s)?;
+    let size = raised(&size, fraction_bits, s);
+    let root = protocol::sqrt(s, &size)?;
+    let to_low = bits::bounds(ty).map_or(0, |(low, _)| low);
+    let planes = bits::rebase(s, &root, 0, to_low, ty.bits())?;
+    Ok(Column::from_planes(ty.clone(), planes, x.null))
+}
+
 /// Signed quotient of two magnitudes as canonical planes of `ty`: towards zero, or to the nearest
 /// with ties away from zero (one more adder). Reveals nothing.
 pub(crate) fn divided(
@@ -47,9 +69,13 @@ pub(crate) fn divided(
     let Some((to_low, _)) = bits::bounds(ty) else {
         return Err(QueryError::bug("a quotient is a number"));
     };
+    let (left, fraction_bits) = match rounding {
+        Rounding::Nearest if fraction_bits > 0 => (raised(left, fraction_bits, s), 0),
+        _ => (left.clone(), fraction_bits),
+    };
     let numerator = match rounding {
         Rounding::Truncate => left.clone(),
-        Rounding::Nearest if fraction_bits == 0 => {
+        Rounding::Nearest => {
             let width = left.width().max(right.width() - 1) + 1;
             let half = right.bits(1..right.width());
             protocol::add(s, &left.zero_extend(width), &half.zero_extend(width), false)?
@@ -73,14 +99,14 @@ pub(crate) fn divided(
 pub(super) fn divide(
     left: &Expr,
     right: &Expr,
-    rounding: Rounding,
+    how: (usize, Rounding),
     ty: &Type,
     relation: &mut Relation,
     s: &mut Session,
 ) -> Result<Column> {
     let mut x = eval(left, relation, s, Want::ANY)?;
     let mut y = eval(right, relation, s, Want::ANY)?;
-    let planes = quotient(&mut x, &mut y, rounding, ty, s)?;
+    let planes = quotient(&mut x, &mut y, how, ty, s)?;
     let null = bits::or_optional(s, x.null.as_ref(), y.null.as_ref())?;
     Ok(Column::from_planes(ty.clone(), planes, null))
 }
@@ -88,14 +114,14 @@ pub(super) fn divide(
 fn quotient(
     x: &mut Column,
     y: &mut Column,
-    rounding: Rounding,
+    (fraction_bits, rounding): (usize, Rounding),
     ty: &Type,
     s: &mut Session,
 ) -> Result<Planes> {
     let (left, left_sign) = magnitude(x, s)?;
     let (right, right_sign) = magnitude(y, s)?;
     let (left, right) = ((&left, left_sign.as_ref()), (&right, right_sign.as_ref()));
-    divided(left, right, 0, rounding, ty, s)
+    divided(left, right, fraction_bits, rounding, ty, s)
 }
 
 /// left - right * trunc(left / right): the quotient, its conversion and one product.
@@ -116,7 +142,7 @@ pub(super) fn modulo(
         Type::Number { kind, .. } => Type::Number { kind: kind.clone(), low: -most, high: most },
         other => other.clone(),
     };
-    let planes = quotient(&mut x, &mut y, Rounding::Truncate, &of, s)?;
+    let planes = quotient(&mut x, &mut y, (0, Rounding::Truncate), &of, s)?;
     let ring = ty.ring_bits();
     // Modulo 2^ring all of this is exact, whatever the quotient is, because the remainder fits.
     let times = Column::from_planes(of, planes, None).arith_in(s, ring)?;

@@ -85,7 +85,7 @@ impl Checker<'_> {
         if !windowed && self.functions.is_unsupported_aggregate(&name) {
             return Err(refuse(
                 format!("aggregate {name} is not supported"),
-                "the aggregates are COUNT, SUM, AVG, MIN, MAX, BOOL_AND and BOOL_OR",
+                "the aggregates are COUNT, SUM, AVG, MIN, MAX, BOOL_AND, BOOL_OR, variances, standard deviations and covariances",
             ));
         }
         let clauses = match &function.args {
@@ -122,14 +122,12 @@ impl Checker<'_> {
                 "row values are not supported",
                 "compare the columns one by one, joined by AND",
             )),
-            Expr::Substring { .. } | Expr::Overlay { .. } | Expr::Position { .. } => Err(refuse(
-                "parts of texts are not supported on secret values",
-                "use LIKE 'prefix%', or an ENUM column and substr(…)",
-            )),
-            Expr::SimilarTo { .. } | Expr::RLike { .. } => Err(refuse(
-                "regular expressions are not supported",
-                "use LIKE over an ENUM column, or LIKE 'prefix%'",
-            )),
+            Expr::Overlay { .. } => {
+                Err(refuse("OVERLAY is not supported", "concatenate parts that substring takes"))
+            }
+            Expr::SimilarTo { .. } | Expr::RLike { .. } => {
+                Err(refuse("regular expressions are not supported", "use LIKE"))
+            }
             _ => Ok(()),
         }
     }
@@ -147,8 +145,19 @@ impl Checker<'_> {
                 "leave the clause out: a query reads a snapshot",
             ));
         }
-        if query.fetch.is_some() {
-            return Err(refuse("FETCH FIRST is not supported", "write LIMIT"));
+        let both = query.fetch.is_some()
+            && matches!(
+                query.limit_clause,
+                Some(
+                    LimitClause::LimitOffset { limit: Some(_), .. }
+                        | LimitClause::OffsetCommaLimit { .. }
+                )
+            );
+        if both || query.fetch.as_ref().is_some_and(|f| f.with_ties || f.percent) {
+            return Err(refuse(
+                "FETCH FIRST with TIES, PERCENT or LIMIT is not supported",
+                "write FETCH FIRST n ROWS ONLY, or filter by RANK() OVER (…)",
+            ));
         }
         if query.for_clause.is_some()
             || query.settings.is_some()

@@ -13,8 +13,27 @@ use std::sync::{Arc, LazyLock};
 use datafusion_expr::planner::ExprPlanner;
 
 /// Aggregates that the planner compiles.
-pub(crate) const AGGREGATES: [&str; 8] =
-    ["count", "sum", "avg", "mean", "min", "max", "bool_and", "bool_or"];
+pub(crate) const AGGREGATES: [&str; 19] = [
+    "count",
+    "sum",
+    "avg",
+    "mean",
+    "min",
+    "max",
+    "bool_and",
+    "bool_or",
+    "var",
+    "var_samp",
+    "var_sample",
+    "var_pop",
+    "var_population",
+    "stddev",
+    "stddev_samp",
+    "stddev_pop",
+    "covar",
+    "covar_samp",
+    "covar_pop",
+];
 /// Functions that the parser or the planner writes in other forms.
 const SYNTAX: [&str; 6] =
     ["current_date", "current_timestamp", "current_time", "localtime", "localtimestamp", "exists"];

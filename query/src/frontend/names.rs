@@ -1,7 +1,9 @@
 //! How result columns are called: PostgreSQL's rules for columns without AS.
 
 use datafusion_common::DFSchema;
-use sqlparser::ast::{CastKind, DataType, Expr, Ident, ObjectNamePart, Query, SelectItem, SetExpr};
+use sqlparser::ast::{
+    CastKind, DataType, Expr, Ident, ObjectNamePart, Query, SelectItem, SetExpr, TrimWhereField,
+};
 
 /// One item of a select list.
 #[derive(Debug)]
@@ -56,6 +58,19 @@ fn of_expr(expr: &Expr) -> Option<String> {
             of_expr(expr).or_else(|| Some(of_type(data_type)))
         }
         Expr::Exists { .. } => Some("exists".to_owned()),
+        Expr::Extract { .. } => Some("extract".to_owned()),
+        Expr::Substring { .. } => Some("substring".to_owned()),
+        Expr::Position { .. } => Some("position".to_owned()),
+        Expr::Trim { trim_where, .. } => Some(
+            match trim_where {
+                Some(TrimWhereField::Leading) => "ltrim",
+                Some(TrimWhereField::Trailing) => "rtrim",
+                _ => "btrim",
+            }
+            .to_owned(),
+        ),
+        Expr::Floor { .. } => Some("floor".to_owned()),
+        Expr::Ceil { .. } => Some("ceil".to_owned()),
         Expr::Subquery(query) => match of_query(query)?.into_iter().next()? {
             Item::Named(name) => Some(name),
             Item::Wildcard => None,

@@ -5,17 +5,16 @@
 use crate::arith::ArithAny;
 use crate::column::Column;
 use crate::error::{QueryError, Result};
-use crate::expr::{eval, truth};
+use crate::expr::truth;
 use crate::ops::contributions::contributions;
 use crate::ops::cross_join::{or_blocks, pairs};
 use crate::ops::extreme::tournament;
 use crate::ops::finish::{Count, Totals, finish};
-use crate::ops::measure::{Measures, contributes};
+use crate::ops::measure::{Measures, argument_of, contributes};
 use crate::ops::scalar_aggregate::is_extreme;
 use crate::plan::{Aggregate, Expr, Function, Literal};
 use crate::relation::Relation;
 use crate::types::Type;
-use crate::want::Want;
 use trine_mpc::{Planes, Session, protocol};
 
 /// Pairs that are laid out at once where nothing but conditions is asked for.
@@ -104,10 +103,7 @@ fn quantified(
 
 /// Two planes: a row that decides, a row that has a value.
 fn arguments(aggregate: &Aggregate, all: &mut Relation, s: &mut Session) -> Result<Planes> {
-    let Some(argument) = &aggregate.argument else {
-        return Err(QueryError::bug("BOOL_OR without an argument"));
-    };
-    let mut x = eval(argument, all, s, Want::PLANES)?;
+    let mut x = argument_of(aggregate, all, s)?;
     let decides = aggregate.function == Function::BoolOr;
     let some = contributes(aggregate, Some(&mut x), Some(decides), all, s)?;
     let known = contributes(aggregate, Some(&mut x), None, all, s)?;

@@ -1,6 +1,7 @@
 //! GROUP BY, DISTINCT and aggregates. Result types come from the input's public row bound.
 
 mod bounds;
+mod statistics;
 mod whole;
 
 pub(super) use whole::{
@@ -8,6 +9,7 @@ pub(super) use whole::{
 };
 
 use bounds::result_type;
+use statistics::Derived;
 
 use super::Planner;
 use super::build;
@@ -16,7 +18,9 @@ use super::distinct::distinct;
 use super::numbers;
 use super::relation;
 use super::scalar::{Scope, defect};
-use crate::plan::{Aggregate, Expr, Field, Function, Operator, Plan};
+use crate::plan::{
+    Aggregate, Expr, ExprKind, Field, Function, JoinKind, JoinMethod, Operator, Plan,
+};
 use crate::types::{NumberKind, Type};
 use arrow::datatypes::DataType;
 use datafusion_common::ScalarValue;
@@ -40,18 +44,55 @@ impl Planner<'_> {
         for key in &node.group_expr {
             keys.push(self.scalar(key, &scope)?);
         }
-        let mut aggregates = Vec::with_capacity(node.aggr_expr.len());
+        let rows = widened.plan.rows;
+        let mut aggregates: Vec<Aggregate> = Vec::with_capacity(node.aggr_expr.len());
+        // Per result: an aggregate, or what follows from several.
+        let mut results: Vec<(Vec<usize>, Option<Derived>)> = Vec::new();
         for expr in &node.aggr_expr {
-            aggregates.push(self.one_aggregate(
-                expr,
-                &scope,
-                widened.plan.rows,
-                keys.is_empty(),
-            )?);
+            let (parts, derived) = match self.derived(expr, &scope, rows) {
+                Some(derived) => {
+                    let derived = derived?;
+                    (derived.parts.clone(), Some(derived))
+                }
+                None => (vec![self.one_aggregate(expr, &scope, rows, keys.is_empty())?], None),
+            };
+            let mut at = Vec::with_capacity(parts.len());
+            for part in parts {
+                let known = aggregates.iter().position(|a| *a == part);
+                at.push(known.unwrap_or(aggregates.len()));
+                if known.is_none() {
+                    aggregates.push(part);
+                }
+            }
+            results.push((at, derived));
         }
         let names: Vec<String> =
             node.schema.fields().iter().map(|f| relation::readable(f.name())).collect();
-        Ok(self.grouped(widened.plan, keys, aggregates, &names))
+        if results.iter().all(|(_, derived)| derived.is_none()) && results.len() == aggregates.len()
+        {
+            return Ok(self.grouped(widened.plan, keys, aggregates, &names));
+        }
+        let width = keys.len();
+        let mut inner: Vec<String> = names.iter().take(width).cloned().collect();
+        inner.extend((0..aggregates.len()).map(|i| format!("part {i}")));
+        let grouped = self.grouped(widened.plan, keys, aggregates, &inner);
+        let column = |index: usize| {
+            let field = grouped.fields.get(index);
+            field
+                .map(|f| build::column(index, f))
+                .ok_or_else(|| defect("an aggregate is lost".into()))
+        };
+        let mut exprs = (0..width).map(column).collect::<Result<Vec<Expr>, SqlError>>()?;
+        for (at, derived) in &results {
+            let own =
+                at.iter().map(|i| column(width + i)).collect::<Result<Vec<Expr>, SqlError>>()?;
+            exprs.push(match (derived, own.as_slice()) {
+                (Some(derived), own) => derived.finish(own)?,
+                (None, [column]) => column.clone(),
+                (None, _) => return Err(defect("an aggregate of several columns".into())),
+            });
+        }
+        Ok(relation::project(grouped, exprs, names))
     }
 
     /// SELECT DISTINCT of all columns.
@@ -169,7 +210,7 @@ impl Planner<'_> {
                     .unsupported(
                         expr,
                         format!("aggregate {name} is not supported"),
-                        "the aggregates are COUNT, SUM, AVG, MIN, MAX, BOOL_AND and BOOL_OR",
+                        "the aggregates are COUNT, SUM, AVG, MIN, MAX, BOOL_AND, BOOL_OR, variances, standard deviations and covariances",
                     )
                     .at(self.word(&name)));
             }
@@ -178,7 +219,11 @@ impl Planner<'_> {
     }
 
     /// Type coercion casts integers to DOUBLE for AVG; the exact integers are averaged.
-    fn avg_argument(&self, argument: &Logical, scope: &Scope<'_>) -> Result<Expr, SqlError> {
+    pub(super) fn avg_argument(
+        &self,
+        argument: &Logical,
+        scope: &Scope<'_>,
+    ) -> Result<Expr, SqlError> {
         let inner = match argument {
             Logical::Cast(cast) if matches!(cast.field.data_type(), DataType::Float64) => {
                 &cast.expr
@@ -219,8 +264,10 @@ fn by_sort(input: Plan, keys: &[Expr], aggregates: &[Aggregate], fields: &[Field
     let rows = distinct(&input, &grouped_by);
     let order: Vec<usize> = needed.iter().chain(&dropped).copied().collect();
     let all: Vec<usize> = order.iter().copied().chain(keys.len()..fields.len()).collect();
+    let merged = if sums_only(aggregates) { merged(&input, &grouped_by) } else { None };
     let op = Operator::SortAggregate {
-        input: Box::new(input),
+        presorted: merged.is_some(),
+        input: Box::new(merged.unwrap_or(input)),
         keys: order.iter().filter_map(|k| keys.get(*k).cloned()).collect(),
         determined: u32::try_from(dropped.len()).unwrap_or(0),
         aggregates: aggregates.to_vec(),
@@ -230,6 +277,58 @@ fn by_sort(input: Plan, keys: &[Expr], aggregates: &[Aggregate], fields: &[Field
     let places: Vec<usize> =
         (0..all.len()).filter_map(|f| all.iter().position(|have| *have == f)).collect();
     relation::picked(sorted, &places)
+}
+
+/// The input with the join below it left in the order of its key, if that is what is grouped by.
+fn merged(input: &Plan, keys: &[Expr]) -> Option<Plan> {
+    match &input.op {
+        Operator::Project { input: below, exprs } => {
+            let below_keys: Vec<Expr> = keys
+                .iter()
+                .map(|k| exprs.get(bare(k)?).filter(|e| bare(e).is_some()).cloned())
+                .collect::<Option<_>>()?;
+            let below = merged(below, &below_keys)?;
+            let rows = below.rows;
+            let op = Operator::Project { input: Box::new(below), exprs: exprs.clone() };
+            Some(Plan { op, rows, fields: input.fields.clone() })
+        }
+        Operator::UniqueKeyJoin {
+            kind: JoinKind::Inner,
+            residual: None,
+            method: JoinMethod::Sort,
+            many,
+            unique,
+            many_keys,
+            unique_keys,
+        } => {
+            let width = many.fields.len();
+            let mut joined_by: Vec<(Option<usize>, Option<usize>)> = many_keys
+                .iter()
+                .zip(unique_keys)
+                .map(|(m, u)| (build::plain_column(m), build::plain_column(u).map(|c| c + width)))
+                .collect();
+            for key in keys {
+                let column = bare(key);
+                column?;
+                joined_by.iter().position(|(m, u)| *m == column || *u == column)?;
+            }
+            joined_by.retain(|(m, u)| !keys.iter().any(|k| bare(k) == *m || bare(k) == *u));
+            let rows = many.rows.checked_add(unique.rows).filter(|_| joined_by.is_empty())?;
+            let mut plan = Plan { rows, ..input.clone() };
+            if let Operator::UniqueKeyJoin { method, .. } = &mut plan.op {
+                *method = JoinMethod::Merge;
+            }
+            Some(plan)
+        }
+        _ => None,
+    }
+}
+
+const fn bare(expr: &Expr) -> Option<usize> {
+    match &expr.kind {
+        ExprKind::Column(index) => Some(*index),
+        _ => None,
+    }
 }
 
 fn is_constant(expr: &Logical) -> bool {

@@ -10,7 +10,9 @@ mod walk;
 pub(crate) use arithmetic::{Arithmetic, absolute, arithmetic, negate, raised_to, times};
 pub(crate) use bind::bind;
 pub(crate) use comparison::{comparable, compare};
-pub(crate) use quotient::{by_constant, divide, modulo, narrowed, rounded, to_double};
+pub(crate) use quotient::{
+    by_constant, checked, divide, modulo, narrowed, root, rounded, to_double,
+};
 pub(crate) use walk::{columns_of, moved, replaced};
 
 use super::numbers::{self, bounded, common_kind, scale};

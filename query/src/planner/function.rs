@@ -1,7 +1,6 @@
 //! Functions, IN and LIKE: over one ENUM column anything that folds, else a short list.
 
 use super::build;
-use super::literals;
 use super::numbers::scale;
 use super::scalar::{Scope, choose, defect};
 use super::{Planner, dictionary};
@@ -79,32 +78,18 @@ impl Planner<'_> {
         Ok(Some(build::lookup(argument.clone(), table, Type::Boolean)))
     }
 
-    /// LIKE over labels is a table; over VARCHAR a pattern `prefix%` is a range.
+    /// LIKE over labels is a table.
     pub(super) fn like(&self, expr: &Logical, like: &Like, scope: &Scope<'_>) -> Built {
         if let Some(found) = self.by_dictionary(expr, scope) {
             return found;
         }
-        let argument = self.scalar(&like.expr, scope)?;
-        let refuse = || {
-            self.unsupported(
+        self.like_text(like, scope).unwrap_or_else(|| {
+            Err(self.unsupported(
                 expr,
-                "LIKE is supported on ENUM columns, and as 'prefix%' on VARCHAR",
-                "declare the column as an ENUM, or compare with = or a prefix",
-            )
-        };
-        let Logical::Literal(pattern, _) = like.pattern.as_ref() else { return Err(refuse()) };
-        let prefix = literals::like_prefix(pattern, like.escape_char).ok_or_else(refuse)?;
-        if like.case_insensitive || !matches!(argument.ty, Type::Text { .. }) {
-            return Err(refuse());
-        }
-        let above = build::compare(Compare::Ge, argument.clone(), build::text(&prefix))?;
-        let within = match literals::successor(&prefix) {
-            Some(next) => {
-                build::and(vec![above, build::compare(Compare::Lt, argument, build::text(&next))?])
-            }
-            None => above,
-        };
-        Ok(if like.negated { build::not(within) } else { within })
+                "LIKE is supported with a constant pattern only",
+                "write the pattern into the statement",
+            ))
+        })
     }
 
     pub(super) fn call(
@@ -136,12 +121,14 @@ impl Planner<'_> {
             _ => self
                 .math(name, args, scope)
                 .or_else(|| self.by_dictionary(expr, scope))
+                .or_else(|| self.text_function(name, args, scope))
                 .unwrap_or_else(|| {
                     Err(self.unsupported(
                     expr,
                     format!("function {name} is not supported on secret values"),
                     "functions over one ENUM column are; so are abs, round, trunc, floor, ceil, \
-                     power with a small constant, extract, coalesce, nullif, greatest and least",
+                     power with a small constant, extract, coalesce, nullif, greatest, least, and \
+                     substring, lower, upper, length, trim, concat and position of texts",
                 )
                 .at(self.word(name)))
                 }),

@@ -96,32 +96,6 @@ pub(crate) fn interval(value: &ScalarValue) -> Option<Option<(i128, i128)>> {
     }
 }
 
-/// The prefix of a pattern `prefix%` without other wildcards.
-pub(crate) fn like_prefix(pattern: &ScalarValue, escape: Option<char>) -> Option<Vec<u8>> {
-    let (ScalarValue::Utf8(Some(text))
-    | ScalarValue::LargeUtf8(Some(text))
-    | ScalarValue::Utf8View(Some(text))) = pattern
-    else {
-        return None;
-    };
-    let escape = escape.unwrap_or('\\');
-    let prefix = text.strip_suffix('%')?;
-    let plain = !prefix.is_empty() && !prefix.contains(['%', '_', escape]);
-    plain.then(|| prefix.as_bytes().to_vec())
-}
-
-/// The least byte string above all with this prefix.
-pub(crate) fn successor(prefix: &[u8]) -> Option<Vec<u8>> {
-    let mut next = prefix.to_vec();
-    while let Some(last) = next.pop() {
-        if let Some(above) = last.checked_add(1) {
-            next.push(above);
-            return Some(next);
-        }
-    }
-    None
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -145,17 +119,5 @@ mod tests {
         }
         assert!(double(f64::NAN).is_err());
         assert!(double(1e300).is_err());
-    }
-
-    #[test]
-    fn prefixes_have_a_successor() {
-        assert_eq!(successor(b"ab"), Some(b"ac".to_vec()));
-        assert_eq!(successor(&[b'a', 0xff]), Some(b"b".to_vec()));
-        assert_eq!(successor(&[0xff]), None);
-        let like = |p: &str| like_prefix(&ScalarValue::Utf8(Some(p.into())), None);
-        assert_eq!(like("ab%"), Some(b"ab".to_vec()));
-        assert_eq!(like("a_b%"), None);
-        assert_eq!(like("%"), None);
-        assert_eq!(like("ab"), None);
     }
 }

@@ -5,8 +5,8 @@ use super::literals;
 use super::numbers::{overflow, scale};
 use super::scalar::Scope;
 use super::{Planner, date};
-use crate::plan::{Expr, Literal, Rounding};
-use crate::types::{NumberKind, Type};
+use crate::plan::{Compare, Expr, Failure, Literal, Rounding};
+use crate::types::{DOUBLE_FRACTION_BITS, NumberKind, Type};
 use datafusion_common::ScalarValue;
 use datafusion_expr::Expr as Logical;
 use trine_proto::status::SqlError;
@@ -38,6 +38,7 @@ impl Planner<'_> {
                 }
                 _ => return None,
             },
+            ("sqrt", [x]) => self.exact(x, scope).and_then(square_root),
             ("date_part", [part, value]) => return self.date_part(part, value, scope),
             _ => return None,
         };
@@ -103,7 +104,7 @@ fn is_double_cast(expr: &Logical) -> bool {
 }
 
 /// The whole number that a literal is: none for no literal, Some(None) for NULL.
-fn integer(expr: &Logical) -> Option<Option<i128>> {
+pub(super) fn integer(expr: &Logical) -> Option<Option<i128>> {
     let expr = match expr {
         Logical::Cast(cast) => &cast.expr,
         other => other,
@@ -150,6 +151,24 @@ fn sign(value: Expr) -> Built {
     }
     let values = [-1, 0, 1].map(Literal::Number);
     Ok(build::steps(value, &[0, 1], &values, ty))
+}
+
+/// The square root as a DOUBLE; fails below 0.
+fn square_root(value: Expr) -> Built {
+    if build::is_null_literal(&value) {
+        return Ok(build::null(value.ty));
+    }
+    build::bind(vec![build::to_double(value)?], |values| {
+        let [x] = values else { return Err(overflow()) };
+        let own = scale_of(x).1;
+        let root = build::root(x.clone(), (2 * DOUBLE_FRACTION_BITS).saturating_sub(own))?;
+        let zero = build::number(0, NumberKind::Double { fraction_bits: own })?;
+        let negative = build::compare(Compare::Lt, x.clone(), zero)?;
+        if matches!(x.ty, Type::Number { low, .. } if low >= 0) {
+            return Ok(root);
+        }
+        Ok(build::checked(root, negative, Failure::InvalidArgument))
+    })
 }
 
 /// x multiplied by itself, as a DOUBLE.

@@ -135,6 +135,16 @@ impl Planner<'_> {
                 let make = if *op == Operator::Divide { build::divide } else { build::modulo };
                 make(x, y).map_err(|e| self.put(e, expr))
             }
+            Operator::StringConcat => self
+                .by_dictionary(expr, scope)
+                .or_else(|| self.concatenation(left, right, scope))
+                .unwrap_or_else(|| {
+                    Err(self.unsupported(
+                        expr,
+                        "|| is supported on texts only",
+                        "concatenate VARCHAR and ENUM columns and constants",
+                    ))
+                }),
             other => self.by_dictionary(expr, scope).unwrap_or_else(|| {
                 Err(self.unsupported(
                     expr,
@@ -224,6 +234,15 @@ impl Planner<'_> {
         {
             let inner = self.scalar(&cast.expr, scope)?;
             if matches!(&inner.ty, Type::Number { kind, .. } if scale(kind).is_some()) {
+                return Ok(inner);
+            }
+        }
+        // So does the coercion of a DOUBLE beside a DECIMAL constant.
+        if let Logical::Cast(cast) = expr
+            && matches!(cast.field.data_type(), DataType::Decimal128(30, 15))
+        {
+            let inner = self.scalar(&cast.expr, scope)?;
+            if matches!(inner.ty, Type::Number { kind: NumberKind::Double { .. }, .. }) {
                 return Ok(inner);
             }
         }

@@ -99,13 +99,22 @@ pub(crate) fn eval(expr: &Expr, row: &Row) -> Literal {
             _ => Literal::Null,
         },
         ExprKind::Retype(x) => go(x),
-        ExprKind::Divide { left, right, rounding } => {
-            let rounding = *rounding;
-            numbers(&go(left), &go(right), |x, y| if y == 0 { 0 } else { rounding.divide(x, y) })
+        ExprKind::Divide { left, right, fraction_bits, rounding } => {
+            let (bits, rounding) = (*fraction_bits, *rounding);
+            numbers(
+                &go(left),
+                &go(right),
+                |x, y| {
+                    if y == 0 { 0 } else { rounding.divide(x << bits, y) }
+                },
+            )
         }
         ExprKind::Modulo(x, y) => numbers(&go(x), &go(y), |x, y| if y == 0 { 0 } else { x % y }),
         ExprKind::DivideBy { argument, divisor, rounding } => {
             numbers(&go(argument), &Literal::Number(*divisor), |x, d| rounding.divide(x, d))
+        }
+        ExprKind::SquareRoot { argument, fraction_bits } => {
+            numbers(&go(argument), &Literal::Number(0), |x, _| (x << fraction_bits).isqrt())
         }
         ExprKind::Steps { argument, thresholds, values } => match go(argument) {
             Literal::Number(v) => values[thresholds.iter().filter(|t| **t <= v).count()].clone(),
@@ -117,6 +126,7 @@ pub(crate) fn eval(expr: &Expr, row: &Row) -> Literal {
             eval(body, &inner)
         }
         ExprKind::Bound(depth) => row[row.len() - 1 - depth].clone(),
+        ExprKind::Text { .. } => panic!("texts are compared in SQL"),
     }
 }
 

@@ -23,6 +23,9 @@ fn columns() -> Vec<Column> {
         column("any_day", T::Date, true),
         column("f", T::Boolean, true),
         column("big", T::BigInt, true),
+        column("s", T::Varchar { bytes_max: 7 }, true),
+        column("w", T::Varchar { bytes_max: 3 }, false),
+        column("mixed", T::Varchar { bytes_max: 6 }, true),
     ]
 }
 
@@ -34,6 +37,11 @@ fn table() -> Table {
         for row in rows {
             if let Literal::Number(v) = &mut row[7] {
                 *v = (*v).clamp(-50_000_000, 50_000_000);
+            }
+            // Texts with capitals, spaces at the ends and letters of two bytes.
+            let pool = [" aB ", "Zz", "", "é", "aé b", "  ", "b%_", "ab ab", "Ab", " é "];
+            if let (Literal::Number(id), Literal::Text(text)) = (row[0].clone(), &mut row[12]) {
+                *text = pool[(id % 10) as usize].as_bytes().to_vec();
             }
         }
     }
@@ -271,4 +279,208 @@ fn intervals_move_dates() {
     check("day < date '1998-12-01' - interval '90' day", |r| {
         get(r, "day").map(|d| i128::from(d < 10_561 - 90))
     });
+}
+
+/// Text of a column.
+fn text<'a>(row: &'a Row, name: &str) -> Option<&'a str> {
+    let index = columns().iter().position(|c| c.name == name).unwrap();
+    match &row[index] {
+        Literal::Text(bytes) => Some(std::str::from_utf8(bytes).unwrap()),
+        _ => None,
+    }
+}
+
+fn check_text(expr: &str, expected: impl Fn(&Row) -> Option<String>) {
+    let table = table();
+    let tables = [table.clone()];
+    let sql = format!("select {expr} from r");
+    let statement = compile(&sql, &catalog(&tables), LogIndex(5), "me", 0).unwrap();
+    let stores = stores(&[&table]);
+    let parts: [Executed; 3] = run_as(Profile::WIDE, 11, |s: &mut Session| {
+        let party = s.party();
+        run(&statement.plan, s, &stores[party], &mut Silent).unwrap()
+    });
+    check_costs(&statement.plan, &parts, Profile::WIDE);
+    let mut got: Vec<Option<String>> = open(&parts)
+        .into_iter()
+        .map(|row| match &row[0] {
+            Literal::Text(bytes) => Some(String::from_utf8(bytes.clone()).unwrap()),
+            _ => None,
+        })
+        .collect();
+    let mut want: Vec<Option<String>> = table.rows().iter().map(expected).collect();
+    got.sort();
+    want.sort();
+    assert_eq!(got, want, "{expr}");
+    assert_eq!(failed(&parts), [], "{expr}");
+}
+
+#[test]
+fn texts_match_patterns() {
+    fn like(text: &[u8], pattern: &[u8]) -> bool {
+        match pattern.split_first() {
+            None => text.is_empty(),
+            Some((b'%', rest)) => (0..=text.len()).any(|i| like(&text[i..], rest)),
+            Some((b'_', rest)) => !text.is_empty() && like(&text[1..], rest),
+            Some((c, rest)) => text.first() == Some(c) && like(&text[1..], rest),
+        }
+    }
+    for pattern in [
+        "a%",
+        "%a",
+        "%a%",
+        "a%b",
+        "%ab%z%",
+        "_",
+        "_b%",
+        "%_a",
+        "a_%",
+        "%",
+        "",
+        "abz",
+        "%~%~%",
+        "a%a",
+        "%b_z%",
+        "aaaaaaaaaaa%",
+        "%a%b%z",
+        "___",
+        "%___%",
+        "z%_",
+    ] {
+        for column in ["s", "w"] {
+            check(&format!("{column} like '{pattern}'"), |r| {
+                text(r, column).map(|t| i128::from(like(t.as_bytes(), pattern.as_bytes())))
+            });
+        }
+        check(&format!("s not like '{pattern}'"), |r| {
+            text(r, "s").map(|t| i128::from(!like(t.as_bytes(), pattern.as_bytes())))
+        });
+    }
+    check("mixed like '%é%'", |r| text(r, "mixed").map(|t| i128::from(t.contains('é'))));
+    check("mixed like 'b\\%\\_'", |r| text(r, "mixed").map(|t| i128::from(t == "b%_")));
+    check("s ilike '%AB%'", |r| text(r, "s").map(|t| i128::from(t.contains("ab"))));
+    check("starts_with(s, 'ab')", |r| text(r, "s").map(|t| i128::from(t.starts_with("ab"))));
+}
+
+#[test]
+fn texts_are_cut_and_joined() {
+    let part =
+        |t: &str, from: usize, count: usize| t.chars().skip(from).take(count).collect::<String>();
+    check_text("substring(s from 2 for 3)", |r| text(r, "s").map(|t| part(t, 1, 3)));
+    check_text("substr(s, 3)", |r| text(r, "s").map(|t| part(t, 2, 99)));
+    check_text("substring(s from 0 for 3)", |r| text(r, "s").map(|t| part(t, 0, 2)));
+    check_text("substring(s from 20 for 3)", |r| text(r, "s").map(|_| String::new()));
+    check_text("left(s, 2)", |r| text(r, "s").map(|t| part(t, 0, 2)));
+    check_text("right(s, 2)", |r| text(r, "s").map(|t| part(t, t.len().saturating_sub(2), 2)));
+    check_text("upper(s)", |r| text(r, "s").map(str::to_uppercase));
+    check_text("lower(upper(w))", |r| text(r, "w").map(str::to_lowercase));
+    check_text("s || w", |r| Some(format!("{}{}", text(r, "s")?, text(r, "w")?)));
+    check_text("s || '-x'", |r| Some(format!("{}-x", text(r, "s")?)));
+    check_text("'é' || mixed", |r| Some(format!("é{}", text(r, "mixed")?)));
+    check_text("concat(s, '/', w)", |r| {
+        Some(format!("{}/{}", text(r, "s").unwrap_or(""), text(r, "w")?))
+    });
+    check_text("trim(mixed)", |r| text(r, "mixed").map(|t| t.trim_matches(' ').to_owned()));
+    check_text("ltrim(mixed)", |r| text(r, "mixed").map(|t| t.trim_start_matches(' ').to_owned()));
+    check_text("rtrim(mixed)", |r| text(r, "mixed").map(|t| t.trim_end_matches(' ').to_owned()));
+    check_text("case when f then 'yes' else s end", |r| {
+        if get(r, "f") == Some(1) { Some("yes".into()) } else { text(r, "s").map(str::to_owned) }
+    });
+}
+
+#[test]
+fn texts_have_lengths_and_positions() {
+    check("length(s)", |r| text(r, "s").map(|t| t.len() as i128));
+    check("octet_length(mixed)", |r| text(r, "mixed").map(|t| t.len() as i128));
+    check("position('b' in s)", |r| text(r, "s").map(|t| t.find('b').map_or(0, |i| i as i128 + 1)));
+    check("strpos(s, 'za')", |r| text(r, "s").map(|t| t.find("za").map_or(0, |i| i as i128 + 1)));
+    let table = table();
+    let failures = |sql: &str| answer(sql, &table).unwrap().1;
+    for sql in [
+        "select length(mixed) from r",
+        "select length(upper(mixed)) from r",
+        "select id from r where substring(mixed from 2) = 'b'",
+        "select id from r where mixed like '_'",
+    ] {
+        assert_eq!(failures(sql), [Failure::NotAscii], "{sql}");
+    }
+    assert_eq!(
+        failures("select length(mixed) from r where octet_length(mixed) > 4"),
+        [Failure::NotAscii]
+    );
+    assert_eq!(failures("select length(mixed) from r where not mixed like '%é%'"), []);
+}
+
+/// A result of one row and column as a floating point number.
+fn double(sql: &str, table: &Table) -> Option<f64> {
+    use trine_query::types::{NumberKind, Type};
+    let tables = [table.clone()];
+    let statement = compile(sql, &catalog(&tables), LogIndex(5), "me", 0).unwrap();
+    let Type::Number { kind, .. } = &statement.plan.fields[0].ty else { panic!("{sql}") };
+    let unit = match kind {
+        NumberKind::Double { fraction_bits } => 2_f64.powi(*fraction_bits as i32),
+        NumberKind::Decimal { scale, .. } => 10_f64.powi(i32::from(*scale)),
+        _ => 1.0,
+    };
+    answer(sql, table).unwrap().0[0].map(|v| v as f64 / unit)
+}
+
+#[test]
+fn statistics_are_close_to_the_real_ones() {
+    let table = table();
+    let rows = table.rows();
+    let values = |name: &str, unit: f64| -> Vec<f64> {
+        rows.iter().filter_map(|r| get(r, name)).map(|v| v as f64 / unit).collect()
+    };
+    let variance = |all: &[f64], over: f64| {
+        let mean = all.iter().sum::<f64>() / all.len() as f64;
+        all.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / over
+    };
+    let close = |sql: &str, want: f64| {
+        let got = double(sql, &table).unwrap();
+        assert!((got - want).abs() <= want.abs() * 1e-9 + 1e-9, "{sql}: {got} and not {want}");
+    };
+    for (name, unit) in [("b", 1.0), ("p", 1.0), ("e", 1000.0)] {
+        let all = values(name, unit);
+        let n = all.len() as f64;
+        close(&format!("select var_pop({name}) from r"), variance(&all, n));
+        close(&format!("select var_samp({name}) from r"), variance(&all, n - 1.0));
+        close(&format!("select stddev({name}) from r"), variance(&all, n - 1.0).sqrt());
+        close(&format!("select stddev_pop({name}) from r"), variance(&all, n).sqrt());
+        close(&format!("select covar_pop({name}, {name}) from r"), variance(&all, n));
+    }
+    let mut distinct = values("b", 1.0);
+    distinct.sort_by(f64::total_cmp);
+    distinct.dedup();
+    let mean = distinct.iter().sum::<f64>() / distinct.len() as f64;
+    close("select avg(distinct b) from r", mean);
+    close("select sqrt(max(p)) from r", values("p", 1.0).into_iter().fold(0.0, f64::max).sqrt());
+    assert_eq!(double("select var_samp(b) from r where p > 100", &table), None);
+    assert_eq!(double("select var_samp(b) from r where id < 0", &table), None);
+    assert_eq!(double("select stddev_pop(p) from r where id = 77777", &table), None);
+    let failures = answer("select sqrt(b) from r", &table).unwrap().1;
+    assert_eq!(failures, [Failure::InvalidArgument]);
+}
+
+#[test]
+fn sums_beyond_64_bits_are_exact() {
+    let table = table();
+    let total = |rows: &[Row]| rows.iter().filter_map(|r| get(r, "big")).sum::<i128>();
+    let all = table.rows();
+    assert_eq!(answer("select sum(big) from r", &table).unwrap().0, [Some(total(&all))]);
+    let some: Vec<Row> = all.iter().filter(|r| get(r, "p") > Some(30)).cloned().collect();
+    assert_eq!(
+        answer("select sum(big) filter (where p > 30) from r", &table).unwrap().0,
+        [Some(total(&some))]
+    );
+    let mut by_flag: Vec<Value> = [Some(0), Some(1), None]
+        .map(|f| {
+            let rows: Vec<Row> = all.iter().filter(|r| get(r, "f") == f).cloned().collect();
+            rows.iter().any(|r| get(r, "big").is_some()).then(|| total(&rows))
+        })
+        .to_vec();
+    by_flag.sort_unstable();
+    let mut got = answer("select sum(big) from r group by f", &table).unwrap().0;
+    got.sort_unstable();
+    assert_eq!(got, by_flag);
 }

@@ -224,7 +224,8 @@ fn quotient(left: Expr, factor: i128, right: Expr, kind: NumberKind, rounding: R
     let ty = bounded(kind, Some(low), Some(high))?;
     guarded(left, right, |x, y| {
         let nullable = x.nullable || y.nullable;
-        let kind = ExprKind::Divide { left: Box::new(x), right: Box::new(y), rounding };
+        let (left, right) = (Box::new(x), Box::new(y));
+        let kind = ExprKind::Divide { left, right, fraction_bits: 0, rounding };
         Ok(Expr { kind, ty: ty.clone(), nullable })
     })
 }
@@ -259,6 +260,25 @@ fn guarded(left: Expr, right: Expr, make: impl Fn(Expr, Expr) -> Built) -> Built
         let fails = and(vec![not(is_null(x.clone())), is_zero]);
         let value = make(x.clone(), y.clone())?;
         Ok(checked(value, fails, Failure::DivisionByZero))
+    })
+}
+
+/// The square root as a DOUBLE of half the binary digits that the number has with `more` of them.
+pub(crate) fn root(expr: Expr, more: u32) -> Built {
+    let (_, high) = limits(&expr);
+    let own = match &expr.ty {
+        Type::Number { kind, .. } => scale(kind).filter(|s| s.0 == 0).ok_or_else(overflow)?.1,
+        _ => return Err(mismatch("a root", &expr, &expr)),
+    };
+    let kind = NumberKind::Double { fraction_bits: u32::midpoint(own, more) };
+    let top = high.max(0).unsigned_abs().isqrt() + 1;
+    let top = top.checked_mul(1_u128 << (more / 2)).and_then(|t| i128::try_from(t).ok());
+    let ty = bounded(kind, Some(0), top)?;
+    let nullable = expr.nullable;
+    Ok(Expr {
+        kind: ExprKind::SquareRoot { argument: Box::new(expr), fraction_bits: more },
+        ty,
+        nullable,
     })
 }
 

@@ -43,8 +43,14 @@ fn rebuilt(expr: &Expr, column: &dyn Fn(usize, &Expr) -> Expr) -> Expr {
             ExprKind::Lookup { argument: one(argument), table: table.clone() }
         }
         ExprKind::Retype(x) => ExprKind::Retype(one(x)),
-        ExprKind::Divide { left, right, rounding } => {
-            ExprKind::Divide { left: one(left), right: one(right), rounding: *rounding }
+        ExprKind::Divide { left, right, fraction_bits, rounding } => ExprKind::Divide {
+            left: one(left),
+            right: one(right),
+            fraction_bits: *fraction_bits,
+            rounding: *rounding,
+        },
+        ExprKind::SquareRoot { argument, fraction_bits } => {
+            ExprKind::SquareRoot { argument: one(argument), fraction_bits: *fraction_bits }
         }
         ExprKind::Modulo(x, y) => ExprKind::Modulo(one(x), one(y)),
         ExprKind::DivideBy { argument, divisor, rounding } => {
@@ -60,6 +66,9 @@ fn rebuilt(expr: &Expr, column: &dyn Fn(usize, &Expr) -> Expr) -> Expr {
         }
         ExprKind::Let { value, body } => ExprKind::Let { value: one(value), body: one(body) },
         ExprKind::Bound(depth) => ExprKind::Bound(*depth),
+        ExprKind::Text { function, arguments } => {
+            ExprKind::Text { function: function.clone(), arguments: all(arguments) }
+        }
     };
     Expr { kind, ty: expr.ty.clone(), nullable: expr.nullable }
 }

@@ -1,0 +1,257 @@
+//! Aggregates that follow from sums: variances, covariances, the average of distinct values. The sums
+//! are exact; one quotient (and root) at the end is computed to 2^-40.
+
+use super::super::build::{self, Arithmetic};
+use super::super::numbers::{self, bounded, overflow, scale, ten_to};
+use super::super::scalar::{Scope, defect};
+use super::bounds::result_type;
+use crate::plan::{Aggregate, Compare, Expr, ExprKind, Function, Rounding};
+use crate::planner::Planner;
+use crate::types::{DOUBLE_FRACTION_BITS, NumberKind, Type};
+use datafusion_expr::Expr as Logical;
+use datafusion_expr::expr::AggregateFunction;
+use trine_proto::status::SqlError;
+
+type Built = Result<Expr, SqlError>;
+
+/// What a derived aggregate is made of.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Statistic {
+    /// AVG(DISTINCT x).
+    DistinctAverage,
+    /// Variance or covariance over n or n - 1, and its root.
+    Moment { sample: bool, root: bool },
+}
+
+/// An aggregate as a function of others.
+pub(in crate::planner) struct Derived {
+    statistic: Statistic,
+    /// What is added up: DistinctAverage: (sum, count); Moment: (count, sum x, sum y, sum of products).
+    pub(in crate::planner) parts: Vec<Aggregate>,
+    /// Type of the average.
+    ty: Type,
+    /// Decimal digits of a product.
+    digits: u32,
+    /// Greatest variance times 1.
+    spread: i128,
+}
+
+fn statistic(name: &str, distinct: bool) -> Option<Statistic> {
+    let moment = |sample, root| Some(Statistic::Moment { sample, root });
+    match (name, distinct) {
+        ("avg", true) => Some(Statistic::DistinctAverage),
+        ("var" | "covar_samp", false) => moment(true, false),
+        ("var_pop" | "covar_pop", false) => moment(false, false),
+        ("stddev", false) => moment(true, true),
+        ("stddev_pop", false) => moment(false, true),
+        _ => None,
+    }
+}
+
+impl Planner<'_> {
+    /// What a call is made of; none if it is an aggregate of its own.
+    pub(in crate::planner) fn derived(
+        &self,
+        expr: &Logical,
+        scope: &Scope<'_>,
+        rows: u64,
+    ) -> Option<Result<Derived, SqlError>> {
+        let call = match expr {
+            Logical::AggregateFunction(call) => call,
+            Logical::Alias(alias) => return self.derived(&alias.expr, scope, rows),
+            _ => return None,
+        };
+        let params = &call.params;
+        let found = statistic(&call.func.name().to_lowercase(), params.distinct)?;
+        if !params.order_by.is_empty() || params.null_treatment.is_some() {
+            return None;
+        }
+        let made = match found {
+            Statistic::DistinctAverage => self.distinct_average(call, scope, rows),
+            Statistic::Moment { .. } => self.moment(found, call, scope, rows),
+        };
+        Some(made.map_err(|e| self.put(e, expr)))
+    }
+
+    fn filter_of(
+        &self,
+        call: &AggregateFunction,
+        scope: &Scope<'_>,
+    ) -> Result<Option<Expr>, SqlError> {
+        call.params.filter.as_ref().map(|f| self.condition(f, scope)).transpose()
+    }
+
+    fn distinct_average(
+        &self,
+        call: &AggregateFunction,
+        scope: &Scope<'_>,
+        rows: u64,
+    ) -> Result<Derived, SqlError> {
+        let [argument] = call.params.args.as_slice() else {
+            return Err(defect("AVG of several columns".into()));
+        };
+        let value = self.avg_argument(argument, scope)?;
+        let filter = self.filter_of(call, scope)?;
+        let part = |function| {
+            let ty = result_type(function, Some(&value), rows)?;
+            let nullable = function == Function::Sum;
+            let (argument, filter) = (Some(value.clone()), filter.clone());
+            let distinct = true;
+            Ok::<_, SqlError>(Aggregate { function, argument, filter, distinct, ty, nullable })
+        };
+        let ty = result_type(Function::Avg, Some(&value), rows)?;
+        let parts = vec![part(Function::Sum)?, part(Function::Count)?];
+        Ok(Derived { statistic: Statistic::DistinctAverage, parts, ty, digits: 0, spread: 0 })
+    }
+
+    fn moment(
+        &self,
+        statistic: Statistic,
+        call: &AggregateFunction,
+        scope: &Scope<'_>,
+        rows: u64,
+    ) -> Result<Derived, SqlError> {
+        let values = call
+            .params
+            .args
+            .iter()
+            .map(|a| self.exact(a, scope))
+            .collect::<Result<Vec<Expr>, SqlError>>()?;
+        let (x, y) = match values.as_slice() {
+            [x] => (x.clone(), x.clone()),
+            [x, y] => (x.clone(), y.clone()),
+            _ => return Err(defect("a statistic of more than two columns".into())),
+        };
+        let digits = decimal_digits(&x)? + decimal_digits(&y)?;
+        let present = [&x, &y].map(|v| build::not(build::is_null(v.clone())));
+        let condition: Vec<Expr> =
+            self.filter_of(call, scope)?.into_iter().chain(present).collect();
+        let filter = Some(build::and(condition));
+        let filter = filter.filter(|f| build::literal(f).is_none());
+        let product = build::bind(vec![x.clone(), y.clone()], |pair| {
+            let [x, y] = pair else { return Err(overflow()) };
+            build::arithmetic(Arithmetic::Multiply, x.clone(), y.clone())
+        })?;
+        let part = |function, argument: Option<Expr>| {
+            let ty = result_type(function, argument.as_ref(), rows)?;
+            let nullable = function == Function::Sum;
+            Ok::<_, SqlError>(Aggregate {
+                function,
+                argument,
+                filter: filter.clone(),
+                distinct: false,
+                ty,
+                nullable,
+            })
+        };
+        let parts = vec![
+            part(Function::CountStar, None)?,
+            part(Function::Sum, Some(x.clone()))?,
+            part(Function::Sum, Some(y.clone()))?,
+            part(Function::Sum, Some(product))?,
+        ];
+        let ((a, b), (c, d)) = (limits(&x), limits(&y));
+        let spread = (b - a).checked_mul(d - c).ok_or_else(overflow)?;
+        Ok(Derived { statistic, parts, ty: Type::Boolean, digits, spread })
+    }
+}
+
+fn limits(expr: &Expr) -> (i128, i128) {
+    match &expr.ty {
+        Type::Number { low, high, .. } => (*low, *high),
+        _ => (0, 0),
+    }
+}
+
+fn decimal_digits(value: &Expr) -> Result<u32, SqlError> {
+    let Type::Number { kind, .. } = &value.ty else { return Err(wrong(value)) };
+    match scale(kind) {
+        Some((digits, 0)) => Ok(digits),
+        _ => Err(wrong(value)),
+    }
+}
+
+fn wrong(value: &Expr) -> SqlError {
+    SqlError::unsupported(
+        format!("a statistic of {} is not supported", numbers::sql_name(&value.ty)),
+        "take it of integers or of a DECIMAL",
+    )
+}
+
+/// Whole numbers whatever their digits mean.
+fn plain(expr: Expr) -> Expr {
+    let (low, high) = limits(&expr);
+    build::retype(expr, Type::Number { kind: NumberKind::BigInt, low, high })
+}
+
+impl Derived {
+    /// The aggregate from the columns of its parts.
+    pub(in crate::planner) fn finish(&self, columns: &[Expr]) -> Built {
+        match self.statistic {
+            Statistic::DistinctAverage => self.average(columns),
+            Statistic::Moment { sample, root } => self.moment(columns, sample, root),
+        }
+    }
+
+    fn average(&self, columns: &[Expr]) -> Built {
+        let [sum, count] = columns else { return Err(defect("an average lost a sum".into())) };
+        let (own, to) = (decimal_digits(sum)?, &self.ty);
+        let (factor, fraction_bits, rounding) = match to {
+            Type::Number { kind: NumberKind::Decimal { scale, .. }, .. } => {
+                let factor = ten_to(u32::from(*scale).saturating_sub(own)).ok_or_else(overflow)?;
+                (factor, 0, Rounding::Nearest)
+            }
+            _ => (1, DOUBLE_FRACTION_BITS, Rounding::Truncate),
+        };
+        let left = build::times(plain(sum.clone()), factor, NumberKind::BigInt)?;
+        let (left, right) = (Box::new(left), Box::new(plain(count.clone())));
+        let kind = ExprKind::Divide { left, right, fraction_bits, rounding };
+        Ok(Expr { kind, ty: to.clone(), nullable: true })
+    }
+
+    /// (n * SUM xy - SUM x * SUM y) / (n * n or n * (n - 1)).
+    fn moment(&self, columns: &[Expr], sample: bool, root: bool) -> Built {
+        let [n, x, y, products] = columns else {
+            return Err(defect("a statistic lost a sum".into()));
+        };
+        let [n, x, y, products] = [n, x, y, products].map(|c| plain(c.clone()));
+        let times =
+            |a: &Expr, b: &Expr| build::arithmetic(Arithmetic::Multiply, a.clone(), b.clone());
+        let rows = limits(&n).1.max(1);
+        let all = rows.checked_mul(rows).and_then(|all| all.checked_mul(self.spread));
+        let all = all.ok_or_else(overflow)?;
+        let difference =
+            build::arithmetic(Arithmetic::Subtract, times(&n, &products)?, times(&x, &y)?)?;
+        let low = if root { Some(0) } else { Some(-all) };
+        let dividend = Expr { ty: bounded(NumberKind::BigInt, low, Some(all))?, ..difference };
+        let one = build::number(1, NumberKind::BigInt)?;
+        let fewer = build::arithmetic(Arithmetic::Subtract, n.clone(), one.clone())?;
+        let units = ten_to(self.digits).ok_or_else(overflow)?;
+        let divisor = times(&n, if sample { &fewer } else { &n })?;
+        let divisor =
+            Expr { ty: bounded(NumberKind::BigInt, Some(0), Some(rows * rows))?, ..divisor };
+        let divisor = build::times(divisor, units, NumberKind::BigInt)?;
+        // A variance is at most half of the squared range (two values), in units of the product.
+        let most = self.spread / 2 / units + 1;
+        let mut bits = if root { 2 * DOUBLE_FRACTION_BITS } else { DOUBLE_FRACTION_BITS };
+        while root && bits > 0 && most.checked_mul(1 << bits).is_none_or(|m| m > numbers::BOUND_MAX)
+        {
+            bits -= 2;
+        }
+        let top = most.checked_mul(1_i128 << bits);
+        let low = if root { Some(0) } else { top.map(|t| -t) };
+        let ty = bounded(NumberKind::Double { fraction_bits: bits }, low, top)?;
+        let nullable = dividend.nullable || divisor.nullable;
+        let (left, right) = (Box::new(dividend), Box::new(divisor));
+        let rounding = if root { Rounding::Truncate } else { Rounding::Nearest };
+        let kind = ExprKind::Divide { left, right, fraction_bits: bits, rounding };
+        let mut value = Expr { kind, ty, nullable };
+        if root {
+            value = build::root(value, 0)?;
+        }
+        let needed = if sample { one } else { build::number(0, NumberKind::BigInt)? };
+        let enough = build::compare(Compare::Gt, n, needed)?;
+        let nothing = build::null(value.ty.clone());
+        build::case(vec![(enough, value)], nothing)
+    }
+}
