@@ -1,12 +1,13 @@
 # make demo    the main job on real data, three parties on this machine
 # make test    every test that CI runs
+# make ladder  the SQL corpora of other projects, and which of their records fail
 # make verify  the gate: read-only checks, then the tests
 # make bench   the table of BENCHMARKS.md on this machine
 # make fix     what of it can be mended by a program
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test verify bench fix
+.PHONY: help demo test ladder verify bench fix
 
 # Every recipe takes the build's environment (RocksDB, target folder) from one place.
 ENV := source scripts/build-env.sh
@@ -23,6 +24,14 @@ demo:
 test:
 	@scripts/install-deps.sh
 	@$(ENV); cargo test --locked --workspace
+
+# The corpora are not part of this repository. Failing records are no failure here: they are listed.
+CORPORA ?= ../shared/corpora
+ladder:
+	@scripts/install-deps.sh
+	@$(ENV); cargo build --locked --release --bins
+	@$(ENV); $${CARGO_TARGET_DIR:-target}/release/trine-sql-tests --jobs "$$(nproc)" \
+		--report sql-tests/UNSUPPORTED.md $(CORPORA) || [ $$? -eq 1 ]
 
 verify:
 	@scripts/install-deps.sh

@@ -12,7 +12,7 @@ import subprocess
 
 CASES = [("lt", 1 << 10, 64), ("lt", 1 << 16, 64), ("lt", 1 << 20, 64),
          ("a2b", 1 << 10, 64), ("a2b", 1 << 16, 64), ("a2b", 1 << 20, 64),
-         ("sort", 1 << 10, 32), ("sort", 1 << 14, 32)]
+         ("sort", 1 << 10, 32), ("sort", 1 << 13, 32)]
 
 
 def run(arguments, op, rows, bits, rtt, more):

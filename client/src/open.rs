@@ -41,7 +41,7 @@ impl fmt::Debug for ResultPart {
 ///
 /// # Errors
 /// `XX001` if the parts do not fit each other (with the nodes and the column), `22003` if a value
-/// lies outside of its SQL type.
+/// lies outside of its SQL type; what failed in some row of the computation.
 pub fn open_result(
     cluster: ClusterId,
     job: JobId,
@@ -56,9 +56,13 @@ pub fn open_result(
     check_parts(cluster, job, parts, &layout)?;
     let opened: Vec<Vec<u8>> =
         layout.iter().enumerate().map(|(v, shape)| combine(parts, v, shape)).collect();
+    let (flags, vectors) = failure_flags(header, &opened);
+    if let Some(failure) = flags {
+        return Err(failure);
+    }
     let columns: Vec<OutputColumn> = header.columns.iter().map(output_column).collect();
     let rows = usize::try_from(header.rows).map_err(|_| corrupt("more rows than memory"))?;
-    let valid = opened.last().map(Vec::as_slice).unwrap_or_default();
+    let valid = opened[..vectors].last().map(Vec::as_slice).unwrap_or_default();
     let mut table = Table { columns, rows: Vec::new(), explain: None };
     for row in (0..rows).filter(|&r| bit(valid, r)) {
         let mut next = 0;
@@ -72,6 +76,16 @@ pub fn open_result(
         table.rows.push(values);
     }
     Ok(table)
+}
+
+/// The first failure that happened, and how many vectors stand before those of the failures.
+fn failure_flags(header: &ResultHeader, opened: &[Vec<u8>]) -> (Option<SqlError>, usize) {
+    let vectors = opened.len().saturating_sub(header.failures.len());
+    let happened = header.failures.iter().zip(&opened[vectors..]).find(|(_, plane)| bit(plane, 0));
+    let error = happened.map(|(failure, _)| {
+        SqlError::new(&failure.sqlstate, failure.message.clone()).hint(failure.hint.clone())
+    });
+    (error, vectors)
 }
 
 fn corrupt(message: impl Into<String>) -> SqlError {
@@ -142,6 +156,10 @@ fn layout(header: &ResultHeader) -> Result<Vec<Shape>, SqlError> {
         }
     }
     shapes.push(plane("the mark of existing rows".into()));
+    for failure in &header.failures {
+        let name = format!("the mark of the error \"{}\"", failure.message);
+        shapes.push(Shape { name, bytes: 8, form: Combine::Xor });
+    }
     Ok(shapes)
 }
 

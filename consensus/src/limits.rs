@@ -21,6 +21,12 @@ pub const PRINCIPAL_NAME_BYTES_MAX: usize = 128;
 /// Enrolled principals at most.
 pub const PRINCIPALS_MAX: usize = 10_000;
 
+/// Reports in a row that must speak for another network profile: more than a busy minute of one node.
+pub const NET_REPORTS_IN_A_ROW: u32 = 6;
+
+/// Lanes of a protocol at most.
+pub const LANES_MAX: u32 = 64;
+
 /// Tables that exist at one position at most.
 pub const TABLES_MAX: usize = 10_000;
 

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use trine_proto::catalog::{Catalog, ClusterInfo, NetProfile, SegmentEntry, TableEntry};
+use trine_proto::catalog::{
+    Catalog, ClusterInfo, NetProfile, NetReports, SegmentEntry, TableEntry,
+};
 use trine_proto::ids::{JobId, LogIndex, SegmentId, TableId, TransactionId};
 
 use crate::database::{Batch, Database, Family, decode};
@@ -39,6 +41,7 @@ struct Head {
     cluster: Option<ClusterInfo>,
     next_table: u64,
     net_profile: NetProfile,
+    net_reports: NetReports,
     applied: LogIndex,
     log_digest: [u8; 32],
 }
@@ -52,6 +55,7 @@ pub(crate) fn load(database: &Database) -> Result<(Catalog, Applied), ConsensusE
         cluster: head.cluster,
         next_table: head.next_table,
         net_profile: head.net_profile,
+        net_reports: head.net_reports,
         applied: head.applied,
         log_digest: head.log_digest,
         ..Catalog::default()
@@ -103,6 +107,7 @@ pub(crate) fn write_difference(
         cluster: new.cluster.clone(),
         next_table: new.next_table,
         net_profile: new.net_profile,
+        net_reports: new.net_reports.clone(),
         applied: new.applied,
         log_digest: new.log_digest,
     };

@@ -22,6 +22,7 @@ mod ddl;
 mod indexes;
 mod jobs;
 mod names;
+mod network;
 mod principals;
 mod retention;
 mod rules;
@@ -180,7 +181,7 @@ fn node(catalog: &mut Catalog, index: LogIndex, signed: &SignedBytes) -> Result<
         NodeCommandKind::Abort { transaction, error } => {
             commit::abort(catalog, index, transaction, bounded(error))
         }
-        NodeCommandKind::NetProfile(profile) => principals::net_profile(catalog, index, profile),
+        NodeCommandKind::NetReport(seen) => network::report(catalog, index, party, seen),
     }
 }
 

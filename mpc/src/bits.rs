@@ -3,8 +3,7 @@
 //! Plain loops over 64-bit words that the compiler vectorises. A column of `width` planes is one
 //! slice, plane after plane, each `words(len)` long.
 
-pub(crate) use crate::kernel::transpose64;
-use crate::kernel::{self, TILE_WORDS, rows_of_tile, tile_of_rows};
+use crate::kernel::{TILE_WORDS, rows_of_tile, tile_of_rows};
 
 /// 64-bit words of one plane of `len` rows.
 pub(crate) const fn words(len: usize) -> usize {
@@ -55,33 +54,17 @@ pub(crate) fn write_planes_from_rows(
         tile_of_rows(&rows, &mut tile);
         for (plane, line) in tile.iter().enumerate().take(count) {
             let at = (first + plane) * words + start;
-            planes[at..at + used].copy_from_slice(&line[..used]);
+            move_line(&mut planes[at..at + used], &line[..used]);
         }
     }
 }
 
-/// Writes planes `first..first+64` (those below `width`) word by word: `block(w)` gives word w of
-/// each.
-pub(crate) fn write_planes(
-    planes: &mut [u64],
-    words: usize,
-    width: usize,
-    first: usize,
-    mut block: impl FnMut(usize) -> [u64; 64],
-) {
-    let count = (width - first).min(64);
-    let mut tile = [[0; TILE_WORDS]; 64];
-    for start in (0..words).step_by(TILE_WORDS) {
-        let used = (words - start).min(TILE_WORDS);
-        for w in 0..used {
-            for (line, word) in tile.iter_mut().zip(block(start + w)) {
-                line[w] = word;
-            }
-        }
-        for (plane, line) in tile.iter().enumerate().take(count) {
-            let at = (first + plane) * words + start;
-            planes[at..at + used].copy_from_slice(&line[..used]);
-        }
+/// Copies the words of one plane in a tile: a copy of a known length is one move.
+#[inline]
+fn move_line(target: &mut [u64], source: &[u64]) {
+    match (target.as_chunks_mut::<TILE_WORDS>(), source.as_chunks::<TILE_WORDS>()) {
+        (([target], []), ([source], [])) => *target = *source,
+        _ => target.copy_from_slice(source),
     }
 }
 
@@ -100,7 +83,7 @@ pub(crate) fn read_planes(
         let used = (words - start).min(TILE_WORDS);
         for (plane, line) in tile.iter_mut().enumerate().take(count) {
             let at = (first + plane) * words + start;
-            line[..used].copy_from_slice(&planes[at..at + used]);
+            move_line(&mut line[..used], &planes[at..at + used]);
         }
         rows_of_tile(&tile, &mut rows);
         for (w, block) in rows.iter().enumerate().take(used) {
@@ -304,18 +287,6 @@ pub(crate) fn index_planes(len: usize, width: usize) -> Vec<u64> {
         }
     }
     planes
-}
-
-/// Little-endian bytes of words.
-pub(crate) fn bytes_from_words(words: &[u64]) -> Vec<u8> {
-    kernel::bytes(words).to_vec()
-}
-
-/// Words of little-endian bytes.
-pub(crate) fn words_from_bytes(bytes: &[u8]) -> Vec<u64> {
-    let mut words = vec![0; bytes.len() / 8];
-    kernel::bytes_mut(&mut words).copy_from_slice(bytes);
-    words
 }
 
 #[cfg(test)]

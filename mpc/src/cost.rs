@@ -141,18 +141,27 @@ impl Profile {
     /// Three organisations in different cities.
     pub const WIDE: Self = Self { round_trip_us: 65_536, megabits_per_s: 128, lanes: 1 };
 
-    /// Predicted time in nanoseconds: every round waits one round trip, every byte passes the
-    /// wire once and costs the work of making masks and encrypting.
+    /// Predicted time in nanoseconds: a round waits for messages that all cross at the same time, half
+    /// a round trip; every byte passes the wire once and costs the work of making masks and encrypting,
+    /// which the lanes share.
     #[must_use]
     pub fn time_ns(self, cost: Cost) -> u64 {
+        let waiting = cost.rounds * u64::from(self.round_trip_us) * 500;
         let wire = cost.bytes_max() * 8000 / u64::from(self.megabits_per_s.max(1));
-        let work = cost.bytes_max() * WORK_PS_PER_BYTE / 1000;
-        cost.rounds * u64::from(self.round_trip_us) * 1000 + wire + work
+        let a_round = (cost.bytes_max() / cost.rounds.max(1)).min(CACHE_BYTES);
+        let ps_per_byte = WORK_PS_PER_BYTE + MEMORY_PS_PER_BYTE * a_round / CACHE_BYTES;
+        let work = cost.bytes_max() * ps_per_byte / 1000 / u64::from(self.lanes.max(1));
+        waiting + wire + work
     }
 }
 
 /// Processor time of one payload byte: masks, gates, transport encryption at both ends.
-const WORK_PS_PER_BYTE: u64 = 900;
+const WORK_PS_PER_BYTE: u64 = 1100;
+/// What it costs more where the messages of a round fill the cache, so that the planes of a circuit go
+/// to memory and come back. Both are fitted to runs of 2^10 to 2^22 rows (`examples/forms.rs`).
+const MEMORY_PS_PER_BYTE: u64 = 1400;
+/// Payload of a round from which on all of it goes to memory.
+const CACHE_BYTES: u64 = 1 << 21;
 
 /// ceil(log2 n); 0 for n <= 1.
 #[must_use]
@@ -447,15 +456,43 @@ pub fn cost_divide(
     total + cost_and(n, quotient)
 }
 
+/// Width of the subtraction of every digit of a square root of `width` bits (an even number): the
+/// remainder is at most twice the root, so that two more bits and a sign make `digits + 4`.
+pub(crate) fn sqrt_widths(width: usize) -> impl Iterator<Item = usize> {
+    (0..width / 2).map(|digits| digits + 4)
+}
+
+/// floor(sqrt(x)) of k bits.
+#[must_use]
+pub fn cost_sqrt(profile: Profile, n: usize, k: usize) -> Cost {
+    let digits = k.div_ceil(2);
+    let mut total = Cost::default();
+    for (step, width) in sqrt_widths(2 * digits).enumerate() {
+        total += cost_add(profile, n, width);
+        if step + 1 < digits {
+            total += cost_and(n, width - 1);
+        }
+    }
+    total
+}
+
 /// Moving columns of n rows by a secret permutation: `planes` boolean planes and `ring_words`
 /// 64-bit words a row of arithmetic. 4 elements an element, 3 rounds. No rounds for n <= 1.
 #[must_use]
 pub fn cost_shuffle(n: usize, planes: usize, ring_words: usize) -> Cost {
-    let bytes = ((words(n) * planes + n * ring_words) * 8) as u64;
-    if n <= 1 || bytes == 0 {
+    cost_shuffle_front(n, n, planes, ring_words)
+}
+
+/// The same where only the first `kept` rows are wanted: the last two of the four elements are sent
+/// for them alone.
+#[must_use]
+pub fn cost_shuffle_front(n: usize, kept: usize, planes: usize, ring_words: usize) -> Cost {
+    let bytes = |rows| ((words(rows) * planes + rows * ring_words) * 8) as u64;
+    let (all, front) = (bytes(n), bytes(kept));
+    if n <= 1 || all == 0 {
         return Cost::default();
     }
-    Cost { rounds: 3, bytes: [2 * bytes, bytes, bytes] }
+    Cost { rounds: 3, bytes: [all + front, all, front] }
 }
 
 /// Stable partition of n rows by one bit: bit to arithmetic, one product, a shuffle of the
@@ -521,7 +558,8 @@ mod tests {
         assert_eq!(form(Profile::LOCAL, 1 << 20).0, Circuit::Ripple);
         assert_eq!(form(Profile::LOCAL, 1000).1.rounds, 7);
         assert_eq!(form(Profile::WIDE, 1000).1.rounds, 7);
-        assert!(matches!(form(Profile::LOCAL, 1 << 17).0, Circuit::Blocks(_)));
+        let adder = chosen(Profile::LOCAL, |form| cost_carries_as(form, 1 << 14, 63));
+        assert!(matches!(adder.0, Circuit::Blocks(_)), "{adder:?}");
         let free = Profile { round_trip_us: 0, megabits_per_s: 0, lanes: 1 };
         assert_eq!(form(free, 1).0, Circuit::Ripple);
     }

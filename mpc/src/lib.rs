@@ -44,6 +44,7 @@
 //! | [`protocol::equal`], [`protocol::and_all_planes`] | 3(k-1) | ceil(log2 k) | nothing |
 //! | [`protocol::less_than`], tree | 3(2k-1-floor(log2 k)) | 1 + ceil(log2 k) | nothing |
 //! | [`protocol::less_than`], ripple | 3k | k | nothing |
+//! | the same in b blocks of at least two bits | [`cost::cost_less_than_as`] | about k/b + log2 b | nothing |
 //! | [`protocol::less_than_constant`] | 3 less | 1 less | nothing |
 //! | [`protocol::add`], [`protocol::subtract`], ripple | 3(k-1) | k-1 | nothing |
 //! | the same, prefix tree | [`cost::cost_carries_as`] | 1 + ceil(log2(k-1)) | nothing |
@@ -52,14 +53,17 @@
 //! | [`protocol::planes_to_arith`], by bits or by an adder | l(k+2) or 3l + 3(l-1) | 2 or adder + 2 | nothing |
 //! | [`protocol::arith_to_planes`] | k + adder | 1 + adder | nothing |
 //! | [`protocol::divide`] | [`cost::cost_divide`] | about (k+f)(adder + 1) | nothing |
+//! | [`protocol::sqrt`] | [`cost::cost_sqrt`] | about k/2 (adder + 1) | nothing |
 //! | [`protocol::or_all_rows`] | 3 | ceil(log2 n) | nothing |
 //! | [`sort::Shuffle::apply`], [`sort::SortOrder::apply`], `unapply` | 4k | 3 | nothing |
 //! | [`sort::partition`] | 416 | 7 | a uniformly random permutation |
 //! | [`sort::sort`] | [`sort::cost_sort`], expected | expected | a uniformly random permutation |
+//! | [`sort::top_k`] | [`sort::cost_top_k`], expected | expected | part of one |
 //! | [`protocol::open_planes`], [`protocol::open_arith`] | 3k | 1 | the column |
 //!
 //! Which form of a circuit runs is a pure function of (profile, rows, width), so it is the same at all
-//! parties. Protocols over no rows cost nothing.
+//! parties; so is the number of parts that a long column is cut into, each with a thread and a lane of the
+//! network of its own. Lanes change neither bytes nor rounds. Protocols over no rows cost nothing.
 
 mod bits;
 pub mod cost;

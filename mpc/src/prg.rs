@@ -66,11 +66,11 @@ impl Counter {
     /// until `words` words are given out.
     fn run(&self, at: Position, words: usize, mut take: impl FnMut(usize, &Batch)) {
         let mut batch = Batch([0; BATCH_WORDS]);
-        for (start, block) in
-            (0..words).step_by(BATCH_WORDS).zip((0..).step_by(BATCH_BLOCKS as usize))
-        {
+        let mut block = 0;
+        for start in (0..words).step_by(BATCH_WORDS) {
             batch.0.fill(0);
             self.xor_into(at, block, &mut batch.0[..(words - start).min(BATCH_WORDS)]);
+            block += BATCH_BLOCKS;
             take(start, &batch);
         }
         batch.0.zeroize();
@@ -108,6 +108,7 @@ impl PairStream {
     }
 
     /// `words` random words.
+    #[cfg(test)]
     pub(crate) fn words(&mut self, at: Position, words: usize) -> Vec<u64> {
         let mut out = vec![0; words];
         self.xor_into(at, &mut out);

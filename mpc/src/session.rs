@@ -8,7 +8,7 @@ use crate::kernel::{bytes, bytes_mut};
 use crate::net::Net;
 use crate::prg::{PairStream, Position, ZeroMask};
 use crate::ring::Ring;
-use crate::{Cost, MpcError, Result};
+use crate::{Cost, MpcError, Planes, Result};
 
 pub use crate::cost::{Circuit, Profile};
 
@@ -97,6 +97,8 @@ impl Drop for Live {
 
 /// Buffers kept for reuse: more are in use at a time only in the shallowest circuits.
 const BUFFERS_MAX: usize = 16;
+/// Words that they may hold together: what is kept is memory that columns cannot have.
+const BUFFER_WORDS_MAX: usize = 1 << 23;
 
 /// One party's side of a protocol run. `Session::dry` has no network: every protocol charges its
 /// predicted cost and returns *ghost* shares (right length and width, no data).
@@ -112,6 +114,7 @@ pub struct Session {
     cost: Cost,
     sorts_predicted: Cost,
     sorts_recomputed: Cost,
+    raised: Vec<(u8, Planes)>,
 }
 
 /// A dry session asked for what only a real one has.
@@ -156,6 +159,7 @@ impl Session {
             cost: Cost::default(),
             sorts_predicted: Cost::default(),
             sorts_recomputed: Cost::default(),
+            raised: Vec::new(),
         }
     }
     /// Whether this session only predicts.
@@ -202,6 +206,16 @@ impl Session {
         self.live.as_ref().map_or(Ok(()), |live| live.net.check())
     }
 
+    /// Notes that something failed in the rows whose bit is 1 (a column of width 1). What `kind`
+    /// means is the caller's; nothing is opened or sent.
+    pub fn raise(&mut self, kind: u8, rows: Planes) {
+        self.raised.push((kind, rows));
+    }
+    /// What was raised since the last call, in order.
+    pub fn take_raised(&mut self) -> Vec<(u8, Planes)> {
+        std::mem::take(&mut self.raised)
+    }
+
     /// The party after this one: it holds x_{i+1} too.
     pub(crate) fn next(&self) -> usize {
         (self.party + 1) % 3
@@ -232,15 +246,34 @@ impl Session {
     }
     /// A buffer of `words` words whose contents are unspecified: for what lives within one protocol.
     pub(crate) fn take_buffer(&mut self, words: usize) -> Vec<u64> {
-        let mut buffer = self.live.as_mut().and_then(|live| live.buffers.pop()).unwrap_or_default();
+        let buffers = self.live.as_mut().map(|live| &mut live.buffers);
+        // The smallest that is large enough; else a new one, so that no buffer grows by copying.
+        let found = buffers.and_then(|buffers| {
+            let fits = |i: &usize| buffers[*i].capacity() >= words;
+            let best = (0..buffers.len()).filter(fits).min_by_key(|&i| buffers[i].capacity());
+            best.map(|i| buffers.swap_remove(i))
+        });
+        let Some(mut buffer) = found else { return vec![0; words] };
         buffer.resize(words, 0);
         buffer
     }
     /// Gives a buffer back for reuse.
-    pub(crate) fn give_buffer(&mut self, mut buffer: Vec<u64>) {
-        match &mut self.live {
-            Some(live) if live.buffers.len() < BUFFERS_MAX => live.buffers.push(buffer),
-            _ => buffer.zeroize(),
+    pub(crate) fn give_buffer(&mut self, buffer: Vec<u64>) {
+        let Some(live) = &mut self.live else { return };
+        if buffer.capacity() == 0 {
+            return;
+        }
+        live.buffers.push(buffer);
+        // The smallest go first where there are too many, the largest where they are too large.
+        let total = |buffers: &[Vec<u64>]| buffers.iter().map(Vec::capacity).sum::<usize>();
+        live.buffers.sort_unstable_by_key(Vec::capacity);
+        if live.buffers.len() > BUFFERS_MAX {
+            live.buffers.remove(0).zeroize();
+        }
+        while total(&live.buffers) > BUFFER_WORDS_MAX
+            && let Some(mut largest) = live.buffers.pop()
+        {
+            largest.zeroize();
         }
     }
     /// The stream shared with `peer`, one of the two others.
@@ -314,10 +347,6 @@ impl Session {
         let live = self.live()?;
         live.net.receive(from, live.lane, bytes_mut(into))
     }
-    /// Sends and counts.
-    pub(crate) fn send(&mut self, to: usize, bytes: Vec<u8>) -> Result<()> {
-        self.send_slice(to, &bytes)
-    }
     fn send_slice(&mut self, to: usize, bytes: &[u8]) -> Result<()> {
         if bytes.is_empty() {
             return Ok(());
@@ -325,16 +354,6 @@ impl Session {
         self.cost.bytes[self.party] += bytes.len() as u64;
         let live = self.live()?;
         live.net.send(to, live.lane, bytes)
-    }
-    /// Waits for a message of exactly `length` bytes.
-    pub(crate) fn receive(&mut self, from: usize, length: usize) -> Result<Vec<u8>> {
-        if length == 0 {
-            return Ok(Vec::new());
-        }
-        let mut bytes = vec![0; length];
-        let live = self.live()?;
-        live.net.receive(from, live.lane, &mut bytes)?;
-        Ok(bytes)
     }
     /// Counts one round; every party counts it, also one that only sends or only waits.
     pub(crate) fn end_round(&mut self) {

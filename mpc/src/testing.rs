@@ -302,3 +302,16 @@ pub fn reconstruct_arith<T: Ring>(parties: &[Arith<T>; 3]) -> Vec<T> {
 pub fn compress_bits(words: &[u64], mask: &[u64], out: &mut [u64]) -> usize {
     crate::kernel::compress(words, mask, out, 0)
 }
+
+/// [`crate::protocol::less_than`] in one form of the circuit, whatever the profile would choose.
+///
+/// # Errors
+/// As it has.
+pub fn less_than_in(
+    s: &mut Session,
+    form: crate::Circuit,
+    x: &Planes,
+    y: &Planes,
+) -> Result<Planes> {
+    crate::protocol::less_than_as(s, form, x, y)
+}

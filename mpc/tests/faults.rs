@@ -3,13 +3,13 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests may stop the test")]
 
-use trine_mpc::sort::{Column, Shuffle, partition, sort};
+use trine_mpc::sort::{Column, Shuffle, partition, sort, top_k};
 use trine_mpc::testing::{Fault, record, run_with_fault, share_arith, share_values};
 use trine_mpc::{Arith, MpcError, Planes, Profile, Session, protocol};
 
 type Program = fn(&mut Session, &Planes, &Arith<u64>) -> Result<(), MpcError>;
 
-const PROGRAMS: [(&str, Program); 8] = [
+const PROGRAMS: [(&str, Program); 9] = [
     ("and", |s, x, _| protocol::and(s, x, x).map(drop)),
     ("multiply", |s, _, v| protocol::mul(s, v, v).map(drop)),
     ("less than", |s, x, _| protocol::less_than(s, x, x).map(drop)),
@@ -19,6 +19,7 @@ const PROGRAMS: [(&str, Program); 8] = [
         Shuffle::draw(s, x.len()).apply(s, vec![Column::Planes(x.clone())]).map(drop)
     }),
     ("sort", |s, x, _| sort(s, x).map(drop)),
+    ("first rows", |s, x, _| top_k(s, x, 3).map(drop)),
     ("partition", |s, x, _| partition(s, &x.bits(0..1)).map(drop)),
 ];
 

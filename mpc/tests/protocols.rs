@@ -199,6 +199,13 @@ fn division() {
 }
 
 #[test]
+fn square_roots() {
+    for k in [1, 2, 3, 4, 7, 8, 13, 20] {
+        holds("sqrt", &[k], |s, c| protocol::sqrt(s, &c[0]), |v| v[0].isqrt());
+    }
+}
+
+#[test]
 fn or_over_rows() {
     for n in [0_usize, 1, 2, 3, 63, 64, 65, 127, 128, 129, 192, 1000, 5000] {
         for set in [None, Some(0), Some(n / 2), n.checked_sub(1)] {

@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests may stop the test")]
 
-use trine_mpc::sort::{Column, Shuffle, SortOrder, cost_sort_opened_expected, partition, sort};
+use trine_mpc::sort::{
+    Choice, Column, Shuffle, SortOrder, choice, cost_sort, cost_top_k, partition, sort, top_k,
+};
 use trine_mpc::testing::{
     Noise, reconstruct_arith, reconstruct_values, run, run_as, share_arith, share_values,
 };
@@ -240,25 +242,97 @@ fn partition_is_stable_and_puts_ones_first() {
     }
 }
 
-#[test]
-fn the_expectation_is_near_what_sorts_cost() {
-    for (n, width) in [(300, 20), (5000, 12), (40_000, 10)] {
-        let keys: Vec<u128> = (0..n as u128).map(|i| i * 37 % 1000).collect();
-        let shares = share_values(2, width, &keys);
-        let mut total = Cost::default();
-        let runs = 4;
-        for seed in 0..runs {
-            let results = run(seed, |s| {
-                sort(s, &shares[s.party()]).unwrap();
-                s.sorts_recomputed()
-            });
-            total += results[0];
-        }
-        let expected = cost_sort_opened_expected(Profile::LOCAL, n, width).times(runs);
-        let near = |a: u64, b: u64| a.abs_diff(b) * 100 <= b * 15;
-        assert!(near(total.bytes[0], expected.bytes[0]), "{n}: {total:?} {expected:?}");
-        assert!(near(total.rounds, expected.rounds), "{n}: {total:?} {expected:?}");
+/// Keys of many kinds: random, equal, rising, falling, few values.
+fn keys_of(kind: usize, rows: usize, width: usize) -> Vec<u128> {
+    let mut noise = Noise::new((kind + rows) as u64);
+    let mask = if width >= 128 { u128::MAX } else { (1 << width) - 1 };
+    (0..rows as u128)
+        .map(|i| match kind {
+            0 => noise.value(width),
+            1 => mask,
+            2 => i & mask,
+            3 => (rows as u128 - i) & mask,
+            _ => noise.value(2) & mask,
+        })
+        .collect()
+}
+
+fn first_planes(columns: Vec<Column>) -> Planes {
+    match columns.into_iter().next() {
+        Some(Column::Planes(x)) => x,
+        _ => panic!("planes stay planes"),
     }
+}
+
+/// (key, row) in the order that `order` makes.
+fn ordered(
+    profile: Profile,
+    keys: &[u128],
+    width: usize,
+    order: impl Fn(&mut Session, &Planes) -> Result<SortOrder, MpcError> + Sync,
+) -> Vec<u128> {
+    let shares = share_values(9, width, keys);
+    let rows = share_values(8, 24, &(0..keys.len() as u128).collect::<Vec<_>>());
+    let results = run_as(profile, keys.len() as u64, |s| {
+        let order = order(s, &shares[s.party()]).unwrap();
+        let moved = order.apply(s, vec![Column::Planes(rows[s.party()].clone())]).unwrap();
+        (first_planes(moved), report(s))
+    });
+    let mut dry = Session::dry(profile);
+    let ghost = order(&mut dry, &Planes::ghost(keys.len(), width)).unwrap();
+    let _ = ghost.apply(&mut dry, vec![Column::Planes(Planes::ghost(keys.len(), 24))]).unwrap();
+    hold_costs(&[results[0].1, results[1].1, results[2].1], &dry);
+    reconstruct_values(&results.map(|(planes, _)| planes))
+}
+
+#[test]
+fn long_sorts_of_every_kind_of_key_are_stable() {
+    for (rows, width) in [(4096, 7), (5000, 128), (4097, 64), (20_001, 33)] {
+        for kind in 0..5 {
+            let keys = keys_of(kind, rows, width);
+            let got = ordered(Profile::LOCAL, &keys, width, sort);
+            let mut expected: Vec<u128> = (0..rows as u128).collect();
+            expected.sort_by_key(|row| keys[usize::try_from(*row).unwrap()]);
+            assert_eq!(got, expected, "{rows} x {width}, kind {kind}");
+        }
+    }
+}
+
+#[test]
+fn the_first_rows_are_those_of_the_sort() {
+    for profile in [Profile::LOCAL, TREES] {
+        for rows in [0, 1, 2, 10, 100, 1000, 6000] {
+            for k in [0, 1, 10, rows / 2, rows, rows + 5] {
+                for kind in [0, 4] {
+                    let keys = keys_of(kind, rows, 20);
+                    let got = ordered(profile, &keys, 20, |s, key| top_k(s, key, k));
+                    let mut expected: Vec<u128> = (0..rows as u128).collect();
+                    expected.sort_by_key(|row| keys[usize::try_from(*row).unwrap()]);
+                    expected.truncate(k);
+                    assert_eq!(got, expected, "first {k} of {rows}, kind {kind}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn the_first_rows_cost_little() {
+    let (all, front) = (1 << 20, 10);
+    let sorted = cost_sort(Profile::LOCAL, all, 32).bytes_max();
+    let selected = cost_top_k(Profile::LOCAL, all, 32, front).bytes_max();
+    assert!(selected * 5 < sorted, "{selected} {sorted}");
+    assert_eq!(cost_top_k(Profile::LOCAL, all, 32, all), cost_sort(Profile::LOCAL, all, 32));
+}
+
+#[test]
+fn narrow_keys_go_by_digits_and_far_networks_by_many_pivots() {
+    assert_eq!(choice(Profile::LOCAL, 1 << 20, 1), Choice::Radix { digit: 1 });
+    assert_eq!(choice(Profile::LOCAL, 1 << 20, 64), Choice::Quicksort { pivots: 1 });
+    assert!(matches!(choice(Profile::WIDE, 1 << 16, 64), Choice::Quicksort { pivots: 3.. }));
+    assert_eq!(choice(Profile::LOCAL, 1 << 20, 32).to_string(), "quicksort");
+    assert_eq!(Choice::Quicksort { pivots: 3 }.to_string(), "quicksort by 3 pivots");
+    assert_eq!(Choice::Radix { digit: 2 }.to_string(), "radix 2");
 }
 
 #[test]
@@ -268,4 +342,8 @@ fn columns_that_do_not_fit_are_refused() {
     let result = order.apply(&mut s, vec![Column::Arith64(Arith::ghost(9))]);
     assert!(matches!(result, Err(MpcError::Shape(_))));
     assert!(matches!(partition(&mut s, &Planes::ghost(10, 2)), Err(MpcError::Shape(_))));
+    let order = top_k(&mut s, &Planes::ghost(1000, 30), 5).unwrap();
+    assert_eq!((order.len(), order.kept()), (1000, 5));
+    let back = order.unapply(&mut s, vec![Column::Planes(Planes::ghost(5, 1))]);
+    assert!(matches!(back, Err(MpcError::Shape(_))));
 }

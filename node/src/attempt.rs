@@ -4,15 +4,30 @@
 
 use crate::limits::HELLO_WAIT;
 use crate::mesh::{AttemptId, AttemptKind, AttemptNet, Hello, HelloDigest, Mesh};
+use std::borrow::Cow;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use trine_mpc::{AttemptKeys, MpcError, Net, Profile, Session};
-use trine_proto::catalog::{Catalog, JobEntry, Subject, Validation};
+use trine_proto::catalog::{Catalog, JobEntry, NetProfile, Subject, Validation};
 use trine_proto::ids::{Party, TransactionId};
 use trine_proto::status::{SqlError, sqlstate};
 use trine_proto::wire;
 use trine_query::{Done, Explain, Observer, QueryError, ResultShares};
 use trine_storage::Store;
+
+/// Lanes of the network under a profile: the main line of a job, and one for every thread of a fork.
+pub(crate) fn lanes(profile: Profile) -> usize {
+    if profile.lanes > 1 { usize::try_from(profile.lanes).map_or(1, |forks| forks + 1) } else { 1 }
+}
+
+/// The catalog with the network profile that a job is bound to: the one in force may be another by
+/// now.
+fn bound(catalog: &Catalog, net_profile: NetProfile) -> Cow<'_, Catalog> {
+    if catalog.net_profile == net_profile {
+        return Cow::Borrowed(catalog);
+    }
+    Cow::Owned(Catalog { net_profile, ..catalog.clone() })
+}
 
 /// How an attempt ended.
 pub(crate) enum End {
@@ -111,6 +126,8 @@ impl Observer for Reporter<'_> {
 impl Context {
     /// Runs a query job's current attempt.
     pub(crate) fn query(&self, catalog: &Catalog, job: &JobEntry, handle: &Handle) -> End {
+        let bound = bound(catalog, job.net_profile);
+        let catalog = bound.as_ref();
         let statement = match trine_query::compile_with(
             &job.sql,
             job.parameters.as_ref(),
@@ -144,7 +161,7 @@ impl Context {
         let run = |session: &mut Session, _| {
             trine_query::execute(&statement, session, &self.store, &mut Reporter(handle))
         };
-        match self.protocol(catalog, id, digest, handle, run) {
+        match self.protocol(job.net_profile, id, digest, handle, run) {
             Ok(mut shares) => {
                 shares.header.attempt = job.attempt;
                 shares.header.seconds = started.elapsed().as_secs_f64();
@@ -185,7 +202,7 @@ impl Context {
         let run = |session: &mut Session, salts| {
             trine_query::run_work(&work, session, &self.store, salts)
         };
-        match self.protocol(catalog, id, digest, handle, run) {
+        match self.protocol(validation.net_profile, id, digest, handle, run) {
             Ok(mut done) => {
                 done.shares.header.attempt = validation.attempt;
                 let owner = match &validation.subject {
@@ -204,7 +221,7 @@ impl Context {
     /// Handshake with both peers, fresh keys, then `run`.
     fn protocol<T>(
         &self,
-        catalog: &Catalog,
+        net_profile: NetProfile,
         id: AttemptId,
         digest: HelloDigest,
         handle: &Handle,
@@ -214,17 +231,13 @@ impl Context {
             return Err(End::Failed(self.party_down(down)));
         }
         let lost = |e: MpcError| self.ended_by(QueryError::Mpc(e), handle);
-        let net = self.mesh.begin(id).map_err(lost)?;
+        let profile = trine_query::profile(net_profile);
+        let net = self.mesh.begin(id, lanes(profile)).map_err(lost)?;
         if !handle.attach(&net) {
             net.abort("the attempt is over");
             return Err(End::Stopped);
         }
         let result = Self::handshake(self.party, &net, id, digest).and_then(|(keys, salts)| {
-            let profile = Profile {
-                round_trip_us: catalog.net_profile.round_trip_us,
-                megabits_per_s: catalog.net_profile.megabits_per_s,
-                lanes: 1,
-            };
             let shared: Arc<dyn Net> = Arc::<AttemptNet>::clone(&net);
             run(&mut Session::new(self.party.index(), shared, keys, profile), salts)
         });
@@ -253,7 +266,7 @@ impl Context {
     ) -> Result<(AttemptKeys, Salts), QueryError> {
         let mut nonce = [0; 32];
         getrandom::fill(&mut nonce).map_err(|_| MpcError::Randomness)?;
-        let mine = Hello { nonce, verdict: Ok(digest.clone()) };
+        let mine = Hello { nonce, streams: Vec::new(), verdict: Ok(digest.clone()) };
         let [next, previous] = net.exchange_hello(&mine, HELLO_WAIT)?;
         let peers = [(party.next(), &next), (party.previous(), &previous)];
         for (peer, hello) in peers {
@@ -262,6 +275,7 @@ impl Context {
                 Err(refusal) => return Err(QueryError::Sql(refusal.clone())),
             }
         }
+        net.open()?;
         let context = |peer: Party, theirs: &[u8; 32]| {
             let (low, high) = if party < peer { (&nonce, theirs) } else { (theirs, &nonce) };
             let mut context = vec![u8::from(id.kind == AttemptKind::Validation)];
@@ -376,6 +390,19 @@ mod tests {
             plan: [3; 32],
             plan_format: 1,
         }
+    }
+
+    #[test]
+    fn a_job_plans_by_the_profile_of_its_position_whatever_is_in_force() {
+        let profile = NetProfile { round_trip_us: 1024, megabits_per_s: 512, lanes: 2 };
+        let of = |in_force| {
+            let catalog = Catalog { net_profile: in_force, ..Catalog::default() };
+            bound(&catalog, profile).into_owned()
+        };
+        assert_eq!(of(profile).net_profile, profile);
+        assert_eq!(of(profile), of(NetProfile::default()));
+        assert_eq!(lanes(trine_query::profile(profile)), 3);
+        assert_eq!(lanes(trine_query::profile(NetProfile::default())), 1);
     }
 
     #[test]

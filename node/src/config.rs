@@ -105,6 +105,8 @@ pub struct Limits {
     pub party_wait: Duration,
     /// Queries and key checks that run at one time.
     pub jobs_running: usize,
+    /// Threads that one query may compute with, if all three nodes grant as many.
+    pub lanes: u32,
     /// Bytes of finished results in memory; the oldest go first.
     pub results_bytes_max: usize,
     /// How long a finished result is kept.
@@ -116,6 +118,7 @@ impl Default for Limits {
         Self {
             party_wait: Duration::from_secs(10),
             jobs_running: 4,
+            lanes: 1,
             results_bytes_max: 1 << 30,
             results_keep: Duration::from_secs(3_600),
         }
@@ -201,6 +204,7 @@ struct FileNode {
 struct FileLimits {
     party_wait_ms: Option<u64>,
     jobs_running: Option<usize>,
+    lanes: Option<u32>,
     results_bytes_max: Option<usize>,
     results_keep_s: Option<u64>,
 }
@@ -303,6 +307,9 @@ impl File {
         if let Some(v) = variable("TRINE_JOBS_RUNNING") {
             self.limits.jobs_running = Some(number("TRINE_JOBS_RUNNING", &v)?);
         }
+        if let Some(v) = variable("TRINE_LANES") {
+            self.limits.lanes = Some(number("TRINE_LANES", &v)?);
+        }
         if let Some(v) = variable("TRINE_RESULTS_BYTES_MAX") {
             self.limits.results_bytes_max = Some(number("TRINE_RESULTS_BYTES_MAX", &v)?);
         }
@@ -356,6 +363,10 @@ impl FileCluster {
 impl FileLimits {
     fn check(self) -> Result<Limits, NodeError> {
         let default = Limits::default();
+        let lanes = self.lanes.unwrap_or(default.lanes);
+        if !(1..=trine_consensus::limits::LANES_MAX).contains(&lanes) {
+            return Err(invalid("[limits] lanes is 1 to 64"));
+        }
         let jobs_running = self.jobs_running.unwrap_or(default.jobs_running);
         if jobs_running == 0 || jobs_running > 1_000 {
             return Err(invalid("[limits] jobs_running is 1 to 1000"));
@@ -363,6 +374,7 @@ impl FileLimits {
         Ok(Limits {
             party_wait: self.party_wait_ms.map_or(default.party_wait, Duration::from_millis),
             jobs_running,
+            lanes,
             results_bytes_max: self.results_bytes_max.unwrap_or(default.results_bytes_max),
             results_keep: self.results_keep_s.map_or(default.results_keep, Duration::from_secs),
         })
@@ -448,6 +460,7 @@ mod tests {
             (text.replace("index = 1", "index = 0"), "lists another for party 0"),
             (text.replace("jobs_running = 4", "jobs_runing = 4"), "unknown field `jobs_runing`"),
             (text.replace("jobs_running = 4", "jobs_running = 0"), "jobs_running is 1 to 1000"),
+            (text.replace("jobs_running = 4", "lanes = 65"), "[limits] lanes is 1 to 64"),
             (text.replace(&hex::encode([3; 32]), "03"), "64 hexadecimal digits"),
             (text.replace(&hex::encode([3; 32]), &hex::encode([1; 32])), "three different keys"),
             (text.replace("node.key", "other.key"), "cannot read"),

@@ -38,7 +38,9 @@ impl Files {
 mod tests {
     use super::*;
     use std::collections::BTreeMap;
-    use trine_proto::catalog::{JobEntry, JobStatus, SegmentEntry, TableEntry, TableRules};
+    use trine_proto::catalog::{
+        JobEntry, JobStatus, NetProfile, SegmentEntry, TableEntry, TableRules,
+    };
     use trine_proto::ids::JobId;
     use trine_proto::schema::TableSchema;
 
@@ -82,6 +84,7 @@ mod tests {
             done: [false; 3],
             signed_at_ms: 0,
             parameters: None,
+            net_profile: NetProfile::default(),
         };
         catalog.jobs.insert(job.id, job.clone());
         assert_eq!(Files::of(&catalog).listed.len(), 2);

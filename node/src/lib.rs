@@ -32,6 +32,7 @@ mod janitor;
 mod limits;
 mod local;
 mod mesh;
+mod network;
 mod node;
 mod results;
 mod runner;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// Version of what nodes say to each other on the mesh. Nodes of different versions do not talk.
-pub(crate) const MESH_VERSION: u16 = 1;
+pub(crate) const MESH_VERSION: u16 = 2;
 
 /// How long a stranger may take for the TLS handshake and its hello, on either port.
 pub(crate) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -15,30 +15,78 @@ pub(crate) const HANDSHAKES_MAX: usize = 64;
 /// two peers, and a schedule that can be read makes logs readable.
 pub(crate) const RECONNECT_MS: [u64; 6] = [50, 100, 200, 400, 800, 1_000];
 
-/// How often an idle data connection says that it lives.
+/// How often an idle control connection says that it lives.
 pub(crate) const BEAT: Duration = Duration::from_secs(2);
 
-/// Silence after which a data connection is given up. Several beats: three busy parties may share
+/// Silence after which a control connection is given up. Several beats: three busy parties may share
 /// two cores.
 pub(crate) const SILENCE_MAX: Duration = Duration::from_secs(20);
 
-/// Payload bytes of one frame at most: what is longer is cut, so that jobs take turns on a link.
-pub(crate) const FRAME_BYTES_MAX: usize = 256 << 10;
+/// Bytes of records that are sealed before they are written: with the buffer that reads below they
+/// stay in the second-level cache.
+pub(crate) const WRITE_BATCH_BYTES: usize = 128 << 10;
 
-/// Bytes that are handed to TLS in one write.
-pub(crate) const WRITE_BATCH_BYTES: usize = 512 << 10;
+/// Bytes that are read from a data stream at once.
+pub(crate) const READ_BATCH_BYTES: usize = 256 << 10;
 
-/// Bytes that wait to be written to one peer before `send` waits for the socket.
-pub(crate) const OUTBOX_BYTES_MAX: usize = 32 << 20;
+/// Records of a data stream under one key; AES-GCM stays safe for four times as many of full size
+/// (RFC 8446, section 5.5).
+pub(crate) const RECORDS_PER_KEY: u64 = 1 << 22;
+
+/// Data streams of one pair, idle and leased.
+pub(crate) const STREAMS_MAX: usize = 256;
+
+/// Data streams that are made as soon as a control connection stands: a statement's usual need, and
+/// the next one's while the peer still finishes the first.
+pub(crate) const STREAMS_AHEAD: u64 = 2;
+
+/// How long a new data stream waits for its control connection to be known at the accepting side.
+pub(crate) const STALE_WAIT: Duration = Duration::from_secs(2);
+
+/// How long the accepting side waits for a stream that the dialling side has named: it stands already
+/// there.
+pub(crate) const STREAM_WAIT: Duration = Duration::from_secs(10);
+
+/// How long a stream may be broken before the control connection says why: the word of the peer, or
+/// its end, is on the way.
+pub(crate) const BREAK_WAIT: Duration = Duration::from_secs(2);
+
+/// Round trips of one measurement; the shortest counts.
+pub(crate) const PROBE_PINGS: usize = 24;
+
+/// Pause between them, so that they do not all meet the same busy moment.
+pub(crate) const PROBE_PAUSE: Duration = Duration::from_millis(5);
+
+/// Bursts of one measurement of bandwidth; the fastest counts.
+pub(crate) const PROBE_BURSTS: usize = 4;
+
+/// Frames of one burst: 2 MiB, which a slow line carries within a second.
+pub(crate) const PROBE_BURST_FRAMES: usize = 32;
+
+/// How long an answer may take before a measurement is given up.
+pub(crate) const PROBE_WAIT: Duration = Duration::from_secs(20);
+
+/// What a round trip on the control connection takes longer than the network: threads that have to
+/// be woken at both ends, on busy machines.
+pub(crate) const PROBE_OVERHEAD: Duration = Duration::from_micros(400);
+
+/// How often a node looks at the network again.
+pub(crate) const NET_LOOK: Duration = Duration::from_secs(600);
+
+/// The same while the nodes' reports do not agree with the profile in force.
+pub(crate) const NET_LOOK_SOON: Duration = Duration::from_secs(5);
+
+/// Bytes of one frame of a bandwidth probe.
+pub(crate) const PROBE_FRAME_BYTES: usize = 64 << 10;
 
 /// Bytes of one protocol message at most.
 pub(crate) const MESSAGE_BYTES_MAX: usize = 1 << 30;
 
-/// Bytes that one attempt may have waiting unread. Readers always drain, so a peer that runs ahead
+/// Bytes that one attempt may have waiting unread. Who waits always drains, so a peer that runs ahead
 /// beyond this ends the attempt instead of the memory.
 pub(crate) const ATTEMPT_BYTES_MAX: usize = 2 << 30;
 
-/// Bytes of a hello or an abort on a data connection.
+/// Bytes of a hello or an abort on a control connection.
 pub(crate) const CONTROL_BYTES_MAX: usize = 64 << 10;
 
 /// Attempts of which a hello or an abort came before this node opened them.
@@ -116,8 +164,9 @@ pub(crate) const STATEMENT_BYTES_MAX: usize = 1 << 20;
 /// Bytes of one stream that a client may have on the way: a chunk of an upload and more.
 pub(crate) const STREAM_WINDOW_BYTES: u32 = 8 << 20;
 
-const _: () = assert!(FRAME_BYTES_MAX <= WRITE_BATCH_BYTES);
-const _: () = assert!(WRITE_BATCH_BYTES <= OUTBOX_BYTES_MAX);
 const _: () = assert!(MESSAGE_BYTES_MAX <= ATTEMPT_BYTES_MAX);
-const _: () = assert!(CONTROL_BYTES_MAX <= FRAME_BYTES_MAX);
+const _: () = assert!(MESSAGE_BYTES_MAX <= u32::MAX as usize);
+// A batch holds a whole record, or nothing would ever be opened.
+const _: () = assert!(READ_BATCH_BYTES >= 2 << 14 && WRITE_BATCH_BYTES >= 1 << 14);
+const _: () = assert!(RECORDS_PER_KEY < 1 << 24);
 const _: () = assert!(BEAT.as_millis() * 5 <= SILENCE_MAX.as_millis());

@@ -7,6 +7,7 @@ use crate::files::Files;
 use crate::janitor;
 use crate::limits::{LEADER_LOOK, STOP_WAIT, UPLOADS_MAX};
 use crate::mesh::Mesh;
+use crate::network;
 use crate::results::Results;
 use crate::runner::Runner;
 use crate::services::{self, Shared};
@@ -94,6 +95,14 @@ impl Node {
             Arc::clone(&runner),
             Arc::clone(&consensus),
             store.clone(),
+            stop.subscribe(),
+        ));
+        tokio::spawn(network::run(
+            Arc::clone(&runner),
+            Arc::clone(&consensus),
+            mesh.clone(),
+            config.party,
+            config.limits.lanes,
             stop.subscribe(),
         ));
         let tls = server_config(&config.identity, &[b"h2"])?;

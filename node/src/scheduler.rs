@@ -135,7 +135,7 @@ fn wanted(catalog: &Catalog, party: Party) -> BTreeSet<(LogIndex, Task)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use trine_proto::catalog::JobEntry;
+    use trine_proto::catalog::{JobEntry, NetProfile};
 
     fn job(n: u8, position: u64) -> JobEntry {
         JobEntry {
@@ -150,6 +150,7 @@ mod tests {
             done: [false; 3],
             signed_at_ms: 0,
             parameters: None,
+            net_profile: NetProfile::default(),
         }
     }
 

@@ -1,6 +1,10 @@
 //! Three nodes in one process, on loopback ports that the system chose: real TLS, real Raft, real
 //! files. For tests of this and other crates.
 
+mod loopback;
+
+pub use loopback::Loopback;
+
 use crate::config::{Config, Limits};
 use crate::error::NodeError;
 use crate::local;

@@ -32,13 +32,26 @@ pub struct NetProfile {
     pub round_trip_us: u32,
     /// Megabits a second, a power of two.
     pub megabits_per_s: u32,
+    /// Lanes of a protocol: the threads of one party that compute at the same time.
+    pub lanes: u32,
 }
 
 impl Default for NetProfile {
-    /// A local network: 128 µs, 8192 Mbit/s.
+    /// A local network: 64 µs, 8192 Mbit/s, one lane. Nothing faster is told apart.
     fn default() -> Self {
-        Self { round_trip_us: 128, megabits_per_s: 8192 }
+        Self { round_trip_us: 64, megabits_per_s: 8192, lanes: 1 }
     }
+}
+
+/// What the parties have measured, on its way to the profile in force.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NetReports {
+    /// Last report by party: the worse of its two connections.
+    pub last: [Option<NetProfile>; 3],
+    /// Another profile that the reports speak for.
+    pub candidate: Option<NetProfile>,
+    /// Reports in a row that spoke for the candidate.
+    pub times: u32,
 }
 
 /// An enrolled identity.
@@ -273,6 +286,8 @@ pub struct Validation {
     pub position: LogIndex,
     /// Verdicts of the parties for the current attempt.
     pub verdicts: [Option<Verdict>; 3],
+    /// Network profile in force at the position.
+    pub net_profile: NetProfile,
 }
 
 /// See [`Validation`].
@@ -376,6 +391,8 @@ pub struct JobEntry {
     pub signed_at_ms: u64,
     /// Its secret parameters.
     pub parameters: Option<Parameters>,
+    /// Network profile in force at the position: a later one changes no plan.
+    pub net_profile: NetProfile,
 }
 
 /// The whole replicated state.
@@ -399,6 +416,8 @@ pub struct Catalog {
     pub outcomes: BTreeMap<[u8; 16], crate::command::Outcome>,
     /// Network profile in force.
     pub net_profile: NetProfile,
+    /// What it is made from.
+    pub net_reports: NetReports,
     /// Position of the last applied entry.
     pub applied: LogIndex,
     /// Rolling BLAKE3 digest of all applied entries.

@@ -94,8 +94,9 @@ pub enum NodeCommandKind {
         /// What the client is told.
         error: SqlError,
     },
-    /// The worst pair's round trip and bandwidth.
-    NetProfile(NetProfile),
+    /// What this node has measured: the worse of its two connections, and the lanes it has processors
+    /// for.
+    NetReport(NetProfile),
 }
 
 /// What `apply` made of an entry: identical on all nodes.

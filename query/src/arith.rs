@@ -90,6 +90,10 @@ impl ArithAny {
     pub(crate) fn slice(&self, rows: std::ops::Range<usize>) -> Self {
         each!(self, x => x.slice(rows))
     }
+    /// Row i of the result = row `index[i]` (public indices, `rows` of them).
+    pub(crate) fn gather(&self, s: &Session, rows: usize, index: &[u32]) -> Self {
+        each!(self, x => if s.is_dry() { Arith::ghost(rows) } else { x.gather(index) })
+    }
     /// One row, n times.
     pub(crate) fn repeat_row(&self, n: usize) -> Self {
         each!(self, x => x.repeat_row(n))

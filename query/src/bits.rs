@@ -74,6 +74,12 @@ pub(crate) fn public_rows(s: &Session, width: usize, rows: &[Vec<bool>]) -> Plan
     Planes::public_rows(s.party(), rows.len(), width, &bytes)
 }
 
+/// Row i of the result = row `index[i]` (public indices, `rows` of them); a ghost in a dry session,
+/// which needs no indices.
+pub(crate) fn gather(s: &Session, planes: &Planes, rows: usize, index: &[u32]) -> Planes {
+    if s.is_dry() { Planes::ghost(rows, planes.width()) } else { planes.gather(index) }
+}
+
 /// Exactly `width` planes: zero planes on top, or the top planes dropped.
 pub(crate) fn resize(planes: &Planes, width: usize) -> Planes {
     match planes.width().cmp(&width) {

@@ -226,6 +226,26 @@ impl Column {
         }
     }
 
+    /// Row i of the result = row `index[i]` (public indices, `rows` of them; a dry session looks at
+    /// their number alone).
+    pub(crate) fn gather(&self, s: &Session, rows: usize, index: &[u32]) -> Self {
+        let pick = |p: &Planes| bits::gather(s, p, rows, index);
+        match &self.literal {
+            Some(literal) => Self {
+                null: self.null.as_ref().map(pick),
+                ..Self::literal(s, rows, literal, &self.ty)
+            },
+            None => Self {
+                ty: self.ty.clone(),
+                rows,
+                null: self.null.as_ref().map(pick),
+                planes: self.planes.as_ref().map(pick),
+                arith: self.arith.as_ref().map(|a| a.gather(s, rows, index)),
+                literal: None,
+            },
+        }
+    }
+
     /// Its one row, n times.
     pub(crate) fn repeat_row(&self, s: &Session, n: usize) -> Self {
         let repeat = |p: &Planes| p.repeat_row(n);

@@ -3,15 +3,17 @@
 
 use crate::executor::{OperatorCost, dry_run};
 use crate::plan::{Operator, Plan, ResultSize};
-use trine_mpc::Profile;
+use trine_mpc::{Cost, Profile};
 use trine_proto::catalog::NetProfile;
 
 /// Bytes of share data that one party works off in a microsecond beside sending them.
 const WORK_BYTES_PER_US: u64 = 500;
 
-/// The profile as protocols take it.
-pub(crate) const fn profile(net: NetProfile) -> Profile {
-    Profile { round_trip_us: net.round_trip_us, megabits_per_s: net.megabits_per_s, lanes: 1 }
+/// The replicated profile as protocols take it.
+#[must_use]
+pub const fn profile(net: NetProfile) -> Profile {
+    let NetProfile { round_trip_us, megabits_per_s, lanes } = net;
+    Profile { round_trip_us, megabits_per_s, lanes }
 }
 
 /// Predicted microseconds; none for a plan that cannot run.
@@ -30,8 +32,13 @@ fn estimate(plan: &Plan, profile: Profile) -> Option<u64> {
 }
 
 fn microseconds(cost: &OperatorCost, profile: Profile) -> u64 {
-    let bytes = cost.cost.bytes.iter().copied().max().unwrap_or(0);
-    let waiting = cost.cost.rounds.saturating_mul(u64::from(profile.round_trip_us));
+    microseconds_of(cost.cost, profile)
+}
+
+/// Microseconds that rounds and bytes take, those of the party that sends most.
+pub(crate) fn microseconds_of(cost: Cost, profile: Profile) -> u64 {
+    let bytes = cost.bytes.iter().copied().max().unwrap_or(0);
+    let waiting = cost.rounds.saturating_mul(u64::from(profile.round_trip_us));
     let sending = bytes.saturating_mul(8) / u64::from(profile.megabits_per_s.max(1));
     waiting.saturating_add(sending).saturating_add(bytes / WORK_BYTES_PER_US)
 }

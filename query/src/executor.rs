@@ -4,20 +4,27 @@
 //! run counts agree by construction. Before and after every operator shapes are checked against the
 //! plan; no step looks at a value.
 
+mod wants;
+
 use crate::error::{QueryError, Result};
+use crate::expr::{gather, merge};
+use crate::ops::pair_aggregate::pair_aggregate;
 use crate::ops::scan::Source;
 use crate::ops::unique_join::Join;
+use crate::ops::window::Window;
 use crate::ops::{
-    filter, limit, measure, one_row_join, project, reveal, scalar_aggregate, scan, small_domain,
-    sort, sort_aggregate, union_all, unique_join, values,
+    cross_join, filter, limit, lookup_join, one_row_join, project, reveal, scalar_aggregate, scan,
+    small_domain, sort, sort_aggregate, union_all, unique_join, values, window,
 };
-use crate::output::{ShareVector, output};
-use crate::plan::{Aggregate, Expr, JoinKind, Operator, Plan};
+use crate::output::{ShareVector, failure_vector, output};
+use crate::plan::{Failure, JoinMethod, Operator, Plan};
 use crate::relation::Relation;
-use crate::want::{Want, collect};
-use trine_mpc::{Cost, Profile, Session};
+use crate::want::Want;
+use std::collections::BTreeMap;
+use trine_mpc::{Cost, Planes, Profile, Session};
 use trine_proto::wire::OutputColumn;
 use trine_storage::Store;
+use wants::{join_wants, plan_wants};
 
 /// Told of every operator as it begins.
 pub trait Observer {
@@ -45,8 +52,11 @@ pub struct Executed {
     pub rows: u64,
     /// Public description of the columns.
     pub columns: Vec<OutputColumn>,
-    /// Per column its values, then its NULL plane if nullable; last the valid plane.
+    /// Per column its values, then its NULL plane if nullable; then the valid plane; last one plane of
+    /// one row for each of `failures`.
     pub vectors: Vec<ShareVector>,
+    /// What may have failed in some row; whether it did is in the last vectors, for the client only.
+    pub failures: Vec<Failure>,
     /// One per operator, in pre-order of the plan.
     pub counted: Vec<OperatorCost>,
 }
@@ -56,9 +66,17 @@ struct Run<'a> {
     store: Option<&'a Store>,
     observer: Option<&'a mut dyn Observer>,
     costs: Vec<OperatorCost>,
+    failures: Failures,
     done: u32,
     total: u32,
+    /// Per node in pre-order.
+    wants: Vec<Vec<Want>>,
+    /// Relations that are used again: how often still, and the relation once it ran.
+    kept: BTreeMap<usize, (u32, Option<Relation>)>,
 }
+
+/// One row a kind: 1 where it happened in some row of some operator.
+pub(crate) type Failures = Vec<(Failure, Planes)>;
 
 /// Runs a plan whose root is Reveal, as one party of three. All parties must run the same plan.
 ///
@@ -73,11 +91,13 @@ pub fn run(
     if session.is_dry() {
         return Err(QueryError::bug("a dry session has no result"));
     }
-    let (relation, counted) = execute(plan, session, Some(store), Some(observer))?;
+    let (relation, counted, failures) = execute(plan, session, Some(store), Some(observer))?;
     let rows =
         u64::try_from(relation.rows).map_err(|_| QueryError::bug("more rows than memory"))?;
-    let (columns, vectors) = output(relation, &plan.fields, session)?;
-    Ok(Executed { rows, columns, vectors, counted })
+    let (columns, mut vectors) = output(relation, &plan.fields, session)?;
+    vectors.extend(failures.iter().map(|(_, bit)| failure_vector(bit)));
+    let failures = failures.into_iter().map(|(failure, _)| failure).collect();
+    Ok(Executed { rows, columns, vectors, failures, counted })
 }
 
 /// Predicts what every operator of a plan costs, in pre-order: the same code on ghosts, no storage,
@@ -87,21 +107,19 @@ pub fn run(
 /// [`QueryError::Sql`] for a plan that cannot run, `Bug` for one that contradicts itself.
 pub fn dry_run(plan: &Plan, profile: Profile) -> Result<Vec<OperatorCost>> {
     let mut session = Session::dry(profile);
-    let (_, costs) = execute(plan, &mut session, None, None)?;
+    let (_, costs, _) = execute(plan, &mut session, None, None)?;
     Ok(costs)
 }
 
-/// Runs a plan without a Reveal; its relation stays shared. `wants` of its columns.
+/// Runs a plan without a Reveal; its relation stays shared. Beside it, one bit for each kind of failure
+/// that may have been raised.
 pub(crate) fn evaluate<'a>(
     plan: &Plan,
-    wants: &[Want],
     session: &'a mut Session,
     store: Option<&'a Store>,
-    observer: Option<&'a mut dyn Observer>,
-) -> Result<Relation> {
-    let total = count(plan);
-    let mut run = Run { session, store, observer, costs: Vec::new(), done: 0, total };
-    run.relation(plan, wants)
+) -> Result<(Relation, Failures)> {
+    let (relation, _, failures) = execute_any(plan, session, store, None)?;
+    Ok((relation, failures))
 }
 
 fn execute<'a>(
@@ -109,21 +127,36 @@ fn execute<'a>(
     session: &'a mut Session,
     store: Option<&'a Store>,
     observer: Option<&'a mut dyn Observer>,
-) -> Result<(Relation, Vec<OperatorCost>)> {
+) -> Result<(Relation, Vec<OperatorCost>, Failures)> {
     if !matches!(plan.op, Operator::Reveal { .. }) {
         return Err(QueryError::bug("the root of a plan is no Reveal"));
     }
+    execute_any(plan, session, store, observer)
+}
+
+fn execute_any<'a>(
+    plan: &Plan,
+    session: &'a mut Session,
+    store: Option<&'a Store>,
+    observer: Option<&'a mut dyn Observer>,
+) -> Result<(Relation, Vec<OperatorCost>, Failures)> {
     let total = count(plan);
-    let mut run = Run { session, store, observer, costs: Vec::new(), done: 0, total };
-    let relation = run.relation(plan, &vec![Want::ANY; plan.fields.len()])?;
-    Ok((relation, run.costs))
+    let mut kept = BTreeMap::new();
+    used_again(plan, &mut kept);
+    let wants = plan_wants(plan)?;
+    // What a run before this one left behind is not this one's.
+    drop(session.take_raised());
+    let (costs, failures) = (Vec::new(), Vec::new());
+    let mut run = Run { session, store, observer, costs, failures, done: 0, total, wants, kept };
+    let relation = run.relation(plan)?;
+    Ok((relation, run.costs, run.failures))
 }
 
 /// Inputs of an operator, in the order in which they run.
 #[must_use]
 pub fn inputs(plan: &Plan) -> Vec<&Plan> {
     match &plan.op {
-        Operator::Scan { .. } | Operator::Values(_) => Vec::new(),
+        Operator::Scan { .. } | Operator::Values(_) | Operator::Again { .. } => Vec::new(),
         Operator::Filter { input, .. }
         | Operator::Project { input, .. }
         | Operator::ScalarAggregate { input, .. }
@@ -131,10 +164,14 @@ pub fn inputs(plan: &Plan) -> Vec<&Plan> {
         | Operator::SortAggregate { input, .. }
         | Operator::Sort { input, .. }
         | Operator::Limit { input, .. }
+        | Operator::Window { input, .. }
         | Operator::Reveal { input, .. } => vec![input.as_ref()],
         Operator::UnionAll(inputs) => inputs.iter().collect(),
         Operator::UniqueKeyJoin { many, unique, .. } => vec![many.as_ref(), unique.as_ref()],
         Operator::OneRowJoin { input, one } => vec![input.as_ref(), one.as_ref()],
+        Operator::CrossJoin { left, right } | Operator::PairAggregate { left, right, .. } => {
+            vec![left.as_ref(), right.as_ref()]
+        }
     }
 }
 
@@ -150,7 +187,12 @@ pub const fn operator_name(op: &Operator) -> &'static str {
         Operator::ScalarAggregate { .. } => "ScalarAggregate",
         Operator::SmallDomainAggregate { .. } => "SmallDomainAggregate",
         Operator::SortAggregate { .. } => "SortAggregate",
-        Operator::UniqueKeyJoin { .. } => "UniqueKeyJoin",
+        Operator::UniqueKeyJoin { method: JoinMethod::Sort, .. } => "UniqueKeyJoin",
+        Operator::UniqueKeyJoin { method: JoinMethod::Lookup, .. } => "LookupJoin",
+        Operator::CrossJoin { .. } => "CrossJoin",
+        Operator::PairAggregate { .. } => "PairAggregate",
+        Operator::Window { .. } => "Window",
+        Operator::Again { .. } => "Again",
         Operator::OneRowJoin { .. } => "OneRowJoin",
         Operator::Sort { .. } => "Sort",
         Operator::Limit { .. } => "Limit",
@@ -160,6 +202,15 @@ pub const fn operator_name(op: &Operator) -> &'static str {
 
 fn count(plan: &Plan) -> u32 {
     inputs(plan).into_iter().map(count).sum::<u32>() + 1
+}
+
+/// Counts the users of every node that is used again.
+fn used_again(plan: &Plan, kept: &mut BTreeMap<usize, (u32, Option<Relation>)>) {
+    if let Operator::Again { node } = &plan.op {
+        let node = usize::try_from(*node).unwrap_or(usize::MAX);
+        kept.entry(node).or_default().0 += 1;
+    }
+    inputs(plan).into_iter().for_each(|input| used_again(input, kept));
 }
 
 fn difference(after: Cost, before: Cost) -> Cost {
@@ -179,12 +230,14 @@ impl Run<'_> {
     }
 
     /// Inputs first, then the operator itself, whose cost alone is booked at its position.
-    fn relation(&mut self, plan: &Plan, wants: &[Want]) -> Result<Relation> {
+    fn relation(&mut self, plan: &Plan) -> Result<Relation> {
         let position = self.costs.len();
         self.costs.push(OperatorCost::default());
+        let wants = self.wants.get(position).cloned().unwrap_or_default();
+        let wants = wants.as_slice();
         let mut ready = Vec::new();
-        for (input, wants) in inputs(plan).into_iter().zip(input_wants(plan, wants)?) {
-            ready.push(self.relation(input, &wants)?);
+        for input in inputs(plan) {
+            ready.push(self.relation(input)?);
         }
         self.session.check()?;
         if let Some(observer) = &mut self.observer {
@@ -193,6 +246,8 @@ impl Run<'_> {
         let before = self.books();
         let relation = self.operator(plan, wants, ready)?;
         let relation = conform(relation, plan, wants, self.session)?;
+        let raised = gather(self.session)?;
+        merge(&mut self.failures, raised, self.session)?;
         let after = self.books();
         self.costs[position] = OperatorCost {
             cost: difference(after.cost, before.cost),
@@ -200,10 +255,25 @@ impl Run<'_> {
             sorts_recomputed: difference(after.sorts_recomputed, before.sorts_recomputed),
         };
         self.done += 1;
+        if let Some((_, kept)) = self.kept.get_mut(&position) {
+            *kept = Some(relation.clone());
+        }
         Ok(relation)
     }
 
+    /// A relation that ran before; the last user takes it away.
+    fn again(&mut self, node: u32) -> Result<Relation> {
+        let missing = || QueryError::bug("a plan uses again what did not run before");
+        let node = usize::try_from(node).map_err(|_| missing())?;
+        let (users, kept) = self.kept.get_mut(&node).ok_or_else(missing)?;
+        *users = users.saturating_sub(1);
+        if *users == 0 { kept.take() } else { kept.clone() }.ok_or_else(missing)
+    }
+
     fn operator(&mut self, plan: &Plan, wants: &[Want], ready: Vec<Relation>) -> Result<Relation> {
+        if let Operator::Again { node } = &plan.op {
+            return self.again(*node);
+        }
         let s = &mut *self.session;
         if let Operator::UnionAll(_) = &plan.op {
             return union_all::union_all(ready, &plan.fields, wants, s);
@@ -218,31 +288,58 @@ impl Run<'_> {
             Operator::Values(rows) => values::values(rows, &plan.fields, s),
             Operator::Filter { predicate, .. } => filter::filter(next()?, predicate, s),
             Operator::Project { exprs, .. } => project::project(next()?, exprs, wants, s),
-            Operator::UnionAll(_) => Err(QueryError::bug("handled above")),
+            Operator::UnionAll(_) | Operator::Again { .. } => Err(QueryError::bug("handled above")),
             Operator::ScalarAggregate { aggregates, .. } => {
                 scalar_aggregate::scalar_aggregate(next()?, aggregates, s)
             }
             Operator::SmallDomainAggregate { keys, aggregates, .. } => {
                 small_domain::small_domain(next()?, keys, aggregates, s)
             }
-            Operator::SortAggregate { keys, aggregates, .. } => {
-                sort_aggregate::sort_aggregate(next()?, keys, aggregates, s)
+            Operator::SortAggregate { keys, determined, aggregates, .. } => {
+                let needed = keys.len().saturating_sub(*determined as usize);
+                let grouped = sort_aggregate::sort_aggregate(next()?, keys, needed, aggregates, s)?;
+                let groups = usize::try_from(plan.rows).unwrap_or(usize::MAX).min(grouped.rows);
+                Ok(grouped.slice(s, 0..groups))
             }
-            Operator::UniqueKeyJoin { kind, many_keys, unique_keys, residual, many, .. } => {
-                let all = join_wants(plan, wants)?;
-                let unique_wants = all.get(many.fields.len()..).unwrap_or_default();
-                let residual = residual.as_ref();
-                let join = Join { kind: *kind, many_keys, unique_keys, residual, unique_wants };
-                unique_join::unique_join(next()?, next()?, &join, s)
+            Operator::UniqueKeyJoin { .. } => unique_key_join(plan, wants, next()?, next()?, s),
+            Operator::CrossJoin { .. } => cross_join::cross_join(next()?, next()?, s),
+            Operator::PairAggregate { condition, aggregates, .. } => {
+                let (left, right) = (next()?, next()?);
+                pair_aggregate(left, &right, condition.as_ref(), aggregates, s)
+            }
+            Operator::Window { partition, order, functions, .. } => {
+                let window = Window { partition, order, functions };
+                window::window(next()?, &window, wants, s)
             }
             Operator::OneRowJoin { .. } => one_row_join::one_row_join(next()?, &next()?, s),
-            Operator::Sort { keys, .. } => sort::sort(next()?, keys, wants, s),
+            Operator::Sort { keys, .. } => sort::sort(next()?, keys, wants, plan.rows, s),
             Operator::Limit { input, skip, fetch } => {
                 let in_front = limit::valid_rows_come_first(input);
                 limit::limit(next()?, in_front, *skip, *fetch, wants, s)
             }
             Operator::Reveal { .. } => reveal::reveal(plan, next()?, s),
         }
+    }
+}
+
+fn unique_key_join(
+    plan: &Plan,
+    wants: &[Want],
+    many: Relation,
+    unique: Relation,
+    s: &mut Session,
+) -> Result<Relation> {
+    let Operator::UniqueKeyJoin { kind, many_keys, unique_keys, residual, method, .. } = &plan.op
+    else {
+        return Err(QueryError::bug("no join"));
+    };
+    let all = join_wants(plan, wants)?;
+    let unique_wants = all.get(many.columns.len()..).unwrap_or_default();
+    let residual = residual.as_ref();
+    let join = Join { kind: *kind, many_keys, unique_keys, residual, unique_wants };
+    match method {
+        JoinMethod::Sort => unique_join::unique_join(many, unique, &join, s),
+        JoinMethod::Lookup => lookup_join::lookup_join(many, unique, &join, s),
     }
 }
 
@@ -263,86 +360,4 @@ fn conform(
     }
     relation.check(rows, plan.fields.len())?;
     Ok(relation)
-}
-
-/// What an operator needs of the columns of each of its inputs, given what is wanted of its own.
-fn input_wants(plan: &Plan, wants: &[Want]) -> Result<Vec<Vec<Want>>> {
-    let width = |input: &Plan| input.fields.len();
-    let from = |input: &Plan, exprs: &[&Expr], aggregates: &[Aggregate]| {
-        let mut out = vec![Want::NOTHING; width(input)];
-        for expr in exprs {
-            collect(expr, Want::PLANES, &mut out);
-        }
-        for aggregate in aggregates {
-            if let Some(argument) = &aggregate.argument {
-                collect(argument, measure::argument_want(aggregate), &mut out);
-            }
-            if let Some(filter) = &aggregate.filter {
-                collect(filter, Want::PLANES, &mut out);
-            }
-        }
-        out
-    };
-    let through = |input: &Plan, exprs: &[&Expr]| {
-        let own = wants.iter().chain(std::iter::repeat(&Want::NOTHING));
-        let needed = from(input, exprs, &[]);
-        needed.into_iter().zip(own).map(|(need, want)| need.and(*want)).collect()
-    };
-    Ok(match &plan.op {
-        Operator::Scan { .. } | Operator::Values(_) => Vec::new(),
-        Operator::Filter { input, predicate } => vec![through(input, &[predicate])],
-        Operator::Project { input, exprs } => {
-            let mut out = vec![Want::NOTHING; width(input)];
-            for (expr, want) in exprs.iter().zip(wants).filter(|(_, want)| want.used) {
-                collect(expr, *want, &mut out);
-            }
-            vec![out]
-        }
-        Operator::UnionAll(inputs) => vec![wants.to_vec(); inputs.len()],
-        Operator::ScalarAggregate { input, aggregates } => vec![from(input, &[], aggregates)],
-        Operator::SmallDomainAggregate { input, keys, aggregates }
-        | Operator::SortAggregate { input, keys, aggregates } => {
-            vec![from(input, &keys.iter().collect::<Vec<_>>(), aggregates)]
-        }
-        Operator::UniqueKeyJoin { many, many_keys, unique, unique_keys, .. } => {
-            let all = join_wants(plan, wants)?;
-            let mut of_many = from(many, &many_keys.iter().collect::<Vec<_>>(), &[]);
-            let mut of_unique = from(unique, &unique_keys.iter().collect::<Vec<_>>(), &[]);
-            for (need, want) in of_many.iter_mut().chain(&mut of_unique).zip(all) {
-                *need = need.and(want);
-            }
-            vec![of_many, of_unique]
-        }
-        Operator::OneRowJoin { input, one } => {
-            let all = wants.iter().copied().chain(std::iter::repeat(Want::NOTHING));
-            let of_input: Vec<Want> = all.clone().take(width(input)).collect();
-            let of_one = all.skip(width(input)).take(width(one)).collect();
-            vec![of_input, of_one]
-        }
-        Operator::Sort { input, keys } => {
-            vec![through(input, &keys.iter().map(|k| &k.expr).collect::<Vec<_>>())]
-        }
-        Operator::Limit { input, .. } | Operator::Reveal { input, .. } => {
-            vec![through(input, &[])]
-        }
-    })
-}
-
-/// What is wanted of (many fields, unique fields) after the match: the output and the residual.
-fn join_wants(plan: &Plan, wants: &[Want]) -> Result<Vec<Want>> {
-    let Operator::UniqueKeyJoin { kind, many, unique, residual, .. } = &plan.op else {
-        return Err(QueryError::bug("no join"));
-    };
-    let mut all = vec![Want::NOTHING; many.fields.len() + unique.fields.len()];
-    let shown = match kind {
-        JoinKind::Inner | JoinKind::Left => all.len(),
-        JoinKind::Semi | JoinKind::Anti => many.fields.len(),
-    };
-    for (own, want) in all.iter_mut().take(shown).zip(wants) {
-        *own = *want;
-    }
-    if let Some(residual) = residual {
-        collect(residual, Want::PLANES, &mut all);
-    }
-    Ok(all)
 }

@@ -5,22 +5,27 @@
 //! Everything with a public constant is local or folded into a cheaper circuit.
 
 mod case;
+mod check;
 mod compare;
+mod divide;
+mod divide_by;
 mod logic;
 mod lookup;
 mod number;
+mod steps;
 
+pub(crate) use check::{gather, merge, under};
 pub(crate) use compare::common_planes;
+pub(crate) use divide::{divided, magnitude};
 pub(crate) use logic::truth;
 pub(crate) use lookup::indicators;
-pub(crate) use number::signed_bits;
 
 use crate::column::Column;
 use crate::error::{QueryError, Result};
 use crate::plan::{Expr, ExprKind};
 use crate::relation::Relation;
 use crate::types::Type;
-use crate::want::Want;
+use crate::want::{Want, collect_bound};
 use trine_mpc::Session;
 
 /// Computes an expression for every row. The result has the type of the expression, except that a
@@ -66,6 +71,36 @@ pub(crate) fn eval(
         ExprKind::Retype(inner) => {
             let column = eval(inner, relation, s, want)?;
             column.retype(s, &expr.ty, want)
+        }
+        ExprKind::Divide { left, right, rounding } => {
+            divide::divide(left, right, *rounding, &expr.ty, relation, s)
+        }
+        ExprKind::Modulo(x, y) => divide::modulo(x, y, &expr.ty, relation, s),
+        ExprKind::DivideBy { argument, divisor, rounding } => {
+            divide_by::divide_by(argument, *divisor, *rounding, &expr.ty, relation, s)
+        }
+        ExprKind::Steps { argument, thresholds, values } => {
+            steps::steps(argument, thresholds, values, &expr.ty, relation, s)
+        }
+        ExprKind::Check { value, fails, failure } => {
+            check::check(value, fails, *failure, relation, s, want)
+        }
+        ExprKind::Let { value, body } => {
+            let needed =
+                collect_bound(body, want, &mut vec![Want::NOTHING; relation.columns.len()]);
+            let bound = eval(value, relation, s, needed)?;
+            relation.columns.push(bound);
+            let result = eval(body, relation, s, want);
+            relation.columns.pop();
+            result
+        }
+        ExprKind::Bound(depth) => {
+            let index = relation.columns.len().checked_sub(depth + 1);
+            let column = index
+                .and_then(|index| relation.columns.get_mut(index))
+                .ok_or_else(|| QueryError::bug("a bound value has no Let"))?;
+            column.ensure(s, want)?;
+            Ok(column.clone())
         }
     }
 }

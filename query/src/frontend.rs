@@ -1,6 +1,7 @@
 //! From SQL text to DataFusion's optimised logical plan.
 //!
-//! 1. [`parse`]: one statement, within limits, PostgreSQL's syntax;
+//! 1. [`parse`]: one statement, within limits, PostgreSQL's syntax
+//!    ([`dialect`]; [`rewrite`] knows more names of functions);
 //! 2. [`check`]: what the syntax tree shows to be out of reach is refused with its position;
 //!    ([`aliases`] tells select items apart that DataFusion would give one name);
 //! 3. [`context`], [`tables`], [`views`], [`information`], [`functions`]: names are bound against the
@@ -11,11 +12,14 @@
 //! Nothing here depends on clocks, hash order or the machine: three nodes get the same plan.
 
 mod aliases;
+mod bag_rule;
 mod check;
 mod context;
+mod dialect;
 mod dictionary_rule;
 mod errors;
 mod functions;
+mod in_rule;
 mod information;
 mod literal_rule;
 mod names;
@@ -23,6 +27,7 @@ mod optimizer;
 mod parameters;
 mod parse;
 mod position;
+mod rewrite;
 mod tables;
 mod views;
 mod writes;
@@ -108,6 +113,7 @@ pub(crate) fn bind_query(
 ) -> Result<Bound, SqlError> {
     let functions = Functions::shared();
     let names = names::of_query(&parsed.query);
+    rewrite::rewrite(&mut parsed.query);
     let mut overlay = overlay.to_vec();
     if let Some(set) = set {
         parameters::replace(&mut parsed.query, set)?;

@@ -37,6 +37,7 @@ pub mod types;
 mod want;
 mod work;
 
+pub use cost::profile;
 pub use error::QueryError;
 pub use executor::{Executed, Observer, OperatorCost, dry_run, inputs, operator_name, run};
 pub use frontend::Explain;

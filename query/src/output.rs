@@ -82,6 +82,11 @@ pub(crate) fn output(
     Ok((headers, vectors))
 }
 
+/// The vector of a failure: one plane of one row.
+pub(crate) fn failure_vector(bit: &Planes) -> ShareVector {
+    plane_bytes(bit)
+}
+
 fn number(n: usize) -> Result<u32> {
     u32::try_from(n).map_err(|_| QueryError::bug("a width beyond 32 bits"))
 }

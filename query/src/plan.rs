@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use trine_proto::catalog::SegmentEntry;
 use trine_proto::ids::{SegmentId, TableId};
 use trine_proto::schema::TableSchema;
+use trine_proto::status::{SqlError, sqlstate};
 
 /// Version of the plan encoding and of what its operators mean.
 pub const PLAN_FORMAT: u32 = 2;
@@ -49,6 +50,113 @@ pub enum Compare {
     Gt,
     /// >=
     Ge,
+}
+
+/// How a quotient becomes a whole number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Rounding {
+    /// Towards minus infinity.
+    Floor,
+    /// Towards plus infinity.
+    Ceil,
+    /// Towards zero.
+    Truncate,
+    /// To the nearest; ties away from zero.
+    Nearest,
+}
+
+impl Rounding {
+    /// value / divisor as a whole number; the divisor is not 0.
+    #[must_use]
+    pub const fn divide(self, value: i128, divisor: i128) -> i128 {
+        let floor = value.div_euclid(divisor);
+        let (floor, rest) = if divisor < 0 && value.rem_euclid(divisor) != 0 {
+            (floor - 1, value - (floor - 1) * divisor)
+        } else {
+            (floor, value.rem_euclid(divisor))
+        };
+        if rest == 0 {
+            return floor;
+        }
+        let up = match self {
+            Self::Floor => false,
+            Self::Ceil => true,
+            Self::Truncate => floor < 0,
+            Self::Nearest => {
+                let (twice, size) = (2 * rest.unsigned_abs(), divisor.unsigned_abs());
+                twice > size || (twice == size && floor >= 0)
+            }
+        };
+        if up { floor + 1 } else { floor }
+    }
+}
+
+/// What can go wrong in a row while a statement runs. Execution never stops for it: one secret bit a
+/// kind says whether it happened anywhere, and only the client opens it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[repr(u8)]
+pub enum Failure {
+    /// A divisor is 0.
+    DivisionByZero,
+    /// A value does not fit the type it is cast to.
+    OutOfRange,
+    /// A text is no value of the type it is cast to.
+    InvalidText,
+    /// A function of characters meets a text that is not plain ASCII.
+    NotAscii,
+    /// A subquery that stands for one value has several rows.
+    SeveralRows,
+    /// An argument lies outside of the domain of a function.
+    InvalidArgument,
+    /// A join has more rows than its bound.
+    BoundExceeded,
+}
+
+impl Failure {
+    /// All kinds.
+    pub const ALL: [Self; 7] = [
+        Self::DivisionByZero,
+        Self::OutOfRange,
+        Self::InvalidText,
+        Self::NotAscii,
+        Self::SeveralRows,
+        Self::InvalidArgument,
+        Self::BoundExceeded,
+    ];
+
+    /// The error that the client reports.
+    #[must_use]
+    pub fn error(self) -> SqlError {
+        match self {
+            Self::DivisionByZero => SqlError::new(sqlstate::DIVISION_BY_ZERO, "division by zero")
+                .hint("guard the divisor: CASE WHEN d <> 0 THEN n / d END, or n / NULLIF(d, 0)"),
+            Self::OutOfRange => SqlError::new(
+                sqlstate::NUMERIC_VALUE_OUT_OF_RANGE,
+                "a value is out of range for the type it is cast to",
+            ),
+            Self::InvalidText => SqlError::new(
+                sqlstate::INVALID_TEXT,
+                "a text is no value of the type it is cast to",
+            ),
+            Self::NotAscii => SqlError::new(
+                sqlstate::FEATURE_NOT_SUPPORTED,
+                "a function of characters met a text that is not plain ASCII",
+            )
+            .hint("lengths and positions are computed for ASCII texts only; compare, concatenate and search whole texts instead"),
+            Self::SeveralRows => SqlError::new(
+                sqlstate::CARDINALITY_VIOLATION,
+                "more than one row returned by a subquery used as an expression",
+            ),
+            Self::InvalidArgument => SqlError::new(
+                sqlstate::INVALID_PARAMETER,
+                "an argument lies outside of the domain of its function",
+            ),
+            Self::BoundExceeded => SqlError::new(
+                sqlstate::LIMIT_EXCEEDED,
+                "a join has more rows than its declared bound",
+            ),
+        }
+    }
 }
 
 /// A scalar expression over the columns of one relation; three-valued logic.
@@ -114,6 +222,91 @@ pub enum ExprKind {
     },
     /// The same value under wider bounds, another number kind of equal scale, or a longer text.
     Retype(Box<Expr>),
+    /// left / right of integer-coded numbers, towards zero or to the nearest. Any value where right is 0.
+    Divide {
+        /// Dividend.
+        left: Box<Expr>,
+        /// Divisor.
+        right: Box<Expr>,
+        /// Truncate or Nearest.
+        rounding: Rounding,
+    },
+    /// Remainder of `Divide` towards zero: the sign is the dividend's. Any value where right is 0.
+    Modulo(Box<Expr>, Box<Expr>),
+    /// Divided by a public positive integer.
+    DivideBy {
+        /// Dividend.
+        argument: Box<Expr>,
+        /// Divisor, above 0.
+        divisor: i128,
+        /// How to a whole number.
+        rounding: Rounding,
+    },
+    /// A step function: `values[i]`, where i thresholds are <= the argument.
+    Steps {
+        /// Number.
+        argument: Box<Expr>,
+        /// Ascending; may be none.
+        thresholds: Vec<i128>,
+        /// One more than thresholds.
+        values: Vec<Literal>,
+    },
+    /// The value; raises a failure in rows where a condition is TRUE.
+    Check {
+        /// Value.
+        value: Box<Expr>,
+        /// Boolean.
+        fails: Box<Expr>,
+        /// What is raised.
+        failure: Failure,
+    },
+    /// Computes `value` once for all places of `body` that name it.
+    Let {
+        /// What is computed first.
+        value: Box<Expr>,
+        /// May contain `Bound`.
+        body: Box<Expr>,
+    },
+    /// The value of an enclosing Let: 0 is the innermost.
+    Bound(usize),
+}
+
+impl Expr {
+    /// The expressions directly inside, in the order in which they are written.
+    #[must_use]
+    pub fn children(&self) -> Vec<&Self> {
+        match &self.kind {
+            ExprKind::Column(_) | ExprKind::Literal(_) | ExprKind::Bound(_) => Vec::new(),
+            ExprKind::Not(x)
+            | ExprKind::IsNull(x)
+            | ExprKind::Scale(x, _)
+            | ExprKind::Absolute(x)
+            | ExprKind::Retype(x)
+            | ExprKind::Lookup { argument: x, .. }
+            | ExprKind::DivideBy { argument: x, .. }
+            | ExprKind::Steps { argument: x, .. } => vec![x],
+            ExprKind::And(all) | ExprKind::Or(all) => all.iter().collect(),
+            ExprKind::Compare { left: x, right: y, .. }
+            | ExprKind::Add(x, y)
+            | ExprKind::Subtract(x, y)
+            | ExprKind::Multiply(x, y)
+            | ExprKind::Modulo(x, y)
+            | ExprKind::Divide { left: x, right: y, .. }
+            | ExprKind::Check { value: x, fails: y, .. }
+            | ExprKind::Let { value: x, body: y } => vec![x, y],
+            ExprKind::Case { branches, otherwise } => {
+                let inside = branches.iter().flat_map(|(c, v)| [c, v]);
+                inside.chain([otherwise.as_ref()]).collect()
+            }
+        }
+    }
+
+    /// Whether computing it may raise a [`Failure`].
+    #[must_use]
+    pub fn can_fail(&self) -> bool {
+        matches!(self.kind, ExprKind::Check { .. })
+            || self.children().into_iter().any(Self::can_fail)
+    }
 }
 
 /// Aggregate functions.
@@ -167,6 +360,15 @@ pub enum JoinKind {
     Anti,
 }
 
+/// How a join with a unique side meets its rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum JoinMethod {
+    /// The union of both sides is sorted by the key.
+    Sort,
+    /// Every row of the many side is compared with each row of the unique side: no sort. For tiny unique sides.
+    Lookup,
+}
+
 /// One key of ORDER BY.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SortKey {
@@ -176,6 +378,86 @@ pub struct SortKey {
     pub descending: bool,
     /// NULLS FIRST.
     pub nulls_first: bool,
+}
+
+/// Where the frame of a window function begins or ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Bound {
+    /// First row of the partition at the start of a frame, its last row at the end.
+    Unbounded,
+    /// So many rows after the current one (negative: before), in the partition.
+    Rows(i64),
+    /// First (start) or last (end) row that ties with the current one in the order.
+    Peers,
+}
+
+/// Rows that a window function looks at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Frame {
+    /// First row.
+    pub start: Bound,
+    /// Last row.
+    pub end: Bound,
+}
+
+/// Which row of a frame FIRST_VALUE, LAST_VALUE and NTH_VALUE show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Which {
+    /// The first.
+    First,
+    /// The last.
+    Last,
+    /// The n-th, from 1; frames that begin with the partition or the peers.
+    Nth(u64),
+}
+
+/// What a window function computes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum WindowKind {
+    /// ROW_NUMBER.
+    RowNumber,
+    /// RANK.
+    Rank,
+    /// DENSE_RANK.
+    DenseRank,
+    /// NTILE(n), 1 <= n <= 256.
+    Ntile(u64),
+    /// LAG (`back` rows before) and LEAD (negative).
+    Shift {
+        /// Value of the other row.
+        value: Expr,
+        /// Rows.
+        back: i64,
+        /// Value where there is no such row; none: NULL. Of the type of `value` but for bounds.
+        default: Option<Expr>,
+    },
+    /// FIRST_VALUE, LAST_VALUE, NTH_VALUE; frames that hold the current row.
+    Value {
+        /// Value.
+        value: Expr,
+        /// Row of the frame.
+        which: Which,
+        /// Frame.
+        frame: Frame,
+    },
+    /// COUNT, SUM, AVG, BOOL_AND, BOOL_OR; MIN and MAX over frames that hold the current row. Not distinct.
+    Aggregate {
+        /// Aggregate.
+        aggregate: Aggregate,
+        /// Frame.
+        frame: Frame,
+    },
+}
+
+/// One function of a Window.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WindowFunction {
+    /// What it computes.
+    pub kind: WindowKind,
+    /// Type of the result.
+    pub ty: Type,
+    /// Whether NULL may occur.
+    pub nullable: bool,
 }
 
 /// What the nodes learn of the number of result rows.
@@ -267,12 +549,15 @@ pub enum Operator {
         /// Fields: keys, then one each.
         aggregates: Vec<Aggregate>,
     },
-    /// GROUP BY by a sort. Without aggregates: DISTINCT. Rows: those of the input.
+    /// GROUP BY by a sort. Without aggregates: DISTINCT. Rows: a public bound of the number of groups, at most
+    /// those of the input; groups come first.
     SortAggregate {
         /// Input.
         input: Box<Plan>,
         /// Keys; NULLs form one group.
         keys: Vec<Expr>,
+        /// So many of the last keys follow from the others: they travel, but are neither sorted by nor compared.
+        determined: u32,
         /// Fields: keys, then one each.
         aggregates: Vec<Aggregate>,
     },
@@ -292,6 +577,44 @@ pub enum Operator {
         unique_keys: Vec<Expr>,
         /// Further condition over (many fields, unique fields); enters the match before NULLs are filled in.
         residual: Option<Expr>,
+        /// How rows meet.
+        method: JoinMethod,
+    },
+    /// Every pair of rows: row r * (left rows) + l is left row l beside right row r. Rows: the product.
+    CrossJoin {
+        /// Left side.
+        left: Box<Plan>,
+        /// Right side.
+        right: Box<Plan>,
+    },
+    /// Every left row beside aggregates over the right rows for which the condition holds: EXISTS, IN and
+    /// scalar subqueries that are correlated by anything. All pairs are looked at; they are not kept. Not distinct.
+    PairAggregate {
+        /// Left side; its rows and fields survive.
+        left: Box<Plan>,
+        /// Right side.
+        right: Box<Plan>,
+        /// Over (left fields, right fields).
+        condition: Option<Expr>,
+        /// Over (left fields, right fields); a field each behind the left ones.
+        aggregates: Vec<Aggregate>,
+    },
+    /// Window functions over one PARTITION BY and ORDER BY: one sort. Fields: the input's, then one each.
+    /// Rows come out sorted by (valid first, partition, order).
+    Window {
+        /// Input.
+        input: Box<Plan>,
+        /// PARTITION BY.
+        partition: Vec<Expr>,
+        /// ORDER BY; rows that tie in it come in random order.
+        order: Vec<SortKey>,
+        /// Functions.
+        functions: Vec<WindowFunction>,
+    },
+    /// The same relation as an earlier node of the plan: computed once, used again.
+    Again {
+        /// Position of that node in pre-order.
+        node: u32,
     },
     /// Every row of `input` beside the single row of `one` (a scalar subquery, an aggregate without GROUP BY).
     /// If the row of `one` is not valid its columns are NULL.
@@ -301,7 +624,8 @@ pub enum Operator {
         /// Relation of exactly one row.
         one: Box<Plan>,
     },
-    /// Valid rows first, in order; ties at random (secret).
+    /// Valid rows first, in order; ties at random (secret). Rows: all of the input, or only the first
+    /// ones of the order, which a selection finds without sorting the others.
     Sort {
         /// Input.
         input: Box<Plan>,
@@ -327,4 +651,28 @@ pub enum Operator {
         /// Whether row order is that of ORDER BY.
         ordered: bool,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Rounding::{Ceil, Floor, Nearest, Truncate};
+
+    #[test]
+    fn quotients_are_rounded_as_named() {
+        for (v, d, floor, ceil, truncated, nearest) in [
+            (7, 2, 3, 4, 3, 4),
+            (-7, 2, -4, -3, -3, -4),
+            (7, -2, -4, -3, -3, -4),
+            (-7, -2, 3, 4, 3, 4),
+            (5, 3, 1, 2, 1, 2),
+            (-5, 3, -2, -1, -1, -2),
+            (4, 3, 1, 2, 1, 1),
+            (-4, 3, -2, -1, -1, -1),
+            (6, 3, 2, 2, 2, 2),
+            (0, -3, 0, 0, 0, 0),
+        ] {
+            let got = [Floor, Ceil, Truncate, Nearest].map(|r| r.divide(v, d));
+            assert_eq!(got, [floor, ceil, truncated, nearest], "{v} / {d}");
+        }
+    }
 }

@@ -3,8 +3,10 @@
 //! * [`relation`]: one operator for each node, with public row bounds;
 //! * [`join`], [`mark`], [`unique`]: which side of a join has a unique key, and joins that are not
 //!   written as such (semi, anti, EXISTS under OR, NOT IN);
-//! * [`aggregate`]: grouping, with or without a sort;
-//! * [`scalar`], [`function`], [`cast`], [`build`], [`dictionary`], [`literals`], [`numbers`]: expressions with types,
+//! * [`aggregate`], [`grouping`]: grouping, with or without a sort; grouping sets;
+//! * [`correlated`]: subqueries that are no joins; [`window`]: window functions;
+//! * [`determined`], [`distinct`]: columns that follow from others, how many values they can have;
+//! * [`scalar`], [`function`], [`math`], [`date`], [`cast`], [`build`], [`dictionary`], [`literals`], [`numbers`]: expressions with types,
 //!   scales and bounds that hold whatever the data is.
 //!
 //! Columns are looked up by their position in DataFusion's schema; nothing depends on hash order.
@@ -12,19 +14,27 @@
 mod aggregate;
 pub(crate) mod build;
 mod cast;
+mod correlated;
+mod date;
+mod determined;
 mod dictionary;
+mod distinct;
 mod function;
+mod grouping;
 mod join;
 mod literals;
 mod mark;
+mod math;
 pub(crate) mod numbers;
 mod relation;
 mod scalar;
 mod unique;
+mod window;
 
 use crate::frontend::Positions;
 use crate::plan::{Operator, Plan};
 use crate::policy;
+use arrow::datatypes::DataType;
 use datafusion_common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion_expr::{Expr as Logical, LogicalPlan};
 use trine_proto::catalog::NetProfile;
@@ -46,7 +56,7 @@ impl<'a> Planner<'a> {
 
     /// The whole statement: the relation, its result columns by these names, and what is revealed.
     pub(crate) fn plan(&self, logical: &LogicalPlan, names: &[String]) -> Result<Plan, SqlError> {
-        let input = self.relation(logical, true)?;
+        let input = agreed(self.relation(logical, true)?, logical)?;
         for (field, arrow) in input.fields.iter().zip(logical.schema().fields()) {
             if !numbers::agrees(field, arrow.data_type()) {
                 return Err(SqlError::unsupported(
@@ -121,6 +131,30 @@ impl<'a> Planner<'a> {
             "correlate by equality, or write a join with GROUP BY",
         )
     }
+}
+
+/// Columns that SQL calls DOUBLE PRECISION, as such: exact numbers take part in sums and comparisons
+/// as they are, and change at the end.
+fn agreed(input: Plan, logical: &LogicalPlan) -> Result<Plan, SqlError> {
+    let doubles: Vec<bool> = input
+        .fields
+        .iter()
+        .zip(logical.schema().fields())
+        .map(|(field, arrow)| {
+            matches!(arrow.data_type(), DataType::Float64)
+                && !numbers::agrees(field, arrow.data_type())
+        })
+        .collect();
+    if !doubles.contains(&true) {
+        return Ok(input);
+    }
+    let mut exprs = Vec::with_capacity(input.fields.len());
+    for ((index, field), double) in input.fields.iter().enumerate().zip(doubles) {
+        let column = build::column(index, field);
+        exprs.push(if double { build::to_double(column)? } else { column });
+    }
+    let names: Vec<String> = input.fields.iter().map(|f| f.name.clone()).collect();
+    Ok(relation::project(input, exprs, names))
 }
 
 /// Whether the rows of a relation stand in the order of a Sort.

@@ -57,14 +57,26 @@ pub(crate) fn move_rows(
     s: &mut Session,
     step: impl FnOnce(&mut Session, Vec<Moving>) -> trine_mpc::Result<Vec<Moving>>,
 ) -> Result<Relation> {
+    let rows = relation.rows;
+    move_front(relation, wants, rows, s, step)
+}
+
+/// The same for a step after which only the first `rows` rows are left.
+pub(crate) fn move_front(
+    relation: Relation,
+    wants: &[Want],
+    rows: usize,
+    s: &mut Session,
+    step: impl FnOnce(&mut Session, Vec<Moving>) -> trine_mpc::Result<Vec<Moving>>,
+) -> Result<Relation> {
     let has_valid = relation.valid.is_some();
     let (packed, columns) = pack(relation.columns, wants)?;
     let mut moving: Vec<Moving> = relation.valid.map(Moving::Planes).into_iter().collect();
     moving.extend(columns);
     let mut moved = step(s, moving)?.into_iter();
     let valid = if has_valid { Some(moved_planes(moved.next())?) } else { None };
-    let columns = packed.unpack(s, relation.rows, &mut moved)?;
-    Ok(Relation { rows: relation.rows, valid, columns })
+    let columns = packed.unpack(s, rows, &mut moved)?;
+    Ok(Relation { rows, valid, columns })
 }
 
 /// Rows in a fresh secret random order. 4k an element, 3 rounds.

@@ -1,7 +1,8 @@
-//! Rewrites of finished plans that keep the meaning and the cost of every protocol: the plan gets
-//! shorter to read and to run. Applied in order, once, from the leaves up.
+//! Rewrites of finished plans that keep the meaning: the plan gets shorter to read and to run.
+//! Applied in order, once, from the leaves up; last, what occurs twice is computed once ([`share`]).
 
 mod merge_projections;
+mod share;
 
 use crate::plan::{Operator, Plan};
 
@@ -11,9 +12,13 @@ type Rule = fn(Plan) -> Plan;
 /// The rules in order.
 const RULES: [Rule; 1] = [merge_projections::apply];
 
-/// Applies every rule to every node.
+/// Applies every rule to every node, then shares what occurs twice.
 pub(crate) fn apply(plan: Plan) -> Plan {
-    let plan = with_inputs(plan, &apply);
+    share::apply(each(plan))
+}
+
+fn each(plan: Plan) -> Plan {
+    let plan = with_inputs(plan, &each);
     RULES.iter().fold(plan, |plan, rule| rule(plan))
 }
 
@@ -21,7 +26,7 @@ pub(crate) fn apply(plan: Plan) -> Plan {
 fn with_inputs(plan: Plan, f: &dyn Fn(Plan) -> Plan) -> Plan {
     let one = |input: Box<Plan>| Box::new(f(*input));
     let op = match plan.op {
-        op @ (Operator::Scan { .. } | Operator::Values(_)) => op,
+        op @ (Operator::Scan { .. } | Operator::Values(_) | Operator::Again { .. }) => op,
         Operator::Filter { input, predicate } => Operator::Filter { input: one(input), predicate },
         Operator::Project { input, exprs } => Operator::Project { input: one(input), exprs },
         Operator::UnionAll(inputs) => Operator::UnionAll(inputs.into_iter().map(f).collect()),
@@ -31,12 +36,30 @@ fn with_inputs(plan: Plan, f: &dyn Fn(Plan) -> Plan) -> Plan {
         Operator::SmallDomainAggregate { input, keys, aggregates } => {
             Operator::SmallDomainAggregate { input: one(input), keys, aggregates }
         }
-        Operator::SortAggregate { input, keys, aggregates } => {
-            Operator::SortAggregate { input: one(input), keys, aggregates }
+        Operator::SortAggregate { input, keys, determined, aggregates } => {
+            Operator::SortAggregate { input: one(input), keys, determined, aggregates }
         }
-        Operator::UniqueKeyJoin { kind, many, unique, many_keys, unique_keys, residual } => {
+        Operator::UniqueKeyJoin {
+            kind,
+            many,
+            unique,
+            many_keys,
+            unique_keys,
+            residual,
+            method,
+        } => {
             let (many, unique) = (one(many), one(unique));
-            Operator::UniqueKeyJoin { kind, many, unique, many_keys, unique_keys, residual }
+            Operator::UniqueKeyJoin { kind, many, unique, many_keys, unique_keys, residual, method }
+        }
+        Operator::CrossJoin { left, right } => {
+            Operator::CrossJoin { left: one(left), right: one(right) }
+        }
+        Operator::PairAggregate { left, right, condition, aggregates } => {
+            let (left, right) = (one(left), one(right));
+            Operator::PairAggregate { left, right, condition, aggregates }
+        }
+        Operator::Window { input, partition, order, functions } => {
+            Operator::Window { input: one(input), partition, order, functions }
         }
         Operator::OneRowJoin { input, one: row } => {
             Operator::OneRowJoin { input: one(input), one: one(row) }

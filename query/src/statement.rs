@@ -5,7 +5,7 @@ use crate::executor::{self, Observer};
 use crate::explain;
 use crate::frontend::{self, Bound, Explain, Positions};
 use crate::output::{ShareVector, sql_type};
-use crate::plan::{Field, PLAN_FORMAT, Plan};
+use crate::plan::{Failure as PlanFailure, Field, PLAN_FORMAT, Plan};
 use crate::planner::Planner;
 use crate::rules;
 use crate::types::{NumberKind, Type};
@@ -15,7 +15,7 @@ use trine_proto::catalog::{Catalog, NetProfile, Parameters};
 use trine_proto::ids::LogIndex;
 use trine_proto::schema::{Column, ColumnType, DECIMAL_DIGITS_MAX, Secrecy, TableSchema};
 use trine_proto::status::{SqlError, sqlstate};
-use trine_proto::wire::{Counted, ExplainRow, ResultHeader, ResultKind};
+use trine_proto::wire::{self, Counted, ExplainRow, ResultHeader, ResultKind};
 use trine_storage::Store;
 
 /// Stack of the compiling thread: enough for the deepest statement within the limits.
@@ -38,8 +38,8 @@ pub struct Statement {
 pub struct ResultShares {
     /// Public description; `attempt` and `seconds` are the node's to fill in.
     pub header: ResultHeader,
-    /// Per column its values, then its NULL plane if nullable; last the valid plane. Empty for
-    /// EXPLAIN ANALYZE.
+    /// Per column its values, then its NULL plane if nullable; then the valid plane; last one plane of
+    /// one row for each failure of the header. Empty for EXPLAIN ANALYZE.
     pub vectors: Vec<ShareVector>,
 }
 
@@ -182,7 +182,7 @@ impl Statement {
         let columns = self.plan.fields.iter().map(stored_column).collect::<Result<_, _>>()?;
         let schema = TableSchema { name: name.into(), columns, primary_key: Vec::new() };
         // The checks that every CREATE TABLE meets: names that differ, above all.
-        TableSchema::try_from(&trine_proto::wire::TableSchema::from(&schema))
+        TableSchema::try_from(&wire::TableSchema::from(&schema))
     }
 
     /// What the nodes compare before the first protocol message.
@@ -212,6 +212,11 @@ impl Statement {
     }
 }
 
+fn described(failure: PlanFailure) -> wire::Failure {
+    let SqlError { sqlstate, message, hint, .. } = failure.error();
+    wire::Failure { sqlstate, message, hint }
+}
+
 /// Runs a statement as one party of three; EXPLAIN ANALYZE gives counted costs instead of rows.
 ///
 /// # Errors
@@ -239,6 +244,7 @@ pub fn execute(
         columns: executed.columns,
         total: Some(total),
         ordered: explain::is_ordered(&statement.plan),
+        failures: executed.failures.into_iter().map(described).collect(),
         ..ResultHeader::default()
     };
     if statement.explain == Explain::No {

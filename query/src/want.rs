@@ -76,7 +76,40 @@ pub(crate) fn collect(expr: &Expr, want: Want, wants: &mut [Want]) {
             collect(otherwise, want, wants);
         }
         ExprKind::Retype(x) => collect(x, want, wants),
+        ExprKind::Divide { left, right, .. } => {
+            collect(left, Want::ANY, wants);
+            collect(right, Want::ANY, wants);
+        }
+        ExprKind::Modulo(x, y) => {
+            collect(x, Want::ARITH, wants);
+            collect(y, Want::ARITH, wants);
+        }
+        ExprKind::DivideBy { argument, .. } => collect(argument, Want::ANY, wants),
+        ExprKind::Steps { argument, .. } => collect(argument, Want::PLANES, wants),
+        ExprKind::Check { value, fails, .. } => {
+            collect(fails, Want::PLANES, wants);
+            collect(value, want, wants);
+        }
+        ExprKind::Let { value, body } => {
+            let needed = collect_bound(body, want, wants);
+            collect(value, needed, wants);
+        }
+        ExprKind::Bound(depth) => {
+            let index = wants.len().checked_sub(depth + 1);
+            if let Some(w) = index.and_then(|index| wants.get_mut(index)) {
+                *w = w.and(want);
+            }
+        }
     }
+}
+
+/// As [`collect`] for the body of a Let; returns what it needs of the bound value.
+pub(crate) fn collect_bound(body: &Expr, want: Want, wants: &mut [Want]) -> Want {
+    let mut inner = wants.to_vec();
+    inner.push(Want::NOTHING);
+    collect(body, want, &mut inner);
+    wants.copy_from_slice(&inner[..wants.len()]);
+    inner.last().copied().unwrap_or(Want::NOTHING)
 }
 
 /// The public constant that an expression is, if it is one.

@@ -25,6 +25,7 @@ use crate::types::{NumberKind, Type};
 use crate::want::Want;
 use rules::Scope;
 use serde::Serialize;
+use std::borrow::Cow;
 use trine_mpc::{Planes, Session, protocol};
 use trine_proto::catalog::{Catalog, NetProfile, Subject, Validation, Verdict};
 use trine_proto::ids::{TableId, TransactionId};
@@ -50,7 +51,8 @@ pub struct Work {
 }
 
 /// A constraint and what the client is told of it: `unique:NAME`, `range:COLUMN`, `check:NAME`,
-/// `reference:NAME`; `column:NAME` for values that do not fit.
+/// `reference:NAME`; `column:NAME` for values that do not fit, `failure:SQLSTATE:TEXT` for what
+/// could not be computed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 struct Labelled {
     label: String,
@@ -88,6 +90,13 @@ pub fn compile_work(
     validation: &Validation,
 ) -> std::result::Result<Work, SqlError> {
     let at = validation.position;
+    // The profile in force may be another by now.
+    let bound = if catalog.net_profile == validation.net_profile {
+        Cow::Borrowed(catalog)
+    } else {
+        Cow::Owned(Catalog { net_profile: validation.net_profile, ..catalog.clone() })
+    };
+    let catalog = bound.as_ref();
     let table = catalog
         .tables
         .get(&validation.table)
@@ -153,6 +162,10 @@ pub fn run_work(
         for (column, misfit) in written.misfits.iter().filter(|(_, m)| !m.is_empty()) {
             let name = work.schema.columns.get(*column).map_or("", |c| c.name.as_str());
             bits.push((format!("column:{name}"), protocol::or_all_rows(s, misfit)?));
+        }
+        for (failure, bit) in written.failures {
+            let SqlError { sqlstate, message, .. } = failure.error();
+            bits.push((format!("failure:{sqlstate}:{message}"), bit));
         }
         staged = Some(written.staged);
         hit = Some(written.hit);
@@ -226,9 +239,13 @@ fn violation(work: &Work, rule: &Rule, s: &mut Session, store: &Store) -> Result
             rules::outside((low, high), &mut new, s)?
         }
         Rule::NoRow(plan) => {
-            let wants = vec![Want::NOTHING; plan.fields.len()];
-            let found = evaluate(plan, &wants, s, Some(store), None)?;
-            (found.rows > 0).then(|| found.valid_bit(s))
+            let (found, failures) = evaluate(plan, s, Some(store))?;
+            // What cannot be computed does not hold.
+            let mut bits = (found.rows > 0).then(|| found.valid_bit(s));
+            for (_, bit) in failures {
+                bits = Some(bits.map_or_else(|| bit.clone(), |above| above.concat(&bit)));
+            }
+            bits
         }
     };
     rows.filter(|bits| !bits.is_empty())

@@ -60,6 +60,11 @@ impl EngineError {
     pub fn is_unsupported(&self) -> bool {
         self.sqlstate == sqlstate::FEATURE_NOT_SUPPORTED
     }
+    /// Whether a table is not there.
+    #[must_use]
+    pub fn is_missing_table(&self) -> bool {
+        self.sqlstate == sqlstate::UNDEFINED_TABLE
+    }
     /// Whether the engine itself broke.
     #[must_use]
     pub fn is_internal(&self) -> bool {

@@ -396,11 +396,7 @@ impl InProcess {
         catalog: &Catalog,
         work: impl Fn(&mut Session, &Store) -> Result<T, QueryError> + Sync,
     ) -> Result<[T; 3], EngineError> {
-        let profile = trine_mpc::Profile {
-            round_trip_us: catalog.net_profile.round_trip_us,
-            megabits_per_s: catalog.net_profile.megabits_per_s,
-            lanes: 1,
-        };
+        let profile = trine_query::profile(catalog.net_profile);
         let pairs: [[u8; 32]; 3] = [random_id()?, random_id()?, random_id()?];
         let nets = trine_mpc::testing::mesh();
         let outcomes: Vec<Option<Result<T, QueryError>>> = thread::scope(|scope| {

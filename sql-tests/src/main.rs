@@ -4,9 +4,11 @@
 use clap::Parser;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Instant;
 use trine_sql_tests::engine::{Engine, EngineKind};
 use trine_sql_tests::fill::fill;
-use trine_sql_tests::runner::{Report, run_script};
+use trine_sql_tests::ladder::{document, run_files};
+use trine_sql_tests::report::Report;
 use trine_sql_tests::script;
 
 /// Runs sqllogictest files.
@@ -19,6 +21,12 @@ struct Arguments {
     /// Prints every failing record: place, SQL, reason.
     #[arg(short, long)]
     verbose: bool,
+    /// Files that run at a time, each on an engine of its own.
+    #[arg(short, long, default_value_t = 1)]
+    jobs: usize,
+    /// Writes a document of every failing record, grouped by reason.
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
     /// Instead of checking, writes the engine's answers into queries that have none yet.
     #[arg(long)]
     fill: bool,
@@ -27,14 +35,12 @@ struct Arguments {
     paths: Vec<PathBuf>,
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    match run(&arguments).await {
-        Ok(total) => {
-            println!("{}", total.summary());
-            if total.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-        }
+    let outcome = if arguments.fill { fill_all(&arguments) } else { run(&arguments) };
+    match outcome {
+        Ok(0) => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::FAILURE,
         Err(message) => {
             eprintln!("trine-sql-tests: {message}");
             ExitCode::from(2)
@@ -42,27 +48,38 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run(arguments: &Arguments) -> Result<Report, String> {
-    let files = script::discover(&arguments.paths).map_err(|e| e.to_string())?;
-    let mut engine = Engine::start(arguments.engine).await.map_err(|e| e.to_string())?;
+/// Runs the files; returns how many records failed.
+fn run(arguments: &Arguments) -> Result<usize, String> {
+    let start = Instant::now();
+    let reports = run_files(arguments.engine, &arguments.paths, arguments.jobs, |file| {
+        let mut text = format!("{}: {}", file.file, file.report.summary());
+        if arguments.verbose {
+            let failures = file.report.failures.iter().map(|f| format!("\n{f}\n"));
+            text.extend(failures);
+        }
+        // One call, or the lines of two threads mix.
+        println!("{text}");
+    })?;
+    if let Some(path) = &arguments.report {
+        std::fs::write(path, document(&reports)).map_err(|e| format!("{}: {e}", path.display()))?;
+    }
     let mut total = Report::default();
-    for file in files {
-        if arguments.fill {
+    reports.into_iter().for_each(|file| total += file.report);
+    let records = total.passed + total.failed;
+    let seconds = start.elapsed().as_secs_f64();
+    eprintln!("{records} records in {seconds:.1} s");
+    println!("{}", total.summary());
+    Ok(total.failed)
+}
+
+fn fill_all(arguments: &Arguments) -> Result<usize, String> {
+    let runtime = tokio::runtime::Runtime::new().map_err(|e| e.to_string())?;
+    runtime.block_on(async {
+        let mut engine = Engine::start(arguments.engine).await.map_err(|e| e.to_string())?;
+        for file in script::discover(&arguments.paths).map_err(|e| e.to_string())? {
             let filled = fill(&mut engine, &file).await?;
             println!("{}: {filled} answers written", file.display());
-            continue;
         }
-        let report = match script::read(&file) {
-            Ok(script) => run_script(&mut engine, &script).await,
-            Err(message) => Report { failed: 1, failures: vec![message], ..Report::default() },
-        };
-        println!("{}: {}", file.display(), report.summary());
-        if arguments.verbose {
-            for failure in &report.failures {
-                println!("{failure}\n");
-            }
-        }
-        total += report;
-    }
-    Ok(total)
+        Ok(0)
+    })
 }

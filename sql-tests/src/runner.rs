@@ -4,69 +4,26 @@
 //! Rows of a query without ORDER BY are compared as a multiset even where a file says `nosort`: SQL
 //! leaves their order open, and Trine shuffles them on purpose.
 
-use crate::compare::{Expected, compare};
 use crate::engine::{Engine, EngineError};
+use crate::judge::{judge_query, judge_statement};
+use crate::order::is_ordered;
+use crate::report::{Cause, Failure, Reason, Report};
 use crate::script::{LABELS, Script, TestRecord};
-use crate::value::Output;
-use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
-use datafusion::sql::sqlparser::keywords::Keyword;
-use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
-use sqllogictest::{
-    Condition, Control, ExpectedError, Location, QueryExpect, Record, SortMode, StatementExpect,
-};
-use std::ops::AddAssign;
-
-/// Records of one file or of a whole run.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Report {
-    /// Did what the file says.
-    pub passed: usize,
-    /// Did not, or the engine does not support the statement.
-    pub failed: usize,
-    /// Meant for another system, or after a `halt`.
-    pub skipped: usize,
-    /// One text per failed record: place, SQL, reason.
-    pub failures: Vec<String>,
-}
-
-impl AddAssign for Report {
-    fn add_assign(&mut self, mut other: Self) {
-        self.passed += other.passed;
-        self.failed += other.failed;
-        self.skipped += other.skipped;
-        self.failures.append(&mut other.failures);
-    }
-}
-
-impl Report {
-    /// `N passed, N failed, N skipped`.
-    #[must_use]
-    pub fn summary(&self) -> String {
-        format!("{} passed, {} failed, {} skipped", self.passed, self.failed, self.skipped)
-    }
-
-    fn fail(&mut self, place: &Location, sql: &str, reason: &str) {
-        self.failed += 1;
-        self.failures.push(format!("{place}\n{}\n{}", indent(sql, "    "), indent(reason, "  ! ")));
-    }
-}
-
-fn indent(text: &str, with: &str) -> String {
-    text.trim_end().lines().map(|l| format!("{with}{l}")).collect::<Vec<_>>().join("\n")
-}
+use crate::words::{target, unquoted, words};
+use sqllogictest::{Condition, Control, Record, SortMode, StatementExpect};
+use std::collections::BTreeMap;
 
 /// Runs one file on a fresh database.
 ///
 /// A record counts as failed also when the engine refuses its statement as unsupported, whatever the
 /// record expects.
 pub async fn run_script(engine: &mut Engine, script: &Script) -> Report {
-    let mut report = Report::default();
     if let Err(e) = engine.reset().await {
         let records = script.records.iter().filter(|r| counted(r).is_some()).count();
-        report.failed = records.max(1);
-        report.failures.push(format!("no fresh database: {e}"));
-        return report;
+        let report = Report::unreadable(&script.name, format!("no fresh database: {e}"));
+        return Report { failed: records.max(1), ..report };
     }
+    let mut walk = Walk { script, report: Report::default(), broken: BTreeMap::new() };
     let mut sort = SortMode::NoSort;
     let mut halted = false;
     for record in &script.records {
@@ -79,12 +36,12 @@ pub async fn run_script(engine: &mut Engine, script: &Script) -> Report {
             continue;
         }
         if halted || excluded(record, engine.label()) {
-            report.skipped += 1;
+            walk.report.skipped += 1;
             continue;
         }
-        run_record(engine, script, record, sort, &mut report).await;
+        walk.record(engine, record, sort).await;
     }
-    report
+    walk.report
 }
 
 /// Conditions of a record that counts, `None` for the others.
@@ -112,143 +69,79 @@ fn excludes(condition: &Condition, engine_label: &str) -> bool {
     }
 }
 
-async fn run_record(
-    engine: &mut Engine,
-    script: &Script,
-    record: &TestRecord,
-    sort: SortMode,
-    report: &mut Report,
-) {
-    let (loc, sql, verdict) = match record {
-        Record::Statement { loc, sql, expected, .. } => {
-            let outcome = engine.run(sql).await;
-            (loc, sql.as_str(), judge_statement(outcome, expected, script.exact_errors))
-        }
-        Record::Query { loc, sql, expected, .. } => {
-            let outcome = engine.run(sql).await;
-            let header = script.header_lines.contains(&loc.line());
-            let sort = if is_ordered(sql) { sort } else { SortMode::RowSort };
-            (loc, sql.as_str(), judge_query(outcome, expected, sort, header, script.exact_errors))
-        }
-        Record::System { loc, command, .. } => {
-            (loc, command.as_str(), Err("system commands are not run".to_owned()))
-        }
-        Record::Let { loc, sql, .. } => {
-            (loc, sql.as_str(), Err("variables are not supported".to_owned()))
-        }
-        _ => return,
-    };
-    match verdict {
-        Ok(()) => report.passed += 1,
-        Err(reason) => report.fail(loc, sql, &reason),
-    }
+/// A file on its way.
+struct Walk<'a> {
+    script: &'a Script,
+    report: Report,
+    /// Tables and views whose creation or change failed, with the first error.
+    broken: BTreeMap<String, Cause>,
 }
 
-fn judge_statement(
-    outcome: Result<Output, EngineError>,
-    expected: &StatementExpect,
-    exact: bool,
-) -> Result<(), String> {
-    match (outcome, expected) {
-        (Ok(_), StatementExpect::Ok) => Ok(()),
-        (Ok(output), StatementExpect::Count(wanted)) => {
-            let actual = output.affected.or_else(|| u64::try_from(output.rows.len()).ok());
-            if actual == Some(*wanted) {
-                Ok(())
-            } else {
-                Err(format!("expected {wanted} rows, affected {}", actual.unwrap_or(0)))
-            }
-        }
-        (Ok(_), StatementExpect::Error(_)) => Err("expected an error, succeeded".to_owned()),
-        (Err(e), StatementExpect::Error(wanted)) => judge_error(&e, wanted, exact),
-        (Err(e), _) => Err(e.to_string()),
-    }
-}
-
-/// Whether the rows of a query come in an order: ORDER BY outside of parentheses, or EXPLAIN.
-fn is_ordered(sql: &str) -> bool {
-    let Ok(tokens) = Tokenizer::new(&PostgreSqlDialect {}, sql).tokenize() else { return true };
-    let mut depth = 0_usize;
-    let mut words = Vec::new();
-    for token in &tokens {
-        match token {
-            Token::LParen => depth += 1,
-            Token::RParen => depth = depth.saturating_sub(1),
-            Token::Word(w) if depth == 0 && w.quote_style.is_none() => words.push(w.keyword),
-            _ => {}
-        }
-    }
-    words.first() == Some(&Keyword::EXPLAIN)
-        || words.windows(2).any(|pair| pair == [Keyword::ORDER, Keyword::BY])
-}
-
-fn judge_query(
-    outcome: Result<Output, EngineError>,
-    expected: &QueryExpect<sqllogictest::DefaultColumnType>,
-    file_sort: SortMode,
-    header: bool,
-    exact: bool,
-) -> Result<(), String> {
-    match (outcome, expected) {
-        (Ok(output), QueryExpect::Results { types, sort_mode, results, .. }) => {
-            let mut lines = results.as_slice();
-            if header {
-                let names: Vec<&str> =
-                    lines.first().map_or(Vec::new(), |l| l.split_whitespace().collect());
-                let actual = output.columns.join(" ");
-                if actual.split_whitespace().collect::<Vec<_>>() != names {
-                    return Err(format!("columns are called: {actual}"));
+impl Walk<'_> {
+    async fn record(&mut self, engine: &mut Engine, record: &TestRecord, sort: SortMode) {
+        let exact = self.script.exact_errors;
+        let not_run = |what: &str| Err(Reason::Other(what.to_owned()));
+        let (line, sql, verdict) = match record {
+            Record::Statement { loc, sql, expected, .. } => {
+                let outcome = engine.run(sql).await;
+                if let (Err(e), StatementExpect::Ok | StatementExpect::Count(_)) =
+                    (&outcome, expected)
+                {
+                    self.broken_by(sql, e);
                 }
-                lines = lines.get(1..).unwrap_or_default();
+                (loc.line(), sql, judge_statement(outcome, expected, exact))
             }
-            let sort = sort_mode.filter(|s| *s != SortMode::NoSort).unwrap_or(file_sort);
-            compare(&output, &Expected { types, sort, lines }).map_err(|actual| {
-                format!(
-                    "expected:\n{}\nactual:\n{}",
-                    first_lines(&lines.join("\n")),
-                    first_lines(&actual)
-                )
-            })
+            Record::Query { loc, sql, expected, .. } => {
+                let outcome = engine.run(sql).await;
+                let header = self.script.header_lines.contains(&loc.line());
+                let sort = if is_ordered(sql) { sort } else { SortMode::RowSort };
+                (loc.line(), sql, judge_query(sql, outcome, expected, sort, header, exact))
+            }
+            Record::System { loc, command, .. } => {
+                (loc.line(), command, not_run("system commands are not run"))
+            }
+            Record::Let { loc, sql, .. } => {
+                (loc.line(), sql, not_run("variables are not supported"))
+            }
+            _ => return,
+        };
+        match verdict {
+            Ok(()) => self.report.passed += 1,
+            Err(reason) => self.fail(line, sql, reason),
         }
-        (Ok(_), QueryExpect::Error(_)) => Err("expected an error, succeeded".to_owned()),
-        (Err(e), QueryExpect::Error(wanted)) => judge_error(&e, wanted, exact),
-        (Err(e), QueryExpect::Results { .. }) => Err(e.to_string()),
+    }
+
+    fn broken_by(&mut self, sql: &str, error: &EngineError) {
+        if let Some(name) = target(&words(sql)) {
+            let cause = || Cause { sql: sql.to_owned(), error: error.clone() };
+            self.broken.entry(name).or_insert_with(cause);
+        }
+    }
+
+    fn fail(&mut self, line: u32, sql: &str, reason: Reason) {
+        let words = words(sql);
+        let own_target = target(&words);
+        let cause = |word: &String| self.broken.get(&unquoted(word));
+        let follows = match &reason {
+            // Its own error says more, unless it is that the table is not there.
+            Reason::Error(e) if !e.is_missing_table() => None,
+            Reason::Error(_) if own_target.is_some_and(|t| starts_with_create(&words, &t)) => None,
+            _ => words.iter().find_map(cause).cloned(),
+        };
+        self.report.failed += 1;
+        let (file, sql) = (self.script.name.clone(), sql.to_owned());
+        self.report.failures.push(Failure { file, line, sql, reason, follows });
     }
 }
 
-/// SQLSTATEs must match; texts only where they are ours.
-fn judge_error(error: &EngineError, wanted: &ExpectedError, exact: bool) -> Result<(), String> {
-    let states = matches!(wanted, ExpectedError::SqlState(_));
-    let fits = if exact || states {
-        wanted.is_match(&error.message, Some(&error.sqlstate))
-    } else {
-        !error.is_unsupported() && !error.is_internal()
-    };
-    if fits { Ok(()) } else { Err(format!("expected the error {wanted}, got: {error}")) }
-}
-
-/// Enough of a long result for a report.
-fn first_lines(text: &str) -> String {
-    const LINES: usize = 40;
-    let mut lines: Vec<&str> = text.lines().take(LINES).collect();
-    if text.lines().count() > LINES {
-        lines.push("…");
-    }
-    lines.join("\n")
+fn starts_with_create(words: &[String], target: &str) -> bool {
+    words.first().is_some_and(|w| w == "create") && words.iter().any(|w| unquoted(w) == target)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::engine::EngineKind;
-
-    #[test]
-    fn order_by_counts_outside_of_parentheses() {
-        assert!(is_ordered("SELECT a FROM t ORDER BY a"));
-        assert!(!is_ordered("SELECT a FROM (SELECT a FROM t ORDER BY a) AS s"));
-        assert!(!is_ordered("SELECT sum(a) OVER (ORDER BY b) FROM t -- ORDER BY a"));
-        assert!(is_ordered("EXPLAIN SELECT 1"));
-    }
 
     async fn report(text: &str) -> Report {
         let mut engine = Engine::start(EngineKind::Oracle).await.unwrap();
@@ -264,7 +157,7 @@ mod tests {
                     halt\n\nquery I\nSELECT 1\n----\n1\n";
         let report = report(text).await;
         assert_eq!((report.passed, report.failed, report.skipped), (4, 3, 2), "{report:?}");
-        assert!(report.failures[0].starts_with("f:13"), "{}", report.failures[0]);
+        assert_eq!((report.failures[0].file.as_str(), report.failures[0].line), ("f", 13));
     }
 
     #[tokio::test]
@@ -272,5 +165,20 @@ mod tests {
         let text = "statement ok\nCREATE TABLE t (a INT)\n\nstatement error\nCREATE UNIQUE INDEX i ON t (a)\n";
         let report = report(text).await;
         assert_eq!((report.passed, report.failed), (1, 1), "{report:?}");
+    }
+
+    #[tokio::test]
+    async fn failures_that_follow_from_an_earlier_one_name_it() {
+        let text = "statement ok\nCREATE TABLE t (a NOTYPE)\n\nstatement ok\nINSERT INTO t VALUES (1)\n\n\
+                    query I\nSELECT a FROM t\n----\n1\n\nquery I\nSELECT a FROM nix\n----\n1\n";
+        let report = report(text).await;
+        assert_eq!((report.passed, report.failed), (0, 4));
+        let first = match &report.failures[0].reason {
+            Reason::Error(e) => e.clone(),
+            other => panic!("{other}"),
+        };
+        let follow = |f: &Failure| f.follows.as_ref().map(|c| c.error.clone());
+        let follows: Vec<_> = report.failures.iter().map(follow).collect();
+        assert_eq!(follows, [None, Some(first.clone()), Some(first), None]);
     }
 }

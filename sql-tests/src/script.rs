@@ -16,6 +16,8 @@ pub type TestRecord = Record<DefaultColumnType>;
 /// A test file after reading.
 #[derive(Debug)]
 pub struct Script {
+    /// Path as it was given.
+    pub name: String,
     /// Records in order.
     pub records: Vec<TestRecord>,
     /// 1-based lines of queries whose first expected line repeats the column names.
@@ -97,7 +99,7 @@ pub fn parse(text: &str, name: &str) -> Result<Script, String> {
     let exact_errors = text.lines().any(|l| l.trim() == "# errors: exact");
     let (text, header_lines) = normalise(text);
     let records = parse_with_name(&text, name).map_err(|e| e.to_string())?;
-    Ok(Script { records, header_lines, exact_errors })
+    Ok(Script { name: name.to_owned(), records, header_lines, exact_errors })
 }
 
 /// See the module; also returns the lines of queries with column names.

@@ -50,6 +50,7 @@ pub(super) fn submit(
         done: [false; 3],
         signed_at_ms: request.signed_at_ms,
         parameters,
+        net_profile: catalog.net_profile,
     };
     catalog.jobs.insert(id, job);
     retention::jobs(catalog);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use trine_proto::catalog::{Catalog, ClusterInfo, NetProfile, Principal, PublicKey};
+use trine_proto::catalog::{Catalog, ClusterInfo, Principal, PublicKey};
 use trine_proto::command::Outcome;
 use trine_proto::ids::LogIndex;
 use trine_proto::status::{SqlError, sqlstate};
@@ -97,22 +97,6 @@ pub(super) fn enrol(
     Ok(Outcome::Applied(request.index))
 }
 
-/// Takes over a measured network profile.
-pub(super) fn net_profile(
-    catalog: &mut Catalog,
-    index: LogIndex,
-    profile: NetProfile,
-) -> Result<Outcome, SqlError> {
-    if !profile.round_trip_us.is_power_of_two() || !profile.megabits_per_s.is_power_of_two() {
-        return Err(invalid("a network profile is rounded to powers of two"));
-    }
-    if catalog.net_profile == profile {
-        return Ok(Outcome::Nothing(index, "the network profile is already in force".into()));
-    }
-    catalog.net_profile = profile;
-    Ok(Outcome::Applied(index))
-}
-
 fn valid_name(name: &str) -> Result<(), SqlError> {
     if name.is_empty() || name.len() > PRINCIPAL_NAME_BYTES_MAX {
         return Err(invalid(format!(
@@ -125,6 +109,6 @@ fn valid_name(name: &str) -> Result<(), SqlError> {
     Ok(())
 }
 
-fn invalid(message: impl Into<String>) -> SqlError {
+pub(super) fn invalid(message: impl Into<String>) -> SqlError {
     SqlError::new(sqlstate::INVALID_PARAMETER, message)
 }

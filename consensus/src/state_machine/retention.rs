@@ -115,7 +115,7 @@ const fn below(max: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use trine_proto::catalog::JobEntry;
+    use trine_proto::catalog::{JobEntry, NetProfile};
     use trine_proto::command::Outcome;
     use trine_proto::ids::{JobId, TransactionId};
     use trine_proto::status::SqlError;
@@ -139,6 +139,7 @@ mod tests {
             done: [false; 3],
             signed_at_ms: 0,
             parameters: None,
+            net_profile: NetProfile::default(),
         }
     }
 
@@ -175,6 +176,7 @@ mod tests {
             attempt: 1,
             position: LogIndex(0),
             verdicts: [None; 3],
+            net_profile: NetProfile::default(),
         };
         catalog
             .transactions

@@ -3,6 +3,7 @@
 mod commits;
 mod definitions;
 mod identities;
+mod networks;
 mod objects;
 mod queries;
 mod validations;

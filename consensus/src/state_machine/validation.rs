@@ -35,6 +35,7 @@ pub(super) fn enqueue(
         attempt: 0,
         position: index,
         verdicts: [None; 3],
+        net_profile: catalog.net_profile,
     };
     catalog.transactions.insert(transaction, TransactionState::Validating(Box::new(validation)));
     start_next(catalog, index);
@@ -183,6 +184,7 @@ pub(super) fn retry(
     transaction: TransactionId,
     attempt: u32,
 ) -> Result<Outcome, SqlError> {
+    let net_profile = catalog.net_profile;
     let Some(validation) = running(catalog, transaction, attempt) else {
         return Ok(stale(index));
     };
@@ -191,6 +193,7 @@ pub(super) fn retry(
     } else {
         validation.attempt += 1;
         validation.position = index;
+        validation.net_profile = net_profile;
         validation.verdicts = [None; 3];
     }
     Ok(Outcome::Applied(index))
@@ -292,10 +295,12 @@ fn start_next(catalog: &mut Catalog, index: LogIndex) {
             due.push(*id);
         }
     }
+    let net_profile = catalog.net_profile;
     for id in due {
         if let Some(TransactionState::Validating(v)) = catalog.transactions.get_mut(&id) {
             v.attempt = 1;
             v.position = index;
+            v.net_profile = net_profile;
         }
     }
 }

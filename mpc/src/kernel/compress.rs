@@ -2,33 +2,6 @@
 
 #![allow(unsafe_code)]
 
-/// Appends bits to a plane. Bits before `at` stay; those behind the last one that was written, in
-/// its word, become zero.
-#[derive(Debug)]
-#[allow(dead_code, reason = "taken by the movement of rows")]
-pub(crate) struct BitWriter<'a> {
-    out: &'a mut [u64],
-    at: usize,
-}
-
-#[allow(dead_code, reason = "taken by the movement of rows")]
-impl<'a> BitWriter<'a> {
-    /// Writes into `out` from bit `at` on.
-    pub(crate) fn new(out: &'a mut [u64], at: usize) -> Self {
-        Self { out, at }
-    }
-
-    /// The next bit to be written.
-    pub(crate) fn at(&self) -> usize {
-        self.at
-    }
-
-    /// Appends the bits of `words` where `mask` is one, in order; panics if `out` is too short.
-    pub(crate) fn push_compressed(&mut self, words: &[u64], mask: &[u64]) {
-        self.at = compress(words, mask, self.out, self.at);
-    }
-}
-
 /// Appends the bits of `words` selected by `mask` to `out` behind its first `at` bits; the place
 /// behind the last of them. Bits behind it in its word become zero. Panics if `out` is too short.
 pub(crate) fn compress(words: &[u64], mask: &[u64], out: &mut [u64], at: usize) -> usize {
@@ -61,15 +34,18 @@ fn compress_with(
         let bits = pick(word, mask);
         let count = mask.count_ones() as usize;
         pending |= bits << filled;
-        if filled + count >= 64 {
-            out[slot] = pending;
-            slot += 1;
-            // In two shifts: by 64 where nothing was pending.
-            pending = bits >> 1 >> (63 - filled);
-            filled = filled + count - 64;
+        if let Some(word) = out.get_mut(slot) {
+            *word = pending;
         } else {
-            filled += count;
+            assert!(bits == 0, "room for all bits");
         }
+        // Without a branch: whether a word is full is anyone's guess. In two shifts: by 64 where
+        // nothing was pending.
+        let over = bits >> 1 >> (63 - filled);
+        let full = filled + count;
+        pending = if full >= 64 { over } else { pending };
+        slot += full / 64;
+        filled = full % 64;
     }
     if filled > 0 {
         out[slot] = pending;
@@ -137,18 +113,5 @@ mod tests {
             assert_eq!(portable, expected);
             assert_eq!(fast, expected);
         }
-    }
-
-    #[test]
-    fn a_writer_goes_on_where_it_stopped() {
-        let mut out = [0, u64::MAX, u64::MAX];
-        let mut writer = BitWriter::new(&mut out, 3);
-        writer.push_compressed(&[u64::MAX], &[0xFF]);
-        assert_eq!(writer.at(), 11);
-        writer.push_compressed(&[0b10], &[0b11]);
-        writer.push_compressed(&[u64::MAX], &[u64::MAX]);
-        assert_eq!(writer.at(), 77);
-        let low: u64 = (0xFF << 3) | (1 << 12) | !0 << 13;
-        assert_eq!(out, [low, (1 << 13) - 1, u64::MAX]);
     }
 }

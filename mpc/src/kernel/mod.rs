@@ -12,15 +12,13 @@ mod stream;
 mod transpose;
 
 pub(crate) use cast::{Plain, bytes, bytes_mut, elements};
+pub(crate) use compress::compress;
 pub(crate) use loops::{
     and_terms, flip, inner_terms, minus, negate_where, plus, plus_bits, plus_both, plus_weighted,
     product_terms, xor, xor_both, xor_of,
 };
 pub(crate) use stream::Cipher;
-pub(crate) use transpose::{TILE_WORDS, rows_of_tile, tile_of_rows, transpose64};
-
-#[allow(unused_imports, reason = "taken by the movement of rows")]
-pub(crate) use compress::{BitWriter, compress};
+pub(crate) use transpose::{TILE_WORDS, Tile, TileRows, rows_of_tile, tile_of_rows};
 
 /// Whether the loops may use AVX-512 with byte permutations and the Galois field instructions.
 #[cfg(target_arch = "x86_64")]

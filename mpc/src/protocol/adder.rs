@@ -27,7 +27,7 @@ pub fn add(s: &mut Session, x: &Planes, y: &Planes, carry: bool) -> Result<Plane
         return Ok(Planes::ghost(len, width));
     }
     s.by_rows(len, [x, y], |s, [x, y]| {
-        add_operands(s, form, x.len(), width, Operand::of(x), Operand::of(y), carry)
+        add_operands(s, form, x.len(), width, Operand::of(x, false), Operand::of(y, false), carry)
     })
 }
 
@@ -138,20 +138,31 @@ pub fn negate_if(s: &mut Session, bit: &Planes, x: &Planes) -> Result<Planes> {
     })
 }
 
-/// Components of an addend; one without words is zero.
+/// An addend. A component without words is zero; so are planes above the width, unless the top plane is
+/// repeated.
 #[derive(Clone, Copy)]
 pub(super) struct Operand<'a> {
     pub(super) held: Held<'a>,
     pub(super) words: usize,
+    pub(super) width: usize,
+    pub(super) signed: bool,
 }
 
 impl<'a> Operand<'a> {
-    fn of(x: &'a Planes) -> Self {
-        Self { held: x.components(), words: x.words() }
+    /// A whole column, extended by zeros or by its sign.
+    pub(super) fn of(x: &'a Planes, signed: bool) -> Self {
+        Self { held: x.components(), words: x.words(), width: x.width(), signed }
     }
     fn plane(&self, j: usize) -> Held<'a> {
-        let plane = |c: &'a [u64]| {
-            if c.is_empty() { c } else { &c[j * self.words..(j + 1) * self.words] }
+        let j = match self.width.checked_sub(1) {
+            Some(top) if j > top && self.signed => top,
+            _ => j,
+        };
+        let plane = |c: &'a [u64]| -> &'a [u64] {
+            if j >= self.width || c.is_empty() {
+                return &[];
+            }
+            &c[j * self.words..(j + 1) * self.words]
         };
         (plane(self.held.0), plane(self.held.1))
     }
@@ -178,7 +189,7 @@ pub(crate) fn carries(
 ) -> Result<Planes> {
     let size = x.width() * x.words();
     let (mut a, mut b) = (vec![0; size], vec![0; size]);
-    carries_into(s, form, Operand::of(x), Operand::of(y), carry, &mut a, &mut b)?;
+    carries_into(s, form, Operand::of(x, false), Operand::of(y, false), carry, &mut a, &mut b)?;
     Ok(Planes::from_components(x.len(), x.width(), a, b))
 }
 

@@ -13,6 +13,8 @@
 //! *Arithmetic to boolean*: P0 knows x_0 + x_1 and inputs it; x_2 is a boolean sharing already (its
 //! own component 2); an adder does the rest.
 
+use std::borrow::Cow;
+
 use super::adder::{Operand, add_operands};
 use super::{ready, ready_arith};
 use crate::bits::{read_planes, words, write_planes_from_rows};
@@ -88,13 +90,12 @@ fn weighted_sum<T: Ring>(s: &mut Session, x: &Planes, signed: bool) -> Result<Ar
     }
     if form == ToArith::Adder {
         let adder = cost_carries(s.profile(), len, T::BITS - 1).0;
-        let low = x.bits(0..width);
-        let whole = if signed { low.sign_extend(T::BITS) } else { low.zero_extend(T::BITS) };
+        let low = if x.width() == width { Cow::Borrowed(x) } else { Cow::Owned(x.bits(0..width)) };
         let parts = s.in_lanes(len, |lane, rows| {
             if rows.len() == len {
-                return through_adder(lane, adder, &whole);
+                return through_adder(lane, adder, &low, signed);
             }
-            through_adder(lane, adder, &whole.slice(rows))
+            through_adder(lane, adder, &low.slice(rows), signed)
         })?;
         return Ok(joined(parts));
     }
@@ -122,17 +123,23 @@ fn joined<T: Ring>(mut parts: Vec<Arith<T>>) -> Arith<T> {
     parts.pop().unwrap_or_else(|| Arith::from_components(Vec::new(), Vec::new()))
 }
 
-/// The number in exactly l planes, its difference from a random one opened to parties 0 and 2.
-fn through_adder<T: Ring>(s: &mut Session, form: Circuit, x: &Planes) -> Result<Arith<T>> {
+/// The number, extended to l planes, its difference from a random one opened to parties 0 and 2.
+fn through_adder<T: Ring>(
+    s: &mut Session,
+    form: Circuit,
+    x: &Planes,
+    signed: bool,
+) -> Result<Arith<T>> {
     let (len, operator) = (x.len(), s.operator());
     let size = words(len) * T::BITS;
     let [at_number, at_input] = [0, 1].map(|p| Position::new(operator, p));
     // y_1 with P0, y_2 with P2; the input has component 2 from the stream of P1 and P2, and
     // component 0 = 0.
-    let (y1, y2, input): (Vec<T>, Vec<T>, (Vec<u64>, Vec<u64>)) = match s.party() {
+    type Input = (Vec<u64>, Vec<u64>);
+    let (y1, y2, input): (Vec<T>, Vec<T>, Input) = match s.party() {
         0 => {
             let y1 = s.common(1, at_number, len)?;
-            let mut masked = vec![0; size];
+            let mut masked = s.take_buffer(size);
             s.receive_elements(1, &mut masked)?;
             (y1, Vec::new(), (Vec::new(), masked))
         }
@@ -140,25 +147,28 @@ fn through_adder<T: Ring>(s: &mut Session, form: Circuit, x: &Planes) -> Result<
             let (y1, y2): (Vec<T>, Vec<T>) =
                 (s.common(0, at_number, len)?, s.common(2, at_number, len)?);
             let both = |i: usize| T::default().minus(y1[i].plus(y2[i]));
-            let mut masked = planes_of(len, T::BITS, both);
-            let mask = s.stream(2)?.words(at_input, size);
+            let mut masked = s.take_buffer(size);
+            planes_of(&mut masked, len, T::BITS, both);
+            let mask = random_words(s, 2, at_input, size)?;
             kernel::xor(&mut masked, &mask);
             s.send_elements(0, &masked)?;
             (y1, y2, (masked, mask))
         }
         _ => {
             let y2 = s.common(1, at_number, len)?;
-            (Vec::new(), y2, (s.stream(1)?.words(at_input, size), Vec::new()))
+            (Vec::new(), y2, (random_words(s, 1, at_input, size)?, Vec::new()))
         }
     };
     s.end_round();
-    let words = words(len);
-    let [number, input] =
-        [x.components(), (&input.0[..], &input.1[..])].map(|held| Operand { held, words });
-    let difference = add_operands(s, form, len, T::BITS, number, input, false)?;
+    let held = (&input.0[..], &input.1[..]);
+    let random = Operand { held, words: words(len), width: T::BITS, signed: false };
+    let number = Operand::of(x, signed);
+    let difference = add_operands(s, form, len, T::BITS, number, random, false)?;
+    s.give_buffer(input.0);
+    s.give_buffer(input.1);
     // P0 lacks component 2, P2 lacks component 1. What lies beyond the last row is not masked.
     let (a, b) = (difference.clear_component(true), difference.clear_component(false));
-    let mut missing = vec![0; if s.party() == 1 { 0 } else { size }];
+    let mut missing = s.take_buffer(if s.party() == 1 { 0 } else { size });
     match s.party() {
         0 => {
             s.send_elements(2, &b)?;
@@ -169,11 +179,13 @@ fn through_adder<T: Ring>(s: &mut Session, form: Circuit, x: &Planes) -> Result<
     }
     s.end_round();
     kernel::xor_both(&mut missing, &a, &b);
-    match s.party() {
-        0 => Ok(Arith::from_components(elements_of(len, &missing), y1)),
-        1 => Ok(Arith::from_components(y1, y2)),
-        _ => Ok(Arith::from_components(y2, elements_of(len, &missing))),
-    }
+    let result = match s.party() {
+        0 => Arith::from_components(elements_of(len, &missing), y1),
+        1 => Arith::from_components(y1, y2),
+        _ => Arith::from_components(y2, elements_of(len, &missing)),
+    };
+    s.give_buffer(missing);
+    Ok(result)
 }
 
 /// Ring elements of exactly l plain planes.
@@ -371,36 +383,44 @@ fn planes_in<T: Ring>(
     // with nothing in the other components.
     let (input, other) = match s.party() {
         0 => {
-            let mask = s.stream(1)?.words(at, size);
-            let mut masked = planes_of(len, width, |i| a[i].plus(b[i]));
+            let mask = random_words(s, 1, at, size)?;
+            let mut masked = s.take_buffer(size);
+            planes_of(&mut masked, len, width, |i| a[i].plus(b[i]));
             kernel::xor(&mut masked, &mask);
             s.send_elements(2, &masked)?;
             ((masked, mask), (Vec::new(), Vec::new()))
         }
         1 => {
-            let mask = s.stream(0)?.words(at, size);
-            ((mask, Vec::new()), (Vec::new(), planes_of(len, width, |i| b[i])))
+            let mask = random_words(s, 0, at, size)?;
+            let mut known = s.take_buffer(size);
+            planes_of(&mut known, len, width, |i| b[i]);
+            ((mask, Vec::new()), (Vec::new(), known))
         }
         _ => {
-            let known = planes_of(len, width, |i| a[i]);
-            let mut masked = vec![0; size];
+            let mut known = s.take_buffer(size);
+            planes_of(&mut known, len, width, |i| a[i]);
+            let mut masked = s.take_buffer(size);
             s.receive_elements(0, &mut masked)?;
             ((Vec::new(), masked), (known, Vec::new()))
         }
     };
     s.end_round();
-    let words = words(len);
-    let [input, other] =
-        [&input, &other].map(|held| Operand { held: (&held.0[..], &held.1[..]), words });
-    add_operands(s, form, len, width, input, other, false)
+    let [first, second] = [&input, &other].map(|held| {
+        let held = (&held.0[..], &held.1[..]);
+        Operand { held, words: words(len), width, signed: false }
+    });
+    let sum = add_operands(s, form, len, width, first, second, false);
+    for buffer in [input.0, input.1, other.0, other.1] {
+        s.give_buffer(buffer);
+    }
+    sum
 }
 
 /// The low `width` bits of plain ring elements as planes.
-fn planes_of<T: Ring>(len: usize, width: usize, value: impl Fn(usize) -> T) -> Vec<u64> {
+fn planes_of<T: Ring>(planes: &mut [u64], len: usize, width: usize, value: impl Fn(usize) -> T) {
     let words = words(len);
-    let mut planes = vec![0; words * width];
     for first in (0..width).step_by(64) {
-        write_planes_from_rows(&mut planes, words, width, first, |word, block| {
+        write_planes_from_rows(planes, words, width, first, |word, block| {
             let rows = (len - word * 64).min(64);
             block[rows..].fill(0);
             for (slot, row) in block[..rows].iter_mut().zip(word * 64..) {
@@ -408,5 +428,12 @@ fn planes_of<T: Ring>(len: usize, width: usize, value: impl Fn(usize) -> T) -> V
             }
         });
     }
-    planes
+}
+
+/// Random words known to this party and `peer`, in a buffer of the session.
+fn random_words(s: &mut Session, peer: usize, at: Position, size: usize) -> Result<Vec<u64>> {
+    let mut words = s.take_buffer(size);
+    words.fill(0);
+    s.stream(peer)?.xor_into(at, &mut words);
+    Ok(words)
 }

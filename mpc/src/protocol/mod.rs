@@ -12,6 +12,7 @@ mod divide;
 mod gates;
 mod multiply;
 mod open;
+mod sqrt;
 #[cfg(test)]
 mod tests;
 
@@ -25,8 +26,12 @@ pub use convert::{arith_to_planes, bits_to_arith, planes_to_arith, signed_planes
 pub use divide::divide;
 pub use multiply::{and, and_many, inner_products, mul, mul_many, or, select};
 pub use open::{open_arith, open_planes};
+pub use sqrt::sqrt;
 
+#[cfg(any(test, feature = "testing"))]
+pub(crate) use compare::less_than_as;
 pub(crate) use compare::less_than_distinct;
+pub(crate) use multiply::sum_of_products;
 pub(crate) use open::{open_elements, open_words};
 
 /// A column may take part: a ghost has no place in a real session.

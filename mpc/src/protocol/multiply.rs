@@ -237,3 +237,29 @@ pub fn inner_products<T: Ring>(
     s.reshare(&own, &mut other)?;
     Ok(Arith::from_components(own, other))
 }
+
+/// Row by row the sum of the products of all pairs. 3k a row whatever the number of pairs, 1 round. Real
+/// sessions only; columns of equal length.
+pub(crate) fn sum_of_products<T: Ring>(
+    s: &mut Session,
+    pairs: &[(&Arith<T>, &Arith<T>)],
+) -> Result<Arith<T>> {
+    check_pairs(s, pairs)?;
+    let rows = pairs.first().map_or(0, |(x, _)| x.len());
+    let (mut own, mut other) = (vec![T::default(); rows], vec![T::default(); rows]);
+    let piece = PIECE_BYTES / T::BYTES;
+    let mut terms = vec![T::default(); piece.min(rows)];
+    for (i, out) in own.chunks_mut(piece).enumerate() {
+        let (range, terms) = (i * piece..i * piece + out.len(), &mut terms[..out.len()]);
+        for (x, y) in pairs {
+            let ((xa, xb), (ya, yb)) = (x.components(), y.components());
+            let [xa, xb] = [xa, xb].map(|c| &c[range.clone()]);
+            let [ya, yb] = [ya, yb].map(|c| &c[range.clone()]);
+            kernel::product_terms(terms, xa, xb, ya, yb);
+            kernel::plus(out, terms);
+        }
+    }
+    s.zero_mask()?.add_into(&mut own);
+    s.reshare(&own, &mut other)?;
+    Ok(Arith::from_components(own, other))
+}

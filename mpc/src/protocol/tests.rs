@@ -1,7 +1,7 @@
 //! Every form of every circuit equals the plain function and costs what its form costs.
 
 use super::adder::{carries, prefix_and};
-use super::compare::less_than_distinct;
+use super::compare::{less_than_as, less_than_distinct};
 use crate::cost::{
     Circuit, Cost, cost_carries_as, cost_less_than_as, cost_less_than_short_as, cost_prefix_and_as,
 };
@@ -66,7 +66,7 @@ fn less_than_in_every_form() {
                 form,
                 k,
                 cost_less_than_short_as(form, ROWS, k),
-                |s, x, y| less_than_distinct(s, form, x, y.clone()),
+                |s, x, y| less_than_distinct(s, form, x, y),
                 |x, y| u128::from(x < y),
                 true,
             );
@@ -74,7 +74,7 @@ fn less_than_in_every_form() {
                 form,
                 k,
                 cost_less_than_as(form, ROWS, k),
-                |s, x, y| super::compare::less_than_as(s, form, x, y),
+                |s, x, y| less_than_as(s, form, x, y),
                 |x, y| u128::from(x < y),
                 false,
             );

@@ -47,6 +47,10 @@ impl<T: Ring> Arith<T> {
     pub fn components(&self) -> (&[T], &[T]) {
         (&self.a, &self.b)
     }
+    /// The two held components, owned.
+    pub(crate) fn into_components(self) -> (Vec<T>, Vec<T>) {
+        (self.a, self.b)
+    }
     /// Ghost.
     #[must_use]
     pub fn ghost(len: usize) -> Self {

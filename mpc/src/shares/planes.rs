@@ -69,6 +69,10 @@ impl Planes {
     pub fn components(&self) -> (&[u64], &[u64]) {
         (&self.a, &self.b)
     }
+    /// The two held components, owned.
+    pub(crate) fn into_components(self) -> (Vec<u64>, Vec<u64>) {
+        (self.a, self.b)
+    }
     /// Ghost.
     #[must_use]
     pub fn ghost(len: usize, width: usize) -> Self {

@@ -9,16 +9,26 @@
 //! that is consumed by its opening, and the shuffle then lives on only inside a [`SortOrder`], which
 //! moves columns and can justify no further opening.
 
+mod choose;
+mod column;
 mod expected;
+mod keys;
 mod movement;
+mod moves;
 mod order;
 mod partition;
+mod permute;
 mod quicksort;
+mod radix;
+mod segment;
+mod segments;
+mod shape;
 mod shuffle;
+#[cfg(test)]
+mod simulation;
 
-pub use expected::{cost_sort, cost_sort_opened_expected};
-pub use movement::Column;
+pub use choose::{Choice, choice, cost_sort, cost_sort_opened_expected, cost_top_k, sort, top_k};
+pub use column::Column;
 pub use order::SortOrder;
 pub use partition::partition;
-pub use quicksort::sort;
 pub use shuffle::Shuffle;

@@ -9,112 +9,16 @@
 //!    would recognise what it sent and read p''; with t = 0 it could test values of low entropy.)
 //!
 //! 4 elements, 3 rounds, uniform masks for every column anew: two messages under one mask would give
-//! the permutation away.
+//! the permutation away. The last permutation may keep only some rows (all parties know how many):
+//! then the last messages have only those.
 
-use crate::bits::{self, bytes_from_words, words_from_bytes};
-use crate::cost::cost_shuffle;
-use crate::prg::Position;
-use crate::{Arith, Cost, MpcError, Planes, Result, Session};
+use std::borrow::Cow;
+use std::ops::Range;
 
-/// A column to be moved.
-#[derive(Clone, Debug)]
-pub enum Column {
-    /// Boolean.
-    Planes(Planes),
-    /// 64-bit ring.
-    Arith64(Arith<u64>),
-    /// 128-bit ring.
-    Arith128(Arith<u128>),
-}
-
-impl Column {
-    /// Rows.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        match self {
-            Self::Planes(x) => x.len(),
-            Self::Arith64(x) => x.len(),
-            Self::Arith128(x) => x.len(),
-        }
-    }
-    /// No rows.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-    /// The same shape without data.
-    #[must_use]
-    pub(crate) fn ghost(&self) -> Self {
-        match self {
-            Self::Planes(x) => Self::Planes(Planes::ghost(x.len(), x.width())),
-            Self::Arith64(x) => Self::Arith64(Arith::ghost(x.len())),
-            Self::Arith128(x) => Self::Arith128(Arith::ghost(x.len())),
-        }
-    }
-    fn is_ghost(&self) -> bool {
-        match self {
-            Self::Planes(x) => x.is_ghost(),
-            Self::Arith64(x) => x.is_ghost(),
-            Self::Arith128(x) => x.is_ghost(),
-        }
-    }
-    /// Both components as words.
-    pub(super) fn flatten(&self) -> Flat {
-        match self {
-            Self::Planes(x) => {
-                let (a, b) = x.components();
-                Flat { kind: Kind::Bits(x.width()), a: a.to_vec(), b: b.to_vec() }
-            }
-            Self::Arith64(x) => {
-                let (a, b) = x.components();
-                Flat { kind: Kind::Ring64, a: a.to_vec(), b: b.to_vec() }
-            }
-            Self::Arith128(x) => {
-                let (a, b) = x.components();
-                Flat { kind: Kind::Ring128, a: words_of(a), b: words_of(b) }
-            }
-        }
-    }
-    /// Checks that columns fit `rows` and each other, and what moving them costs.
-    pub(super) fn cost_of_moving(s: &Session, rows: usize, columns: &[Self]) -> Result<Cost> {
-        let (mut planes, mut ring_words) = (0, 0);
-        for column in columns {
-            if column.len() != rows {
-                return Err(MpcError::Shape("a column of another length than the order"));
-            }
-            if column.is_ghost() && !s.is_dry() {
-                return Err(MpcError::Shape("a ghost column in a real session"));
-            }
-            match column {
-                Self::Planes(x) => planes += x.width(),
-                Self::Arith64(_) => ring_words += 1,
-                Self::Arith128(_) => ring_words += 2,
-            }
-        }
-        Ok(cost_shuffle(rows, planes, ring_words))
-    }
-}
-
-#[allow(clippy::cast_possible_truncation, reason = "the low and the high word are meant")]
-fn words_of(values: &[u128]) -> Vec<u64> {
-    values.iter().flat_map(|v| [*v as u64, (v >> 64) as u64]).collect()
-}
-
-fn wide(words: &[u64]) -> Vec<u128> {
-    words.chunks_exact(2).map(|w| u128::from(w[0]) | u128::from(w[1]) << 64).collect()
-}
-
-/// What the words of a flat column are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    /// So many planes.
-    Bits(usize),
-    /// Two elements of 32 bits a word.
-    Ring32,
-    Ring64,
-    /// Two words an element.
-    Ring128,
-}
+use super::column::Flat;
+use super::permute::{Kind, permute};
+use crate::prg::{Position, batch_elements};
+use crate::{MpcError, Result, Session};
 
 impl Kind {
     /// target += source in the group of this kind.
@@ -161,44 +65,6 @@ impl Kind {
             t[1] = (sum >> 64) as u64;
         }
     }
-
-    /// Row i of the result = row index[i].
-    fn gather(self, source: &[u64], rows: usize, index: &[u32]) -> Vec<u64> {
-        match self {
-            Self::Bits(width) => bits::gather(source, rows, width, index),
-            Self::Ring32 => {
-                let half = |row: &u32| source[*row as usize / 2] >> (32 * (row % 2)) & 0xFFFF_FFFF;
-                let join = |pair: &[u32]| half(&pair[0]) | pair.get(1).map_or(0, half) << 32;
-                index.chunks(2).map(join).collect()
-            }
-            Self::Ring64 => index.iter().map(|&row| source[row as usize]).collect(),
-            Self::Ring128 => {
-                let pair = |&row: &u32| [source[2 * row as usize], source[2 * row as usize + 1]];
-                index.iter().flat_map(pair).collect()
-            }
-        }
-    }
-}
-
-/// One party's two components of a column, as words.
-pub(super) struct Flat {
-    pub(super) kind: Kind,
-    pub(super) a: Vec<u64>,
-    pub(super) b: Vec<u64>,
-}
-
-impl Flat {
-    /// The column that this came from, with the same kind.
-    pub(super) fn unflatten(self, rows: usize) -> Result<Column> {
-        Ok(match self.kind {
-            Kind::Bits(width) => {
-                Column::Planes(Planes::from_components(rows, width, self.a, self.b))
-            }
-            Kind::Ring64 => Column::Arith64(Arith::from_components(self.a, self.b)),
-            Kind::Ring128 => Column::Arith128(Arith::from_components(wide(&self.a), wide(&self.b))),
-            Kind::Ring32 => return Err(MpcError::Shape("no public column of 32 bits")),
-        })
-    }
 }
 
 /// Which way through the pairs.
@@ -210,85 +76,16 @@ pub(super) enum Way {
     Backward,
 }
 
-/// The gather indices of one pass, in the order of use; a party knows two of the three.
+/// The gather indices of one pass in the order of use; a party knows two of the three.
 pub(super) struct Steps<'a> {
-    pub(super) first: Option<&'a [u32]>,
-    pub(super) second: Option<&'a [u32]>,
-    pub(super) third: Option<&'a [u32]>,
+    pub(super) indices: [Option<Cow<'a, [u32]>>; 3],
+    /// Rows before, and rows that the last index keeps.
+    pub(super) rows: usize,
+    pub(super) kept: usize,
 }
 
-/// One component of all columns: the unit of a message.
-struct Part {
-    kinds: Vec<(Kind, usize)>,
-    words: Vec<u64>,
-}
-
-impl Part {
-    fn new(columns: &[Flat], component: impl Fn(&Flat) -> &Vec<u64>) -> Self {
-        let (mut kinds, mut words) = (Vec::new(), Vec::new());
-        for column in columns {
-            let column_words = component(column);
-            kinds.push((column.kind, column_words.len()));
-            words.extend_from_slice(column_words);
-        }
-        Self { kinds, words }
-    }
-
-    /// Columns of this component and of the other.
-    fn split(self, other: Self) -> Vec<Flat> {
-        if let [(kind, _)] = self.kinds[..] {
-            return vec![Flat { kind, a: self.words, b: other.words }];
-        }
-        let mut from = 0;
-        let cut = self.kinds.iter().map(|&(kind, count)| {
-            let range = from..from + count;
-            from = range.end;
-            Flat { kind, a: self.words[range.clone()].to_vec(), b: other.words[range].to_vec() }
-        });
-        cut.collect()
-    }
-
-    fn with(&self, words: Vec<u64>) -> Self {
-        Self { kinds: self.kinds.clone(), words }
-    }
-
-    fn combine(&mut self, other: &[u64], f: impl Fn(Kind, &mut [u64], &[u64])) {
-        let mut from = 0;
-        for &(kind, count) in &self.kinds {
-            f(kind, &mut self.words[from..from + count], &other[from..from + count]);
-            from += count;
-        }
-    }
-
-    fn plus(&mut self, other: &[u64]) {
-        self.combine(other, Kind::plus);
-    }
-
-    fn minus(&mut self, other: &[u64]) {
-        self.combine(other, Kind::minus);
-    }
-
-    fn gather(&mut self, rows: usize, index: Option<&[u32]>) -> Result<()> {
-        let index = index.ok_or(MpcError::Shape("a permutation that this party does not hold"))?;
-        let mut from = 0;
-        let mut moved = Vec::with_capacity(self.words.len());
-        for &(kind, count) in &self.kinds {
-            moved.append(&mut kind.gather(&self.words[from..from + count], rows, index));
-            from += count;
-        }
-        self.words = moved;
-        Ok(())
-    }
-}
-
-/// Moves columns of `rows` rows, all in the same 3 rounds. Real sessions only.
-pub(super) fn pass(
-    s: &mut Session,
-    way: Way,
-    rows: usize,
-    steps: &Steps<'_>,
-    columns: &[Flat],
-) -> Result<Vec<Flat>> {
+/// Moves columns, all in the same 3 rounds. Real sessions only.
+pub(super) fn pass(s: &mut Session, way: Way, steps: Steps<'_>, columns: Flat) -> Result<Flat> {
     // A is party 0 both ways: it lacks component 2, which both candidates for B hold.
     let (pair_b, pair_c) = match way {
         Way::Forward => (1, 2),
@@ -296,113 +93,186 @@ pub(super) fn pass(
     };
     let operator = s.operator();
     let at = [0, 1, 2, 3].map(|purpose| Position::new(operator, purpose));
-    let size = columns.iter().map(|c| c.a.len()).sum();
-    let roles = Roles { pair_b, pair_c, rows, size, at };
+    let kinds = columns.kinds.clone();
+    let roles = Roles { pair_b, pair_c, kinds: columns.kinds.clone(), at, steps };
     let party = s.party();
     let (first, second) = match party {
-        0 => roles.run_a(s, steps, columns)?,
-        _ if party == pair_b => roles.run_b(s, steps, columns)?,
-        _ => roles.run_c(s, steps, columns)?,
+        0 => roles.run_a(s, columns)?,
+        _ if party == pair_b => roles.run_b(s, columns)?,
+        _ => {
+            drop(columns);
+            roles.run_c(s)?
+        }
     };
     // x_i is shared with the previous party, x_{i+1} with the next.
     let (a, b) = if first.peer == s.previous() {
-        (first.part, second.part)
+        (first.words, second.words)
     } else {
-        (second.part, first.part)
+        (second.words, first.words)
     };
-    Ok(a.split(b))
+    Ok(Flat { kinds, a, b })
 }
 
 /// A component of the result and who else holds it.
 struct SharedWith {
     peer: usize,
-    part: Part,
+    words: Vec<u64>,
 }
 
-/// Who is B, who is C, and the sizes and stream positions of one pass.
-struct Roles {
+/// Who is B, who is C, and what one pass moves by which steps with which masks.
+struct Roles<'a> {
     pair_b: usize,
     pair_c: usize,
-    rows: usize,
-    /// Words of one component of all columns.
-    size: usize,
+    kinds: Vec<Kind>,
     at: [Position; 4],
+    steps: Steps<'a>,
 }
 
-impl Roles {
-    fn run_a(
-        &self,
-        s: &mut Session,
-        steps: &Steps<'_>,
-        columns: &[Flat],
-    ) -> Result<(SharedWith, SharedWith)> {
-        let mut m = Part::new(columns, |c| &c.a);
-        m.plus(&Part::new(columns, |c| &c.b).words);
-        m.gather(self.rows, steps.first)?;
-        m.plus(&s.stream(self.pair_b)?.words(self.at[0], self.size));
-        s.send(self.pair_c, bytes_from_words(&m.words))?;
+impl Roles<'_> {
+    fn run_a(mut self, s: &mut Session, columns: Flat) -> Result<(SharedWith, SharedWith)> {
+        let Flat { a: mut m, b, .. } = columns;
+        self.combine(&mut m, &b, self.steps.rows, Kind::plus);
+        drop(b);
+        let mut m = self.gather(0, m)?;
+        self.mask(s, self.pair_b, 0, &mut m, Kind::plus)?;
+        send(s, self.pair_c, m)?;
         s.end_round();
-        let mut u = m.with(words_from_bytes(&s.receive(self.pair_b, self.size * 8)?));
+        let u = receive(s, self.pair_b, self.size(self.steps.rows))?;
         s.end_round();
-        u.gather(self.rows, steps.third)?;
-        let (x, y) = self.component_of_ac(s, self.pair_c)?;
-        u.minus(&x);
-        s.send(self.pair_b, bytes_from_words(&u.words))?;
-        s.end_round();
-        let mut sum = u.with(x);
-        sum.plus(&y);
-        let own = SharedWith { peer: self.pair_c, part: sum };
-        Ok((own, SharedWith { peer: self.pair_b, part: u }))
+        let u = self.gather(2, u)?;
+        self.finish(s, self.pair_c, u, false)
     }
 
-    fn run_b(
-        &self,
-        s: &mut Session,
-        steps: &Steps<'_>,
-        columns: &[Flat],
-    ) -> Result<(SharedWith, SharedWith)> {
+    fn run_b(mut self, s: &mut Session, columns: Flat) -> Result<(SharedWith, SharedWith)> {
         // Component 2 is the second of party 1 and the first of party 2.
-        let second = self.pair_b == 1;
-        let mut part = Part::new(columns, |c| if second { &c.b } else { &c.a });
-        part.gather(self.rows, steps.first)?;
-        part.minus(&s.stream(0)?.words(self.at[0], self.size));
+        let part = if self.pair_b == 1 { columns.b } else { columns.a };
+        let mut part = self.gather(0, part)?;
+        self.mask(s, 0, 0, &mut part, Kind::minus)?;
         s.end_round();
-        part.gather(self.rows, steps.second)?;
-        part.plus(&s.stream(self.pair_c)?.words(self.at[1], self.size));
-        s.send(0, bytes_from_words(&part.words))?;
+        let mut part = self.gather(1, part)?;
+        self.mask(s, self.pair_c, 1, &mut part, Kind::plus)?;
+        send(s, 0, part)?;
         s.end_round();
-        let with_a = part.with(words_from_bytes(&s.receive(0, self.size * 8)?));
-        let with_c = part.with(words_from_bytes(&s.receive(self.pair_c, self.size * 8)?));
+        let size = self.size(self.steps.kept);
+        let with_a = receive(s, 0, size)?;
+        let with_c = receive(s, self.pair_c, size)?;
         s.end_round();
-        let first = SharedWith { peer: 0, part: with_a };
-        Ok((first, SharedWith { peer: self.pair_c, part: with_c }))
+        let first = SharedWith { peer: 0, words: with_a };
+        Ok((first, SharedWith { peer: self.pair_c, words: with_c }))
     }
 
-    fn run_c(
+    fn run_c(mut self, s: &mut Session) -> Result<(SharedWith, SharedWith)> {
+        let v = receive(s, 0, self.size(self.steps.rows))?;
+        s.end_round();
+        let mut v = self.gather(1, v)?;
+        self.mask(s, self.pair_b, 1, &mut v, Kind::minus)?;
+        s.end_round();
+        let v = self.gather(2, v)?;
+        self.finish(s, 0, v, true)
+    }
+
+    /// A and C: takes a mask that only they know from their part and sends it to B; the sum of both
+    /// masks is their own component.
+    fn finish(
         &self,
         s: &mut Session,
-        steps: &Steps<'_>,
-        columns: &[Flat],
+        peer: usize,
+        mut part: Vec<u64>,
+        is_c: bool,
     ) -> Result<(SharedWith, SharedWith)> {
-        let shape = Part::new(columns, |c| &c.a);
-        let mut v = shape.with(words_from_bytes(&s.receive(0, self.size * 8)?));
+        let kept = self.steps.kept;
+        let mut own = vec![0; self.size(kept)];
+        self.for_mask(s, peer, 2, kept, |kind, range, x| {
+            own[range.clone()].copy_from_slice(x);
+            if !is_c {
+                kind.minus(&mut part[range], x);
+            }
+        })?;
+        self.for_mask(s, peer, 3, kept, |kind, range, y| {
+            kind.plus(&mut own[range.clone()], y);
+            if is_c {
+                kind.minus(&mut part[range], y);
+            }
+        })?;
+        s.send_elements(self.pair_b, &part)?;
         s.end_round();
-        v.gather(self.rows, steps.second)?;
-        v.minus(&s.stream(self.pair_b)?.words(self.at[1], self.size));
-        s.end_round();
-        v.gather(self.rows, steps.third)?;
-        let (x, y) = self.component_of_ac(s, 0)?;
-        v.minus(&y);
-        s.send(self.pair_b, bytes_from_words(&v.words))?;
-        s.end_round();
-        let mut sum = v.with(x);
-        sum.plus(&y);
-        Ok((SharedWith { peer: 0, part: sum }, SharedWith { peer: self.pair_b, part: v }))
+        let own = SharedWith { peer, words: own };
+        Ok((own, SharedWith { peer: self.pair_b, words: part }))
     }
 
-    /// s and t, which only A and C know.
-    fn component_of_ac(&self, s: &mut Session, peer: usize) -> Result<(Vec<u64>, Vec<u64>)> {
-        let stream = s.stream(peer)?;
-        Ok((stream.words(self.at[2], self.size), stream.words(self.at[3], self.size)))
+    /// Words of one component of all columns of `rows` rows.
+    fn size(&self, rows: usize) -> usize {
+        self.kinds.iter().map(|kind| kind.words(rows)).sum()
     }
+
+    fn combine(
+        &self,
+        target: &mut [u64],
+        source: &[u64],
+        rows: usize,
+        f: impl Fn(Kind, &mut [u64], &[u64]),
+    ) {
+        let mut from = 0;
+        for &kind in &self.kinds {
+            let range = from..from + kind.words(rows);
+            from = range.end;
+            f(kind, &mut target[range.clone()], &source[range]);
+        }
+    }
+
+    /// Adds or takes away a mask that `peer` knows too.
+    fn mask(
+        &self,
+        s: &mut Session,
+        peer: usize,
+        purpose: usize,
+        target: &mut [u64],
+        f: impl Fn(Kind, &mut [u64], &[u64]),
+    ) -> Result<()> {
+        self.for_mask(s, peer, purpose, self.steps.rows, |kind, range, mask| {
+            f(kind, &mut target[range], mask);
+        })
+    }
+
+    /// Draws a mask for columns of `rows` rows piece by piece, which both that know it do alike.
+    fn for_mask(
+        &self,
+        s: &mut Session,
+        peer: usize,
+        purpose: usize,
+        rows: usize,
+        mut take: impl FnMut(Kind, Range<usize>, &[u64]),
+    ) -> Result<()> {
+        let stream = s.stream(peer)?;
+        let claim = stream.claim(self.at[purpose]);
+        let mut draw = stream.draw(claim);
+        let mut from = 0;
+        for &kind in &self.kinds {
+            let end = from + kind.words(rows);
+            while from < end {
+                let to = end.min(from + batch_elements::<u64>());
+                take(kind, from..to, draw.next(to - from));
+                from = to;
+            }
+        }
+        Ok(())
+    }
+
+    /// Moves rows by step `number` of the pass, and lets go of its index.
+    fn gather(&mut self, number: usize, flat: Vec<u64>) -> Result<Vec<u64>> {
+        let index = self.steps.indices[number]
+            .take()
+            .ok_or(MpcError::Shape("a permutation that this party does not hold"))?;
+        Ok(permute(&self.kinds, self.steps.rows, flat, &index))
+    }
+}
+
+fn send(s: &mut Session, to: usize, words: Vec<u64>) -> Result<()> {
+    s.send_elements(to, &words)
+}
+
+fn receive(s: &mut Session, from: usize, words: usize) -> Result<Vec<u64>> {
+    let mut out = vec![0; words];
+    s.receive_elements(from, &mut out)?;
+    Ok(out)
 }

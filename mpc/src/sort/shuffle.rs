@@ -1,10 +1,14 @@
 //! The secret random permutation.
 
+use std::borrow::Cow;
+
 use zeroize::Zeroize;
 
-use super::movement::{Column, Flat, Steps, Way, pass};
+use super::column::{Column, Flat};
+use super::movement::{Steps, Way, pass};
+use crate::cost::cost_shuffle_front;
 use crate::prg::Position;
-use crate::{Planes, Result, Session};
+use crate::{MpcError, Planes, Result, Session};
 
 /// What a party knows of a shuffle: the permutations of its two pairs, as gather indices.
 struct Known {
@@ -26,6 +30,8 @@ impl Drop for Known {
 /// dropped.
 pub struct Shuffle {
     rows: usize,
+    /// Rows left after the last step: all, or the first ones of an order that was cut.
+    kept: usize,
     /// `None` in a dry session, and for fewer than two rows.
     known: Option<Known>,
 }
@@ -46,7 +52,7 @@ impl Shuffle {
     pub fn draw(s: &mut Session, rows: usize) -> Self {
         let at = Position::new(s.operator(), 0);
         if rows <= 1 || s.is_dry() {
-            return Self { rows, known: None };
+            return Self { rows, kept: rows, known: None };
         }
         let Ok(n) = u32::try_from(rows) else { panic!("fewer than 2^32 rows") };
         let (next, previous) = (s.next(), s.previous());
@@ -55,7 +61,7 @@ impl Shuffle {
             (Ok(next), Ok(previous)) => Some(Known { next, previous }),
             _ => None,
         };
-        Self { rows, known }
+        Self { rows, kept: rows, known }
     }
 
     /// Rows.
@@ -76,7 +82,7 @@ impl Shuffle {
     /// # Errors
     /// Network, or columns of another length.
     pub fn apply(&self, s: &mut Session, columns: Vec<Column>) -> Result<Vec<Column>> {
-        self.move_columns(s, Way::Forward, None, columns)
+        self.move_columns(s, Way::Forward, columns)
     }
 
     /// Moves planes that this module is about to open something of.
@@ -84,107 +90,100 @@ impl Shuffle {
         let moved = self.apply(s, vec![Column::Planes(key)])?;
         match moved.into_iter().next() {
             Some(Column::Planes(key)) => Ok(Shuffled(key)),
-            _ => Err(crate::MpcError::Shape("planes stay planes")),
+            _ => Err(MpcError::Shape("planes stay planes")),
         }
     }
 
     /// The same for a vector of destinations.
     pub(super) fn apply_flat(&self, s: &mut Session, flat: Flat) -> Result<Shuffled<Flat>> {
         let steps = self.steps(s.party(), Way::Forward);
-        let moved = pass(s, Way::Forward, self.rows, &steps.borrow(), &[flat])?;
-        match moved.into_iter().next() {
-            Some(flat) => Ok(Shuffled(flat)),
-            None => Err(crate::MpcError::Shape("one column stays one")),
-        }
+        Ok(Shuffled(pass(s, Way::Forward, steps, flat)?))
     }
 
-    /// Moves columns forward, then by the public `order` (a gather index); or all the way back.
+    /// Moves columns forward, or all the way back.
     pub(super) fn move_columns(
         &self,
         s: &mut Session,
         way: Way,
-        order: Option<&[u32]>,
         columns: Vec<Column>,
     ) -> Result<Vec<Column>> {
-        let cost = Column::cost_of_moving(s, self.rows, &columns)?;
+        let (planes, ring_words) = Column::measure(s, self.rows, &columns)?;
         if s.is_dry() {
-            s.charge(cost);
-            return Ok(columns.iter().map(Column::ghost).collect());
+            s.charge(cost_shuffle_front(self.rows, self.kept, planes, ring_words));
+            return Ok(columns.iter().map(|column| column.ghost(self.kept)).collect());
         }
-        if cost.rounds == 0 {
+        if self.rows <= 1 || planes + ring_words == 0 {
             return Ok(columns);
         }
-        let mut steps = self.steps(s.party(), way);
-        if let Some(order) = order {
-            steps.end_with(way, order);
-        }
-        let flats: Vec<Flat> = columns.iter().map(Column::flatten).collect();
-        drop(columns);
-        let moved = pass(s, way, self.rows, &steps.borrow(), &flats)?;
-        moved.into_iter().map(|flat| flat.unflatten(self.rows)).collect()
+        let moved = pass(s, way, self.steps(s.party(), way), Flat::new(columns))?;
+        moved.into_columns(self.kept)
     }
 
     /// The gather indices in the order of use: (0, 1), (1, 2), (2, 0), or their inverses backwards.
-    fn steps(&self, party: usize, way: Way) -> OwnedSteps {
-        let Some(known) = &self.known else { return OwnedSteps::default() };
+    fn steps(&self, party: usize, way: Way) -> Steps<'_> {
         let of_pair = |pair: usize| {
-            if party == pair {
-                Some(&known.next)
+            let known = self.known.as_ref()?;
+            let index = if party == pair {
+                &known.next
             } else if party == (pair + 1) % 3 {
-                Some(&known.previous)
+                &known.previous
             } else {
-                None
-            }
+                return None;
+            };
+            Some(match way {
+                Way::Forward => Cow::Borrowed(&index[..]),
+                Way::Backward => Cow::Owned(inverse(index)),
+            })
         };
-        let index = |pair| match way {
-            Way::Forward => of_pair(pair).cloned(),
-            Way::Backward => of_pair(pair).map(|p| inverse(p)),
+        let indices = match way {
+            Way::Forward => [of_pair(0), of_pair(1), of_pair(2)],
+            Way::Backward => [of_pair(2), of_pair(1), of_pair(0)],
         };
-        match way {
-            Way::Forward => OwnedSteps { first: index(0), second: index(1), third: index(2) },
-            Way::Backward => OwnedSteps { first: index(2), second: index(1), third: index(0) },
-        }
-    }
-}
-
-/// Gather indices of one pass.
-#[derive(Default)]
-struct OwnedSteps {
-    first: Option<Vec<u32>>,
-    second: Option<Vec<u32>>,
-    third: Option<Vec<u32>>,
-}
-
-impl OwnedSteps {
-    fn borrow(&self) -> Steps<'_> {
-        Steps {
-            first: self.first.as_deref(),
-            second: self.second.as_deref(),
-            third: self.third.as_deref(),
-        }
+        Steps { indices, rows: self.rows, kept: self.kept }
     }
 
-    /// Takes the public permutation into the step of the pair (2, 0): the last one forward, the
-    /// first one backward.
-    fn end_with(&mut self, way: Way, order: &[u32]) {
-        match way {
-            Way::Forward => {
-                if let Some(third) = &mut self.third {
-                    *third = order.iter().map(|&i| third[i as usize]).collect();
-                }
-            }
-            Way::Backward => {
-                if let Some(first) = &mut self.first {
-                    let back = inverse(order);
-                    *first = first.iter().map(|&i| back[i as usize]).collect();
-                }
-            }
+    /// Whether a real session drew it, or there is nothing to draw.
+    pub(super) fn is_real(&self) -> bool {
+        self.known.is_some() || self.rows <= 1
+    }
+
+    /// Takes the public `order`, or its first rows, into the last step, that of the pair (2, 0). (The
+    /// other party has no use for it.)
+    pub(super) fn end_with(&mut self, party: usize, order: &[u32]) {
+        self.kept = order.len();
+        let Some(last) = self.last(party) else { return };
+        let composed = order.iter().map(|&row| last[row as usize]).collect();
+        std::mem::replace(last, composed).zeroize();
+    }
+
+    /// Keeps only the first rows of what comes out.
+    pub(super) fn keep(&mut self, party: usize, rows: usize) {
+        self.kept = self.kept.min(rows);
+        let kept = self.kept;
+        if let Some(last) = self.last(party) {
+            last[kept..].zeroize();
+            last.truncate(kept);
         }
+    }
+
+    /// The index of the pair (2, 0) at a party that holds it.
+    fn last(&mut self, party: usize) -> Option<&mut Vec<u32>> {
+        let known = self.known.as_mut()?;
+        match party {
+            0 => Some(&mut known.previous),
+            2 => Some(&mut known.next),
+            _ => None,
+        }
+    }
+
+    /// Rows that are left of a moved column.
+    pub(super) fn kept(&self) -> usize {
+        self.kept
     }
 }
 
 /// The inverse of a permutation of fewer than 2^32 rows.
-pub(super) fn inverse(index: &[u32]) -> Vec<u32> {
+fn inverse(index: &[u32]) -> Vec<u32> {
     let mut out = vec![0; index.len()];
     for (i, &row) in (0_u32..).zip(index) {
         out[row as usize] = i;

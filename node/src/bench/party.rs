@@ -10,6 +10,7 @@ use super::primitive::{self, Input};
 use super::relational::{self, Prepared};
 use super::vector::Part;
 use crate::attempt::Context;
+use crate::attempt::lanes;
 use crate::config::Config;
 use crate::error::NodeError;
 use crate::local::node_dir;
@@ -137,7 +138,7 @@ fn session(
         plan: digest,
         plan_format: trine_query::plan::PLAN_FORMAT,
     };
-    let net = mesh.begin(id).map_err(|e| e.to_string())?;
+    let net = mesh.begin(id, lanes(job.profile())).map_err(|e| e.to_string())?;
     let (keys, _) = Context::handshake(party, &net, id, hello).map_err(|e| e.to_string())?;
     let shared: Arc<dyn Net> = Arc::<AttemptNet>::clone(&net);
     let session = Session::new(party.index(), network(job, shared), keys, job.profile());

@@ -3,15 +3,16 @@
 //! What the figures are about are the operators between the scans and the root: tables are read from
 //! their segments before, and the root's shuffle of the result comes after; both are listed beside.
 
-use super::input::{Draw, held, mask, seed};
+use super::input::{Draw, held, mask, planes, seed};
 use super::job::Job;
 use super::measure::{Counted, Sample, Step, cpu_ns, now_ns, seconds};
 use super::operation::Operation;
 use super::vector::Part;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use trine_mpc::Session;
 use trine_mpc::input::{cut_arithmetic, cut_boolean};
+use trine_mpc::sort::sort;
+use trine_mpc::{Planes, Session};
 use trine_proto::CHUNK_ROWS;
 use trine_proto::catalog::{Catalog, NetProfile, SegmentEntry, TableEntry, TableRules};
 use trine_proto::ids::{LogIndex, Party, SegmentId, TableId};
@@ -20,6 +21,8 @@ use trine_query::plan::{Operator, Plan};
 use trine_query::{Observer, OperatorCost, QueryError, Statement, inputs, operator_name};
 use trine_storage::{ComponentHeader, ComponentSource, Memory, SegmentHeader, StorageError, Store};
 
+/// The step that sorts the key of a `GROUP BY` by itself, after everything else.
+pub(super) const SORT_ALONE: &str = "sort alone";
 /// Position at which everything exists.
 const POSITION: LogIndex = LogIndex(1);
 /// Who asks.
@@ -130,6 +133,8 @@ fn distinct(job: &Job, count: usize) -> Vec<i64> {
 pub(super) struct Prepared {
     store: Store,
     statement: Statement,
+    /// The key of a `GROUP BY`, whose sort is timed by itself too.
+    key: Option<Planes>,
 }
 
 /// Stores a party's shares of the tables.
@@ -141,7 +146,22 @@ pub(super) fn prepare(job: &Job, party: usize) -> Result<Prepared, QueryError> {
     for (index, table) in (0..).zip(tables(job)) {
         stage(job, party, index, &table, &store)?;
     }
-    Ok(Prepared { store, statement: compile(job)? })
+    let key = (job.operation == Operation::GroupbySum).then(|| {
+        let values = tables(job).first().map_or_else(Vec::new, |t| t.values(0).to_vec());
+        let values: Vec<u128> =
+            values.into_iter().map(|v| u128::try_from(v).unwrap_or(0)).collect();
+        planes(job, party, u32::MAX, job.bits, &values)
+    });
+    Ok(Prepared { store, statement: compile(job)?, key })
+}
+
+/// Bytes of the shares that a party holds of all columns, in every encoding.
+pub(super) fn input_bytes(job: &Job) -> u64 {
+    let bytes = |table: &Table| {
+        let bits: u64 = table.schema().stored_columns().iter().map(|c| u64::from(c.bits)).sum();
+        table.rows() as u64 * bits / 4
+    };
+    tables(job).iter().map(bytes).sum()
 }
 
 /// The plan of an operation, as every node would make it.
@@ -154,6 +174,7 @@ fn compile(job: &Job) -> Result<Statement, QueryError> {
         net_profile: NetProfile {
             round_trip_us: profile.round_trip_us,
             megabits_per_s: profile.megabits_per_s,
+            lanes: profile.lanes,
         },
         applied: POSITION,
         ..Catalog::default()
@@ -332,6 +353,9 @@ pub(super) fn run(
             // A table is read between the operators that count: only what follows is one stretch.
             (sample.from_ns, sample.cpu_from_ns) = (0, 0);
         }
+    }
+    if let Some(key) = &prepared.key {
+        sample.beside(SORT_ALONE, s, |s| sort(s, key))?;
     }
     Ok(Part::executed(&executed))
 }

@@ -55,8 +55,12 @@ pub(crate) struct Report {
     pub(crate) peak_rss_mb: f64,
     /// The same right before it.
     pub(crate) rss_before_mb: f64,
-    /// A party's shares of the inputs; 0 for tables.
+    /// A party's shares of the inputs, all encodings.
     pub(crate) input_mb: f64,
+    /// `groupby-sum`: the operator without the time that a sort of the same key takes by itself.
+    pub(crate) after_sort_s: Option<f64>,
+    /// The same in bytes of party 0 for one row.
+    pub(crate) after_sort_bytes_per_row: Option<f64>,
     /// How rows were ordered, for operations that order them.
     pub(crate) algorithm: Option<&'static str>,
     /// Parts of the run at party 0, and what follows it.
@@ -103,6 +107,15 @@ fn cpu(job: &Job, samples: &[&Sample; 3]) -> [f64; 3] {
     [seconds(from, to) / 3.0; 3]
 }
 
+fn input_bytes(job: &Job) -> u64 {
+    match job.operation {
+        // Rows stream from the client to the disk.
+        Operation::Load => 0,
+        operation if operation.is_relational() => relational::input_bytes(job),
+        _ => primitive::input_bytes(job),
+    }
+}
+
 fn predicted(job: &Job) -> Result<Counted, NodeError> {
     if job.operation == Operation::Load {
         // Without a key there is nothing to compute.
@@ -138,6 +151,7 @@ impl Report {
         let largest =
             |of: fn(&Sample) -> u64| float(best.iter().map(|s| of(s)).max().unwrap_or(0)) / 1024.0;
         let wall_s = wall(&best);
+        let alone = best[0].steps.iter().find(|step| step.name == relational::SORT_ALONE);
         Ok(Self {
             op: job.operation.name(),
             rows: job.rows,
@@ -163,7 +177,11 @@ impl Report {
             elements_per_s: float(job.rows as u64) / wall_s.max(1e-9),
             peak_rss_mb: largest(|s| s.peak_kb),
             rss_before_mb: largest(|s| s.before_kb),
-            input_mb: float(primitive::input_bytes(job)) / f64::from(1 << 20),
+            input_mb: float(input_bytes(job)) / f64::from(1 << 20),
+            after_sort_s: alone.map(|sort| wall_s - sort.seconds),
+            after_sort_bytes_per_row: alone.map(|sort| {
+                float(counted[0].bytes[0].saturating_sub(sort.bytes)) / float(job.rows as u64)
+            }),
             algorithm: algorithm(job),
             steps: best[0].steps.iter().map(ReportedStep::from).collect(),
             verified: true,
@@ -219,8 +237,8 @@ impl Report {
         line(
             "memory",
             format!(
-                "peak {:.0} MB of {whose}, {:.0} MB before the run",
-                self.peak_rss_mb, self.rss_before_mb
+                "peak {:.0} MB of {whose}, {:.0} MB before the run; shares of the input {:.0} MB a party",
+                self.peak_rss_mb, self.rss_before_mb, self.input_mb
             ),
         );
         if let Some(algorithm) = self.algorithm {
@@ -231,6 +249,9 @@ impl Report {
                 &step.name,
                 format!("{:.4} s, {} rounds, {} bytes", step.seconds, step.rounds, step.bytes),
             );
+        }
+        if let (Some(seconds), Some(bytes)) = (self.after_sort_s, self.after_sort_bytes_per_row) {
+            line("after the sort", format!("{seconds:.4} s, {bytes:.1} bytes a row of party 0"));
         }
         line("result", "equal to the plaintext".into());
         text

@@ -93,7 +93,11 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), NodeError> {
         repeat: arguments.repeat,
         seed: arguments.seed,
         corrupt: arguments.corrupt,
-        ..Job::new(operation, arguments.rows, arguments.bits.unwrap_or(operation.bits_default()))
+        ..Job::new(
+            operation,
+            arguments.rows,
+            arguments.bits.unwrap_or_else(|| operation.bits_default()),
+        )
     };
     let report = bench::run(&job.checked()?)?;
     if arguments.json {

@@ -39,6 +39,8 @@ pub fn template(t: &Template<'_>) -> String {
          party_wait_ms = 10000\n\
          # Queries and key checks that run at one time. [TRINE_JOBS_RUNNING]\n\
          jobs_running = 4\n\
+         # Threads that one query may compute with; the least of the three nodes counts. [TRINE_LANES]\n\
+         lanes = 1\n\
          # Bytes of finished results that are kept for their clients. [TRINE_RESULTS_BYTES_MAX]\n\
          results_bytes_max = 1073741824\n\
          # Seconds that a finished result is kept. [TRINE_RESULTS_KEEP_S]\n\

@@ -1,13 +1,15 @@
 //! How a connection of the mesh comes about: TCP, TLS by pinned key, one greeting each way.
 
-use super::wire::{GREETING_BYTES, Greeting, Kind, Refusal};
+use super::stream::Stream;
+use super::wire::{GREETING_BYTES, Greeting, Kind, Refusal, stream_proof};
 use crate::config::Cluster;
-use crate::limits::HANDSHAKE_TIMEOUT;
+use crate::limits::{HANDSHAKE_TIMEOUT, STALE_WAIT};
 use rustls::pki_types::ServerName;
 use std::io;
 use std::sync::Arc;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 use trine_proto::identity::{Identity, IdentityError};
 use trine_proto::ids::Party;
@@ -25,6 +27,29 @@ pub(super) struct Connection {
     pub(super) secret: [u8; 32],
 }
 
+/// What came of a call to the mesh port.
+pub(super) enum Accepted {
+    Connection(Connection),
+    /// A data stream of the control connection `epoch`.
+    Stream {
+        peer: Party,
+        epoch: u64,
+        stream: Stream,
+    },
+}
+
+/// The control connections that stand, by peer.
+pub(super) type Links = [Option<LinkKey>; 3];
+
+/// One control connection as data streams are bound to it.
+#[derive(Clone, Copy)]
+pub(super) struct LinkKey {
+    /// Tells a connection from its successor.
+    pub(super) epoch: u64,
+    /// Known to the two ends only.
+    pub(super) secret: [u8; 32],
+}
+
 /// What either end needs.
 pub(super) struct Connector {
     party: Party,
@@ -33,6 +58,7 @@ pub(super) struct Connector {
     acceptor: TlsAcceptor,
     /// By party; the own one is never used.
     connectors: [TlsConnector; 3],
+    links: watch::Receiver<Links>,
 }
 
 impl Connector {
@@ -40,15 +66,19 @@ impl Connector {
         party: Party,
         cluster: Arc<Cluster>,
         identity: &Identity,
+        links: watch::Receiver<Links>,
     ) -> Result<Self, IdentityError> {
         let connector = |p: usize| {
-            client_config(identity, cluster.nodes[p].key, &[ALPN])
-                .map(|config| TlsConnector::from(Arc::new(config)))
+            let mut config = client_config(identity, cluster.nodes[p].key, &[ALPN])?;
+            config.enable_secret_extraction = true;
+            Ok::<_, IdentityError>(TlsConnector::from(Arc::new(config)))
         };
         let connectors = [connector(0)?, connector(1)?, connector(2)?];
-        let acceptor = TlsAcceptor::from(Arc::new(server_config(identity, &[ALPN])?));
+        let mut config = server_config(identity, &[ALPN])?;
+        config.enable_secret_extraction = true;
+        let acceptor = TlsAcceptor::from(Arc::new(config));
         let digest = cluster.digest();
-        Ok(Self { party, cluster, digest, acceptor, connectors })
+        Ok(Self { party, cluster, digest, acceptor, connectors, links })
     }
 
     /// Connects to a peer. The error is a sentence for log and client.
@@ -59,6 +89,42 @@ impl Connector {
     }
 
     async fn dial_now(&self, peer: Party, kind: Kind) -> Result<Connection, String> {
+        let mine = self.greeting(kind).map_err(|e| e.to_string())?;
+        let (stream, theirs) = self.greet(peer, &mine).await?;
+        let secret = self.pair_secret(&mine, &theirs);
+        Ok(Connection { peer, kind, stream, secret })
+    }
+
+    /// Makes a data stream that belongs to the control connection with this secret.
+    pub(super) async fn dial_stream(
+        &self,
+        peer: Party,
+        secret: &[u8; 32],
+        id: u64,
+    ) -> Result<Stream, String> {
+        let random = stream_proof(secret, id, true);
+        let mine = Greeting {
+            kind: Kind::Stream,
+            party: self.party,
+            cluster: self.digest,
+            stream: id,
+            random,
+        };
+        let (stream, theirs) = tokio::time::timeout(HANDSHAKE_TIMEOUT, self.greet(peer, &mine))
+            .await
+            .unwrap_or_else(|_| Err("no answer in time".into()))?;
+        if theirs.stream != id || theirs.random != stream_proof(secret, id, false) {
+            return Err(Refusal::Stale.to_string());
+        }
+        into_stream(stream, id).map_err(|e| plain(&e))
+    }
+
+    /// Connects to a peer and says `mine`: what it answers.
+    async fn greet(
+        &self,
+        peer: Party,
+        mine: &Greeting,
+    ) -> Result<(TlsStream<TcpStream>, Greeting), String> {
         let tcp = TcpStream::connect(&self.cluster.nodes[peer.index()].mesh)
             .await
             .map_err(|e| plain(&e))?;
@@ -66,7 +132,6 @@ impl Connector {
         let name = ServerName::try_from("trine").map_err(|e| e.to_string())?;
         let connector = &self.connectors[peer.index()];
         let mut stream = TlsStream::from(connector.connect(name, tcp).await.map_err(|e| tls(&e))?);
-        let mine = self.greeting(kind).map_err(|e| e.to_string())?;
         stream.write_all(&mine.encode()).await.map_err(|e| plain(&e))?;
         stream.flush().await.map_err(|e| plain(&e))?;
         let code = stream.read_u8().await.map_err(|e| plain(&e))?;
@@ -79,28 +144,33 @@ impl Connector {
         if theirs.cluster != self.digest {
             return Err(Refusal::Cluster.to_string());
         }
-        let secret = self.pair_secret(&mine, &theirs);
-        Ok(Connection { peer, kind, stream, secret })
+        Ok((stream, theirs))
     }
 
     /// Answers a caller, whoever it is. The error is a sentence for the log.
-    pub(super) async fn accept(&self, tcp: TcpStream) -> Result<Connection, String> {
+    pub(super) async fn accept(&self, tcp: TcpStream) -> Result<Accepted, String> {
         tokio::time::timeout(HANDSHAKE_TIMEOUT, self.accept_now(tcp)).await.unwrap_or_else(|_| {
             Err(format!("no handshake within {} seconds", HANDSHAKE_TIMEOUT.as_secs()))
         })
     }
 
-    async fn accept_now(&self, tcp: TcpStream) -> Result<Connection, String> {
+    async fn accept_now(&self, tcp: TcpStream) -> Result<Accepted, String> {
         tcp.set_nodelay(true).map_err(|e| plain(&e))?;
         let mut stream = TlsStream::from(self.acceptor.accept(tcp).await.map_err(|e| tls(&e))?);
         let key = stream.get_ref().1.peer_certificates().and_then(|c| c.first());
         let key = key.and_then(key_of_certificate);
         let verdict = match read_greeting(&mut stream).await? {
-            Ok(theirs) => self.judge(theirs, key),
+            Ok(theirs) => match self.judge(&theirs, key) {
+                Ok(()) if theirs.kind == Kind::Stream => {
+                    self.link_of(&theirs).await.map(|link| (theirs, Some(link)))
+                }
+                Ok(()) => Ok((theirs, None)),
+                Err(refusal) => Err(refusal),
+            },
             Err(refusal) => Err(refusal),
         };
-        let theirs = match verdict {
-            Ok(theirs) => theirs,
+        let (theirs, link) = match verdict {
+            Ok(known) => known,
             Err(refusal) => {
                 let _ = stream.write_u8(refusal.code()).await;
                 let _ = stream.shutdown().await;
@@ -110,43 +180,84 @@ impl Connector {
                 ));
             }
         };
-        let mine = self.greeting(theirs.kind).map_err(|e| e.to_string())?;
+        let mut mine = self.greeting(theirs.kind).map_err(|e| e.to_string())?;
+        if let Some(link) = &link {
+            mine.stream = theirs.stream;
+            mine.random = stream_proof(&link.secret, theirs.stream, false);
+        }
         let mut answer = vec![0];
         answer.extend_from_slice(&mine.encode());
         stream.write_all(&answer).await.map_err(|e| plain(&e))?;
         stream.flush().await.map_err(|e| plain(&e))?;
+        let peer = theirs.party;
+        if let Some(link) = link {
+            let stream = into_stream(stream, theirs.stream).map_err(|e| plain(&e))?;
+            return Ok(Accepted::Stream { peer, epoch: link.epoch, stream });
+        }
         let secret = self.pair_secret(&theirs, &mine);
-        Ok(Connection { peer: theirs.party, kind: theirs.kind, stream, secret })
+        Ok(Accepted::Connection(Connection { peer, kind: theirs.kind, stream, secret }))
     }
 
-    fn judge(&self, theirs: Greeting, key: Option<[u8; 32]>) -> Result<Greeting, Refusal> {
+    /// The control connection that a data stream proves to belong to. The dialler may know that the
+    /// connection stands a moment before this end does.
+    async fn link_of(&self, theirs: &Greeting) -> Result<LinkKey, Refusal> {
+        let proven = |links: &Links| {
+            links[theirs.party.index()]
+                .filter(|link| stream_proof(&link.secret, theirs.stream, true) == theirs.random)
+        };
+        let mut links = self.links.clone();
+        let found = links.wait_for(|links| proven(links).is_some());
+        match tokio::time::timeout(STALE_WAIT, found).await {
+            Ok(Ok(links)) => proven(&links).ok_or(Refusal::Stale),
+            _ => Err(Refusal::Stale),
+        }
+    }
+
+    fn judge(&self, theirs: &Greeting, key: Option<[u8; 32]>) -> Result<(), Refusal> {
         if theirs.party == self.party || key != Some(self.cluster.nodes[theirs.party.index()].key) {
             return Err(Refusal::Key);
         }
         if theirs.cluster != self.digest {
             return Err(Refusal::Cluster);
         }
-        // Party i dials i+1 for data, so that a pair has one connection.
-        if theirs.kind == Kind::Data && theirs.party.next() != self.party {
+        // Party i dials i+1 for protocols, so that a pair has one control connection.
+        if theirs.kind != Kind::Raft && theirs.party.next() != self.party {
             return Err(Refusal::Direction);
         }
-        Ok(theirs)
+        Ok(())
     }
 
     fn greeting(&self, kind: Kind) -> io::Result<Greeting> {
         let mut random = [0; 32];
         getrandom::fill(&mut random)
             .map_err(|_| io::Error::other("no randomness from the operating system"))?;
-        Ok(Greeting { kind, party: self.party, cluster: self.digest, random })
+        Ok(Greeting { kind, party: self.party, cluster: self.digest, stream: 0, random })
     }
 
     fn pair_secret(&self, dialler: &Greeting, acceptor: &Greeting) -> [u8; 32] {
-        let mut hasher = blake3::Hasher::new_derive_key("trine/v1 secret of one data connection");
+        let mut hasher =
+            blake3::Hasher::new_derive_key("trine/v1 secret of one control connection");
         hasher.update(&self.cluster.id.0);
         hasher.update(&dialler.random);
         hasher.update(&acceptor.random);
         *hasher.finalize().as_bytes()
     }
+}
+
+/// Takes socket and keys out of the hands of tokio and rustls. Nothing is lost on the way: a stream
+/// is silent until its dialler has named it in a hello.
+fn into_stream(stream: TlsStream<TcpStream>, id: u64) -> io::Result<Stream> {
+    let (tcp, secrets) = match stream {
+        TlsStream::Client(stream) => {
+            let (tcp, tls) = stream.into_inner();
+            (tcp, tls.dangerous_extract_secrets())
+        }
+        TlsStream::Server(stream) => {
+            let (tcp, tls) = stream.into_inner();
+            (tcp, tls.dangerous_extract_secrets())
+        }
+    };
+    Stream::new(id, tcp.into_std()?, secrets.map_err(io::Error::other)?)
 }
 
 async fn read_greeting(

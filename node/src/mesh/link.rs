@@ -1,11 +1,11 @@
-//! The two tasks of a data connection: one that always drains, one that writes what waits.
+//! The two tasks of a control connection: one that always drains, one that writes what waits.
 
 use super::connect::Connection;
 use super::outbox::Outbox;
 use super::plane::Plane;
-use super::wire::{Abort, AttemptId, FrameHeader, FrameKind, HEADER_BYTES, Hello};
-use crate::limits::{BEAT, SILENCE_MAX, WRITE_BATCH_BYTES};
-use std::collections::BTreeMap;
+use super::wire::{FrameHeader, FrameKind, HEADER_BYTES};
+use crate::limits::{BEAT, SILENCE_MAX};
+use serde::de::DeserializeOwned;
 use std::io;
 use std::sync::Arc;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, BufReader, ReadHalf, WriteHalf};
@@ -16,27 +16,30 @@ use trine_proto::ids::Party;
 /// Bytes of the read buffer: a few TLS records.
 const READ_BUFFER_BYTES: usize = 64 << 10;
 
-/// Runs a data connection until it ends; the sentence says why.
+/// Runs a control connection until it ends; the sentence says why.
 pub(super) async fn run(plane: &Arc<Plane>, connection: Connection) -> String {
     let peer = connection.peer;
     let (epoch, outbox) = plane.connected(peer, connection.secret);
-    tracing::info!(%peer, "data connection stands");
+    tracing::info!(%peer, "control connection stands");
     let (read, write) = tokio::io::split(connection.stream);
     let reader = Reader {
         plane: Arc::clone(plane),
         peer,
         epoch,
+        outbox: Arc::clone(&outbox),
         input: BufReader::with_capacity(READ_BUFFER_BYTES, read),
-        partial: BTreeMap::new(),
     };
     // Tasks of their own: a long read must not keep a write waiting, nor the other way round.
     let mut reading = tokio::spawn(reader.run());
     let mut writing = tokio::spawn(write_all(write, outbox));
+    let filling = Arc::clone(plane);
+    let filling = tokio::spawn(async move { filling.fill(peer, epoch).await });
     let ended = tokio::select! {
         ended = &mut reading => ended,
         ended = &mut writing => ended,
     };
     reading.abort();
+    filling.abort();
     plane.lost(peer, epoch);
     writing.abort();
     match ended {
@@ -51,7 +54,7 @@ async fn write_all(
     mut output: WriteHalf<TlsStream<TcpStream>>,
     outbox: Arc<Outbox>,
 ) -> io::Result<()> {
-    let mut batch = Vec::with_capacity(2 * WRITE_BATCH_BYTES);
+    let mut batch = Vec::new();
     loop {
         if !outbox.take(&mut batch) {
             return output.shutdown().await;
@@ -60,12 +63,11 @@ async fn write_all(
             output.flush().await?;
             if tokio::time::timeout(BEAT, outbox.ready()).await.is_err() {
                 // A closed outbox shows at the next take.
-                let _ = outbox.send_now(FrameHeader::BEAT, Vec::new());
+                let _ = outbox.send(FrameHeader::BEAT, &[]);
             }
             continue;
         }
         output.write_all(&batch).await?;
-        batch.clear();
     }
 }
 
@@ -73,9 +75,8 @@ struct Reader {
     plane: Arc<Plane>,
     peer: Party,
     epoch: u64,
+    outbox: Arc<Outbox>,
     input: BufReader<ReadHalf<TlsStream<TcpStream>>>,
-    /// Messages of which pieces are missing.
-    partial: BTreeMap<(AttemptId, u32), Vec<u8>>,
 }
 
 impl Reader {
@@ -95,65 +96,35 @@ impl Reader {
         let mut bytes = [0; HEADER_BYTES];
         self.input.read_exact(&mut bytes).await?;
         let header = FrameHeader::decode(&bytes).ok_or_else(|| nonsense("a frame"))?;
+        let mut body = vec![0; header.length];
+        self.input.read_exact(&mut body).await?;
         match header.kind {
-            FrameKind::Beat => Ok(()),
-            FrameKind::Message => self.piece(header).await,
+            FrameKind::Beat | FrameKind::Probe { last: false } => {}
+            FrameKind::Probe { last: true } => {
+                let pong = FrameHeader { kind: FrameKind::Pong, ..FrameHeader::BEAT };
+                // A closed outbox ends this connection by itself.
+                let _ = self.outbox.send(pong, &[]);
+            }
+            FrameKind::Pong => self.plane.pong(self.peer, self.epoch),
             FrameKind::Hello => {
-                let body = self.control(header.length).await?;
-                let hello: Hello = postcard::from_bytes(&body).map_err(|_| nonsense("a hello"))?;
+                let hello = decode(&body, "a hello")?;
                 self.plane.hello(self.peer, self.epoch, header.attempt, hello);
-                Ok(())
             }
             FrameKind::Abort => {
-                let body = self.control(header.length).await?;
-                let abort: Abort = postcard::from_bytes(&body).map_err(|_| nonsense("an abort"))?;
+                let abort = decode(&body, "an abort")?;
                 self.plane.abort(self.peer, header.attempt, abort);
-                Ok(())
             }
-        }
-    }
-
-    async fn control(&mut self, length: usize) -> io::Result<Vec<u8>> {
-        let mut body = vec![0; length];
-        self.input.read_exact(&mut body).await?;
-        Ok(body)
-    }
-
-    /// One piece of a protocol message; delivers the message with the last one.
-    async fn piece(&mut self, header: FrameHeader) -> io::Result<()> {
-        let key = (header.attempt, header.lane);
-        let attempt = self.plane.attempt(header.attempt);
-        let Some(attempt) = attempt else {
-            // Ended here: what still comes is read and dropped.
-            self.partial.remove(&key);
-            self.control(header.length).await?;
-            return Ok(());
-        };
-        let mut message = match self.partial.remove(&key) {
-            Some(message) => message,
-            None => {
-                if !attempt.reserve(self.peer.index(), header.total) {
-                    self.control(header.length).await?;
-                    return Ok(());
-                }
-                self.partial.retain(|(id, _), _| self.plane.attempt(*id).is_some());
-                Vec::with_capacity(header.total)
+            FrameKind::Returned => {
+                let returned = decode(&body, "a list of streams")?;
+                self.plane.returned(self.peer, self.epoch, &returned);
             }
-        };
-        let start = message.len();
-        let end = start + header.length;
-        if end > header.total {
-            return Err(nonsense("a message"));
-        }
-        message.resize(end, 0);
-        self.input.read_exact(&mut message[start..]).await?;
-        if end < header.total {
-            self.partial.insert(key, message);
-        } else {
-            attempt.deliver(self.peer.index(), header.lane, message);
         }
         Ok(())
     }
+}
+
+fn decode<T: DeserializeOwned>(body: &[u8], what: &str) -> io::Result<T> {
+    postcard::from_bytes(body).map_err(|_| nonsense(what))
 }
 
 fn nonsense(what: &str) -> io::Error {

@@ -1,7 +1,7 @@
 //! The mesh: authenticated connections between the three nodes, one listening port a node.
 //!
 //! ```text
-//!            data: party i dials i+1            Raft: every node dials both others
+//!       protocols: party i dials i+1            Raft: every node dials both others
 //!   node 0 ───────────────────► node 1          requests of the dialling node, answers back
 //!      ▲                          │
 //!      └──────── node 2 ◄─────────┘
@@ -11,17 +11,27 @@
 //! version and the digest of the `[cluster]` block (`connect`). Whoever else calls is refused and
 //! harms nobody.
 //!
-//! A data connection is a secret of its two ends for as long as it stands, and carries frames
-//! (`wire`) of many attempts. Its reader always drains into queues of the open attempts (`link`,
-//! `attempts`); its writer takes from a bounded outbox (`outbox`). When it ends, every open attempt
-//! of the node ends with it (`plane`).
+//! A pair has one control connection. It is a secret of its two ends for as long as it stands, and
+//! carries hellos and aborts of attempts, and beats (`link`, `outbox`, `wire`). When it ends, every
+//! open attempt of the node ends with it (`plane`).
+//!
+//! Protocol messages go over data streams (`stream`), more connections of the same pair that prove
+//! at their greeting to belong to its control connection. Idle ones are kept (`pool`); an attempt has
+//! one with each peer for every lane (`lane`, `attempts`). The thread that runs the protocol does all
+//! the work of a stream by itself, encryption included (`record`): no other thread has to be woken
+//! for a message to leave or to arrive.
 
 mod attempts;
 mod connect;
+mod lane;
 mod link;
+mod measure;
 mod outbox;
 mod plane;
+mod pool;
 mod raft;
+mod record;
+mod stream;
 #[cfg(test)]
 mod tests;
 mod wire;
@@ -33,8 +43,9 @@ pub(crate) use wire::{AttemptId, AttemptKind, Hello, HelloDigest};
 use crate::config::Cluster;
 use crate::error::NodeError;
 use crate::limits::{HANDSHAKES_MAX, RECONNECT_MS};
-use connect::{Connection, Connector};
+use connect::{Accepted, Connection, Connector};
 use plane::Plane;
+use pool::{Dialler, Pool};
 use std::fmt;
 use std::net::TcpListener;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -97,14 +108,18 @@ impl Mesh {
         identity: &Identity,
         listener: TcpListener,
     ) -> Result<Self, NodeError> {
-        let connector = Arc::new(Connector::new(party, Arc::clone(&cluster), identity)?);
+        let links = watch::Sender::new([None; 3]);
+        let connector = Connector::new(party, Arc::clone(&cluster), identity, links.subscribe())?;
+        let connector = Arc::new(connector);
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(THREADS)
             .thread_name("mesh")
             .enable_all()
             .build()
             .map_err(NodeError::System)?;
-        let plane = Arc::new(Plane::new(party));
+        let dialler =
+            Dialler { connector: Arc::clone(&connector), runtime: runtime.handle().clone() };
+        let plane = Arc::new(Plane::new(party, links, Pool::new(Some(dialler))));
         let peers = Arc::new(Peers::new(Arc::clone(&cluster)));
         let handler = watch::Sender::new(None);
         let guard = runtime.enter();
@@ -118,9 +133,8 @@ impl Mesh {
             current: Arc::default(),
         };
         runtime.spawn(accepting.run(listener));
-        let data =
-            keep_data(Arc::clone(&connector), Arc::clone(&plane), Arc::clone(&peers), party.next());
-        runtime.spawn(data);
+        let (for_plane, for_peers) = (Arc::clone(&plane), Arc::clone(&peers));
+        runtime.spawn(keep_control(Arc::clone(&connector), for_plane, for_peers, party.next()));
         let mut calls = [None, None, None];
         for peer in [party.next(), party.previous()] {
             let (call, receiver) = mpsc::channel(raft::CALLS_QUEUED_MAX);
@@ -143,7 +157,7 @@ impl Mesh {
         self.0.handler.send_replace(Some(handler));
     }
 
-    /// Which parties' data connections stand; the own index is true.
+    /// Which parties' control connections stand; the own index is true.
     pub(crate) fn up(&self) -> [bool; 3] {
         self.0.plane.up()
     }
@@ -153,7 +167,7 @@ impl Mesh {
         self.0.plane.watch()
     }
 
-    /// Waits (blocking) until both data connections stand.
+    /// Waits (blocking) until both control connections stand.
     ///
     /// # Errors
     /// A party whose connection does not.
@@ -161,12 +175,18 @@ impl Mesh {
         self.0.plane.wait_all_up(timeout)
     }
 
-    /// Opens an attempt on the data connections that stand now.
+    /// Opens an attempt with so many lanes on the control connections that stand now; after the
+    /// hellos [`AttemptNet::open`] makes the lanes usable. Waits while data streams are made.
     ///
     /// # Errors
     /// `PeerLost` when one is down; `Shape` when the attempt is open already.
-    pub(crate) fn begin(&self, id: AttemptId) -> Result<Arc<AttemptNet>, MpcError> {
-        self.0.plane.begin(id).map(Arc::new)
+    pub(crate) fn begin(&self, id: AttemptId, lanes: usize) -> Result<Arc<AttemptNet>, MpcError> {
+        self.0.plane.begin(id, lanes).map(Arc::new)
+    }
+
+    /// What measures the connection with a peer; none when it is down.
+    pub(crate) fn probe(&self, peer: Party) -> Option<measure::Probe> {
+        self.0.plane.probe(peer)
     }
 
     /// Where clients reach a party's node, for messages.
@@ -195,7 +215,7 @@ fn pause(failures: usize) -> Duration {
 /// written once.
 pub(crate) struct Peers {
     cluster: Arc<Cluster>,
-    /// Last failure by party, of connections that this node dials: Raft, data.
+    /// Last failure by party, of connections that this node dials: Raft, control.
     failures: Mutex<[[String; 2]; 3]>,
 }
 
@@ -212,7 +232,7 @@ impl Peers {
     fn slot(kind: Kind) -> usize {
         match kind {
             Kind::Raft => 0,
-            Kind::Data => 1,
+            Kind::Control | Kind::Stream => 1,
         }
     }
 
@@ -232,19 +252,24 @@ impl Peers {
     }
 }
 
-/// Keeps the data connection that this node dials.
-async fn keep_data(connector: Arc<Connector>, plane: Arc<Plane>, peers: Arc<Peers>, peer: Party) {
+/// Keeps the control connection that this node dials.
+async fn keep_control(
+    connector: Arc<Connector>,
+    plane: Arc<Plane>,
+    peers: Arc<Peers>,
+    peer: Party,
+) {
     let mut failures = 0;
     loop {
-        let why = match connector.dial(peer, Kind::Data).await {
+        let why = match connector.dial(peer, Kind::Control).await {
             Ok(connection) => {
                 failures = 0;
-                peers.reached(peer, Kind::Data);
+                peers.reached(peer, Kind::Control);
                 link::run(&plane, connection).await
             }
             Err(why) => why,
         };
-        peers.unreached(peer, Kind::Data, &why);
+        peers.unreached(peer, Kind::Control, &why);
         tokio::time::sleep(pause(failures)).await;
         failures += 1;
     }
@@ -275,7 +300,10 @@ impl Accepting {
             let accepting = Arc::clone(&accepting);
             tokio::spawn(async move {
                 match accepting.connector.accept(tcp).await {
-                    Ok(connection) => accepting.take(connection),
+                    Ok(Accepted::Connection(connection)) => accepting.take(connection),
+                    Ok(Accepted::Stream { peer, epoch, stream }) => {
+                        accepting.plane.pool().accepted(peer, epoch, stream);
+                    }
                     Err(why) => {
                         tracing::info!(%from, why, "a call to the mesh port came to nothing")
                     }
@@ -288,11 +316,11 @@ impl Accepting {
     fn take(&self, connection: Connection) {
         let (peer, kind) = (connection.peer, connection.kind);
         let task = match kind {
-            Kind::Data => {
+            Kind::Control | Kind::Stream => {
                 let plane = Arc::clone(&self.plane);
                 tokio::spawn(async move {
                     let why = link::run(&plane, connection).await;
-                    tracing::warn!(%peer, why, "data connection ended");
+                    tracing::warn!(%peer, why, "control connection ended");
                 })
             }
             Kind::Raft => {
@@ -309,7 +337,7 @@ impl Accepting {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         let slot = &mut current[peer.index()][Peers::slot(kind)];
         if let Some(old) = slot.replace(task.abort_handle()) {
-            // A data connection ends by itself once its successor stands, and says so.
+            // A control connection ends by itself once its successor stands, and says so.
             if kind == Kind::Raft {
                 old.abort();
             }

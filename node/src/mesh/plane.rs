@@ -1,25 +1,29 @@
-//! The data plane of one node: which data connections stand, which attempts are open, and what a
-//! reader does with a frame. No sockets here.
+//! The data plane of one node: which control connections stand, which attempts are open, and what
+//! a reader does with a frame. No sockets here; data streams are kept by the pool.
 
 use super::attempts::{Attempt, AttemptNet, Early, Peer};
+use super::connect::{LinkKey, Links};
+use super::measure::Probe;
 use super::outbox::Outbox;
-use super::wire::{Abort, AttemptId, FrameHeader, FrameKind, Hello};
+use super::pool::Pool;
+use super::stream::Stream;
+use super::wire::{Abort, AttemptId, FrameHeader, FrameKind, Hello, Returned};
 use crate::limits::EARLY_MAX;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use trine_mpc::{MpcError, Result};
 use trine_proto::ids::Party;
 
-/// One standing data connection.
+/// One standing control connection.
 #[derive(Clone)]
 struct Link {
-    /// Tells a connection from its successor.
-    epoch: u64,
+    key: LinkKey,
     outbox: Arc<Outbox>,
-    secret: [u8; 32],
+    /// The peer has answered a probe.
+    pongs: Arc<Notify>,
 }
 
 #[derive(Default)]
@@ -38,17 +42,32 @@ pub(crate) struct Plane {
     state: Mutex<State>,
     changed: Condvar,
     up: watch::Sender<[bool; 3]>,
+    /// The same with keys, for data streams that are being accepted.
+    links: watch::Sender<Links>,
+    pool: Pool,
 }
 
 impl Plane {
-    pub(super) fn new(party: Party) -> Self {
+    pub(super) fn new(party: Party, links: watch::Sender<Links>, pool: Pool) -> Self {
         let mut up = [false; 3];
         up[party.index()] = true;
         let up = watch::Sender::new(up);
-        Self { party, state: Mutex::default(), changed: Condvar::new(), up }
+        Self { party, state: Mutex::default(), changed: Condvar::new(), up, links, pool }
     }
 
-    /// Which parties' data connections stand; the own index is true.
+    /// The data streams that no attempt uses.
+    pub(super) const fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
+    /// Makes data streams ahead of time if this side dials them.
+    pub(super) async fn fill(&self, peer: Party, epoch: u64) {
+        if peer == self.party.next() {
+            self.pool.fill(peer, epoch).await;
+        }
+    }
+
+    /// Which parties' control connections stand; the own index is true.
     pub(super) fn up(&self) -> [bool; 3] {
         *self.up.borrow()
     }
@@ -76,13 +95,15 @@ impl Plane {
         Party::ALL.into_iter().find(|p| *p != self.party && state.links[p.index()].is_none())
     }
 
-    /// Opens an attempt on the two connections that stand now.
-    pub(super) fn begin(self: &Arc<Self>, id: AttemptId) -> Result<AttemptNet> {
+    /// Opens an attempt on the two connections that stand now, with `lanes` lanes. Waits while data
+    /// streams are made.
+    pub(super) fn begin(self: &Arc<Self>, id: AttemptId, lanes: usize) -> Result<AttemptNet> {
         let mut state = self.lock();
         let peer = |party: Party| {
             let link = state.links[party.index()].as_ref();
             let link = link.ok_or_else(|| MpcError::PeerLost { party: party.index() })?;
-            Ok(Peer { party, outbox: Arc::clone(&link.outbox), secret: link.secret })
+            let LinkKey { epoch, secret } = link.key;
+            Ok(Peer { party, epoch, outbox: Arc::clone(&link.outbox), secret })
         };
         let peers = [peer(self.party.next())?, peer(self.party.previous())?];
         if state.attempts.contains_key(&id) {
@@ -93,9 +114,58 @@ impl Plane {
         let attempt = Arc::new(Attempt::new(early));
         state.attempts.insert(id, Arc::clone(&attempt));
         drop(state);
-        let plane = Arc::clone(self);
-        let bytes_sent = AtomicU64::new(0);
-        Ok(AttemptNet { id, party: self.party, attempt, peers, plane, bytes_sent })
+        let net = AttemptNet {
+            id,
+            party: self.party,
+            attempt,
+            peers,
+            plane: Arc::clone(self),
+            bytes_sent: AtomicU64::new(0),
+            dialled: Mutex::default(),
+            lanes: OnceLock::new(),
+        };
+        let [next, _] = &net.peers;
+        let dialled = self.pool.lease(next.party, next.epoch, lanes);
+        let Some(dialled) = dialled else {
+            let lost = MpcError::PeerLost { party: next.party.index() };
+            net.abort("no data stream can be made");
+            return Err(lost);
+        };
+        net.dialled.lock().unwrap_or_else(PoisonError::into_inner).extend(dialled);
+        Ok(net)
+    }
+
+    /// Takes the streams of an attempt back.
+    pub(super) fn release(&self, peer: &Peer, dialled: bool, streams: Vec<(u64, Option<Stream>)>) {
+        let returned = self.pool.release(peer.party, peer.epoch, dialled, streams);
+        if returned != Returned::default()
+            && let Ok(encoded) = postcard::to_stdvec(&returned)
+        {
+            let header = FrameHeader { kind: FrameKind::Returned, ..FrameHeader::BEAT };
+            // On a closed connection the peer has forgotten the streams.
+            let _ = peer.outbox.send(header, &encoded);
+        }
+    }
+
+    /// The accepting peer is done with data streams.
+    pub(super) fn returned(&self, peer: Party, epoch: u64, returned: &Returned) {
+        self.pool.returned(peer, epoch, returned);
+    }
+
+    /// A peer has answered a probe.
+    pub(super) fn pong(&self, peer: Party, epoch: u64) {
+        let state = self.lock();
+        if let Some(link) = state.links[peer.index()].as_ref().filter(|l| l.key.epoch == epoch) {
+            link.pongs.notify_one();
+        }
+    }
+
+    /// What a measurement of the connection with a peer needs: where to put probes, and how to learn
+    /// of the answer.
+    pub(super) fn probe(&self, peer: Party) -> Option<Probe> {
+        let state = self.lock();
+        let link = state.links[peer.index()].as_ref()?;
+        Some(Probe { outbox: Arc::clone(&link.outbox), pongs: Arc::clone(&link.pongs) })
     }
 
     /// Closes an attempt.
@@ -106,13 +176,9 @@ impl Plane {
         }
     }
 
-    pub(super) fn attempt(&self, id: AttemptId) -> Option<Arc<Attempt>> {
-        self.lock().attempts.get(&id).cloned()
-    }
-
     /// A connection stands. One that stood before is given up first.
     pub(super) fn connected(&self, peer: Party, secret: [u8; 32]) -> (u64, Arc<Outbox>) {
-        let old = self.lock().links[peer.index()].as_ref().map(|link| link.epoch);
+        let old = self.lock().links[peer.index()].as_ref().map(|link| link.key.epoch);
         if let Some(epoch) = old {
             self.lost(peer, epoch);
         }
@@ -123,7 +189,10 @@ impl Plane {
         if state.closed {
             outbox.close();
         } else {
-            state.links[peer.index()] = Some(Link { epoch, outbox: Arc::clone(&outbox), secret });
+            let key = LinkKey { epoch, secret };
+            let link = Link { key, outbox: Arc::clone(&outbox), pongs: Arc::default() };
+            state.links[peer.index()] = Some(link);
+            self.pool.reset(peer, Some(key));
         }
         self.publish(&state);
         (epoch, outbox)
@@ -134,12 +203,13 @@ impl Plane {
     pub(super) fn lost(&self, peer: Party, epoch: u64) {
         let mut state = self.lock();
         let slot = &mut state.links[peer.index()];
-        if slot.as_ref().is_none_or(|link| link.epoch != epoch) {
+        if slot.as_ref().is_none_or(|link| link.key.epoch != epoch) {
             return;
         }
         if let Some(link) = slot.take() {
             link.outbox.close();
         }
+        self.pool.reset(peer, None);
         // Nonces belong to the connection whose secret they are mixed with.
         for early in state.early.values_mut() {
             early.hellos[peer.index()] = None;
@@ -155,10 +225,11 @@ impl Plane {
         let abort = postcard::to_stdvec(&Abort { reason, error: None }).unwrap_or_default();
         for (id, attempt) in attempts {
             attempt.fail(MpcError::PeerLost { party: peer.index() }, None);
+            self.pool.wake();
             if let Some(outbox) = &other {
-                let header =
-                    FrameHeader { kind: FrameKind::Abort, attempt: id, ..FrameHeader::BEAT };
-                let _ = outbox.send_now(header, abort.clone());
+                let header = FrameHeader { kind: FrameKind::Abort, attempt: id, length: 0 };
+                // A closed connection has ended the attempt at that peer already.
+                let _ = outbox.send(header, &abort);
             }
         }
     }
@@ -166,7 +237,7 @@ impl Plane {
     /// A hello came in on the connection `epoch`.
     pub(super) fn hello(&self, peer: Party, epoch: u64, id: AttemptId, hello: Hello) {
         let mut state = self.lock();
-        if state.links[peer.index()].as_ref().is_none_or(|link| link.epoch != epoch) {
+        if state.links[peer.index()].as_ref().is_none_or(|link| link.key.epoch != epoch) {
             return;
         }
         if let Some(attempt) = state.attempts.get(&id) {
@@ -182,6 +253,7 @@ impl Plane {
         if let Some(attempt) = state.attempts.get(&id) {
             let lost = MpcError::PeerLost { party: peer.index() };
             if attempt.fail(lost, abort.error) {
+                self.pool.wake();
                 tracing::info!(job = hex::encode(id.job), attempt = id.attempt, %peer,
                     reason = abort.reason, "a peer ended an attempt");
             }
@@ -200,12 +272,16 @@ impl Plane {
         for attempt in state.attempts.values() {
             attempt.fail(MpcError::Cancelled, None);
         }
+        for peer in Party::ALL {
+            self.pool.reset(peer, None);
+        }
         self.publish(&state);
     }
 
     fn publish(&self, state: &State) {
         let up = Party::ALL.map(|p| p == self.party || state.links[p.index()].is_some());
         self.up.send_replace(up);
+        self.links.send_replace(state.links.each_ref().map(|l| l.as_ref().map(|link| link.key)));
         self.changed.notify_all();
     }
 
@@ -239,11 +315,12 @@ mod tests {
     }
 
     fn hello() -> Hello {
-        Hello { nonce: [1; 32], verdict: Err(SqlError::new("XX000", "x")) }
+        Hello { nonce: [1; 32], streams: vec![], verdict: Err(SqlError::new("XX000", "x")) }
     }
 
     fn plane() -> (Arc<Plane>, [u64; 2]) {
-        let plane = Arc::new(Plane::new(Party::ALL[0]));
+        let links = watch::Sender::new([None; 3]);
+        let plane = Arc::new(Plane::new(Party::ALL[0], links, Pool::new(None)));
         let (one, _) = plane.connected(Party::ALL[1], [1; 32]);
         let (two, _) = plane.connected(Party::ALL[2], [2; 32]);
         (plane, [one, two])
@@ -254,7 +331,7 @@ mod tests {
         let (plane, [one, two]) = plane();
         plane.hello(Party::ALL[1], one, id(1), hello());
         plane.hello(Party::ALL[2], two, id(1), hello());
-        let net = plane.begin(id(1)).unwrap();
+        let net = plane.begin(id(1), 0).unwrap();
         assert!(net.exchange_hello(&hello(), Duration::ZERO).is_ok());
         assert_eq!(net.pair_secret(Party::ALL[2]), [2; 32]);
     }
@@ -264,10 +341,10 @@ mod tests {
         let (plane, [one, _]) = plane();
         plane.hello(Party::ALL[1], one, id(1), hello());
         plane.lost(Party::ALL[1], one);
-        assert_eq!(plane.begin(id(1)).err(), Some(MpcError::PeerLost { party: 1 }));
+        assert_eq!(plane.begin(id(1), 0).err(), Some(MpcError::PeerLost { party: 1 }));
         plane.connected(Party::ALL[1], [3; 32]);
         plane.hello(Party::ALL[1], one, id(1), hello());
-        let net = plane.begin(id(1)).unwrap();
+        let net = plane.begin(id(1), 0).unwrap();
         let error = net.exchange_hello(&hello(), Duration::ZERO).unwrap_err();
         assert_eq!(error, MpcError::PeerLost { party: 1 });
     }
@@ -278,7 +355,7 @@ mod tests {
         let error = SqlError::new("XX001", "corrupt");
         let abort = Abort { reason: String::new(), error: Some(error.clone()) };
         plane.abort(Party::ALL[2], id(1), abort);
-        let net = plane.begin(id(1)).unwrap();
+        let net = plane.begin(id(1), 0).unwrap();
         assert_eq!(net.check(), Err(MpcError::PeerLost { party: 2 }));
         assert_eq!(net.peer_error(), Some(error));
     }
@@ -296,14 +373,15 @@ mod tests {
     #[test]
     fn a_lost_connection_ends_all_attempts() {
         let (plane, [one, _]) = plane();
-        let net = Arc::new(plane.begin(id(1)).unwrap());
+        let net = Arc::new(plane.begin(id(1), 0).unwrap());
         let waiting = Arc::clone(&net);
-        let thread = std::thread::spawn(move || waiting.receive(2, 0, &mut [0]));
+        let long = Duration::from_secs(60);
+        let thread = std::thread::spawn(move || waiting.exchange_hello(&hello(), long).map(|_| ()));
         plane.lost(Party::ALL[1], one);
         assert_eq!(thread.join().unwrap(), Err(MpcError::PeerLost { party: 1 }));
         assert_eq!(net.send(2, 0, &[1]), Err(MpcError::PeerLost { party: 1 }));
         assert_eq!(plane.up(), [true, false, true]);
         drop(net);
-        assert!(plane.attempt(id(1)).is_none());
+        assert!(plane.lock().attempts.is_empty());
     }
 }

@@ -68,11 +68,21 @@ fn start(identities: [Identity; 3], listeners: [TcpListener; 3], addresses: [Str
 impl World {
     fn begin(&self, job: u8) -> [Arc<AttemptNet>; 3] {
         let id = AttemptId { kind: AttemptKind::Query, job: [job; 16], attempt: 1 };
-        [0, 1, 2].map(|p| {
-            let net = self.meshes[p].begin(id).unwrap();
-            assert_eq!(net.check(), Ok(()));
-            net
-        })
+        self.begin_with(id, 1)
+    }
+
+    /// An attempt whose lanes are open at all three parties.
+    fn begin_with(&self, id: AttemptId, lanes: usize) -> [Arc<AttemptNet>; 3] {
+        let nets = [0, 1, 2].map(|p| self.meshes[p].begin(id, lanes).unwrap());
+        std::thread::scope(|scope| {
+            for net in &nets {
+                scope.spawn(move || {
+                    net.exchange_hello(&hello(0), LONG).unwrap();
+                    net.open().unwrap();
+                });
+            }
+        });
+        nets
     }
 }
 
@@ -106,13 +116,14 @@ fn wire_to(target: String) -> Wire {
 }
 
 fn hello(n: u8) -> Hello {
-    Hello { nonce: [n; 32], verdict: Err(SqlError::new("XX000", "for the test")) }
+    Hello { nonce: [n; 32], streams: vec![], verdict: Err(SqlError::new("XX000", "for the test")) }
 }
 
 #[test]
 fn messages_of_all_sizes_arrive_in_order_on_every_lane() {
     let world = world();
-    let nets = world.begin(1);
+    let id = AttemptId { kind: AttemptKind::Query, job: [1; 16], attempt: 1 };
+    let nets = world.begin_with(id, 4);
     let message = |from: usize, lane: u32, n: usize| -> Vec<u8> {
         let length = [1, 0, 70_000, 3_000_000][n];
         let byte = |i: usize| (i * 7 + from * 31 + lane as usize * 5 + n) % 256;
@@ -121,7 +132,7 @@ fn messages_of_all_sizes_arrive_in_order_on_every_lane() {
     let message = &message;
     std::thread::scope(|scope| {
         for (me, net) in nets.iter().enumerate() {
-            for lane in [0, 9] {
+            for lane in [0, 3] {
                 scope.spawn(move || {
                     let peers = [(me + 1) % 3, (me + 2) % 3];
                     for n in 0..4 {
@@ -157,7 +168,8 @@ fn pairs_share_a_secret_that_no_other_pair_has() {
 #[test]
 fn hellos_are_exchanged_all_to_all() {
     let world = world();
-    let nets = world.begin(1);
+    let id = AttemptId { kind: AttemptKind::Query, job: [1; 16], attempt: 1 };
+    let nets = [0, 1, 2].map(|p| world.meshes[p].begin(id, 1).unwrap());
     std::thread::scope(|scope| {
         for (me, net) in nets.iter().enumerate() {
             scope.spawn(move || {
@@ -168,6 +180,197 @@ fn hellos_are_exchanged_all_to_all() {
             });
         }
     });
+}
+
+#[test]
+fn three_that_send_before_they_receive_never_stand_still() {
+    const BYTES: usize = 200 << 20;
+    let world = world();
+    let nets = world.begin(1);
+    std::thread::scope(|scope| {
+        for (me, net) in nets.iter().enumerate() {
+            scope.spawn(move || {
+                let (next, previous) = ((me + 1) % 3, (me + 2) % 3);
+                let mine = vec![u8::try_from(me).unwrap(); BYTES];
+                net.send(next, 0, &mine).unwrap();
+                // Kept meanwhile.
+                let theirs = take(net, previous, 0, BYTES).unwrap();
+                assert!(theirs == vec![u8::try_from(previous).unwrap(); BYTES]);
+                // Both at once, and the other way round.
+                let mut into = mine;
+                net.exchange(0, previous, &theirs, next, &mut into).unwrap();
+                assert!(into == vec![u8::try_from(me).unwrap(); BYTES]);
+            });
+        }
+    });
+    assert_eq!(nets[0].bytes_sent(), 2 * (200 << 20));
+}
+
+#[test]
+fn who_waits_for_one_peer_takes_in_what_the_other_sends() {
+    const BYTES: usize = 64 << 20;
+    let world = world();
+    let nets = world.begin(1);
+    std::thread::scope(|scope| {
+        let [a, b, c] = &nets;
+        // 2 waits for 0, which waits for 1, which has far more to send to 2 than sockets hold.
+        scope.spawn(move || {
+            b.send(2, 0, &vec![3; BYTES]).unwrap();
+            b.send(0, 0, &[1]).unwrap();
+        });
+        scope.spawn(move || {
+            assert_eq!(take(c, 0, 0, 1).unwrap(), [2]);
+            assert_eq!(take(c, 1, 0, BYTES).unwrap(), vec![3; BYTES]);
+        });
+        assert_eq!(take(a, 1, 0, 1).unwrap(), [1]);
+        a.send(2, 0, &[2]).unwrap();
+    });
+}
+
+#[test]
+fn a_lane_that_stands_still_keeps_no_other_one_waiting() {
+    let world = world();
+    let id = AttemptId { kind: AttemptKind::Query, job: [1; 16], attempt: 1 };
+    let nets = world.begin_with(id, 2);
+    let other = world.begin(2);
+    std::thread::scope(|scope| {
+        let [a, b, _] = &nets;
+        let stalled = scope.spawn(move || a.send(1, 1, &vec![7; 64 << 20]));
+        for _ in 0..100 {
+            a.send(1, 0, &[5; 1000]).unwrap();
+            assert_eq!(take(b, 0, 0, 1000).unwrap(), [5; 1000]);
+            other[0].send(1, 0, &[6]).unwrap();
+            assert_eq!(take(&other[1], 0, 0, 1).unwrap(), [6]);
+        }
+        assert!(!stalled.is_finished());
+        assert_eq!(take(b, 0, 1, 64 << 20).unwrap(), vec![7; 64 << 20]);
+        stalled.join().unwrap().unwrap();
+    });
+}
+
+#[test]
+fn cancelling_wakes_who_waits_to_receive_and_who_waits_to_send() {
+    let world = world();
+    let id = AttemptId { kind: AttemptKind::Query, job: [1; 16], attempt: 1 };
+    let nets = world.begin_with(id, 2);
+    std::thread::scope(|scope| {
+        let [a, b, c] = &nets;
+        let receiving = scope.spawn(move || take(a, 1, 0, 1).map(|_| ()));
+        let sending = scope.spawn(move || a.send(1, 1, &vec![0; 64 << 20]));
+        let remote = scope.spawn(move || take(c, 1, 0, 1).map(|_| ()));
+        // The first bytes have come, so the sender is at it.
+        let mut sides = 0;
+        while sides == 0 {
+            sides = usize::from(!sending.is_finished());
+        }
+        a.abort("the user wants it");
+        assert_eq!(receiving.join().unwrap(), Err(MpcError::Cancelled));
+        assert_eq!(sending.join().unwrap(), Err(MpcError::Cancelled));
+        assert_eq!(remote.join().unwrap(), Err(MpcError::PeerLost { party: 0 }));
+        assert_eq!(take(b, 0, 0, 1), Err(MpcError::PeerLost { party: 0 }));
+        assert_eq!(a.check(), Err(MpcError::Cancelled));
+    });
+}
+
+#[test]
+fn lanes_that_nobody_opened_are_an_error() {
+    let world = world();
+    let nets = world.begin(1);
+    for lane in [1, u32::MAX] {
+        assert_eq!(
+            nets[0].send(1, lane, &[1]),
+            Err(MpcError::Shape("the attempt has no such lane"))
+        );
+    }
+    assert!(matches!(nets[0].send(0, 0, &[1]), Err(MpcError::Shape(_))));
+    let id = AttemptId { kind: AttemptKind::Query, job: [2; 16], attempt: 1 };
+    let early = world.meshes[0].begin(id, 1).unwrap();
+    assert_eq!(early.send(1, 0, &[1]), Err(MpcError::Shape("the lanes are not open yet")));
+}
+
+#[test]
+fn peers_that_count_other_lanes_are_found_out() {
+    let world = world();
+    let id = AttemptId { kind: AttemptKind::Query, job: [1; 16], attempt: 1 };
+    let nets = [(0, 1), (1, 2), (2, 1)].map(|(p, n)| world.meshes[p].begin(id, n).unwrap());
+    std::thread::scope(|scope| {
+        let opened = nets.each_ref().map(|net| {
+            scope.spawn(move || {
+                net.exchange_hello(&hello(0), LONG).unwrap();
+                net.open()
+            })
+        });
+        let [zero, one, two] = opened.map(|thread| thread.join().unwrap());
+        assert_eq!(zero, Ok(()));
+        assert_eq!(one, Err(MpcError::Shape("a peer counts other lanes")));
+        assert_eq!(two, Err(MpcError::Shape("a peer counts other lanes")));
+    });
+}
+
+#[test]
+fn streams_are_used_again_after_a_good_end_and_closed_after_a_bad_one() {
+    let world = world();
+    let idle = || {
+        [0, 1, 2].map(|p| {
+            let party = Party::ALL[p];
+            let pool = world.meshes[p].0.plane.pool();
+            (pool.idle(party.next()), pool.idle(party.previous()))
+        })
+    };
+    let wait_for = |due: [(usize, usize); 3]| {
+        let deadline = std::time::Instant::now() + LONG / 4;
+        while idle() != due && std::time::Instant::now() < deadline {
+            std::thread::yield_now();
+        }
+        assert_eq!(idle(), due);
+    };
+    wait_for([(2, 2); 3]);
+    for job in 0..20 {
+        let nets = world.begin(job);
+        for (me, net) in nets.iter().enumerate() {
+            net.send((me + 1) % 3, 0, &[9; 100]).unwrap();
+        }
+        for (me, net) in nets.iter().enumerate() {
+            assert_eq!(take(net, (me + 2) % 3, 0, 100).unwrap(), [9; 100]);
+        }
+        drop(nets);
+        wait_for([(2, 2); 3]);
+    }
+    // Something is left unread at node 1: the stream from 0 is closed at both ends.
+    let nets = world.begin(30);
+    nets[0].send(1, 0, &[1, 2, 3]).unwrap();
+    nets[0].send(1, 0, &[4]).unwrap();
+    assert_eq!(take(&nets[1], 0, 0, 3).unwrap(), [1, 2, 3]);
+    nets[2].send(1, 0, &[5]).unwrap();
+    assert_eq!(take(&nets[1], 2, 0, 1).unwrap(), [5]);
+    drop(nets);
+    wait_for([(1, 2), (2, 1), (2, 2)]);
+    let nets =
+        world.begin_with(AttemptId { kind: AttemptKind::Query, job: [31; 16], attempt: 1 }, 3);
+    nets[1].send(0, 2, &[7]).unwrap();
+    assert_eq!(take(&nets[0], 1, 2, 1).unwrap(), [7]);
+    nets[1].abort("a bad end");
+    for p in [0, 2] {
+        assert_eq!(take(&nets[p], 1, 0, 1), Err(MpcError::PeerLost { party: 1 }));
+    }
+    drop(nets);
+    wait_for([(0, 0); 3]);
+}
+
+#[test]
+fn a_stream_needs_the_secret_of_the_control_connection() {
+    let world = world();
+    let links = watch::Sender::new([None; 3]);
+    let connector = Connector::new(
+        Party::ALL[0],
+        Arc::clone(&world.cluster),
+        &world.identities[0],
+        links.subscribe(),
+    );
+    let connector = connector.unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let why = runtime.block_on(connector.dial_stream(Party::ALL[1], &[9; 32], 77)).unwrap_err();
+    assert!(why.contains("the connection that the stream belongs to is gone"), "{why}");
 }
 
 #[test]
@@ -197,12 +400,13 @@ fn an_abort_ends_the_attempt_everywhere_and_others_go_on() {
 #[test]
 fn a_connection_cut_in_a_message_is_a_lost_peer_and_heals() {
     let (identities, listeners) = (identities(), listeners());
-    // Whoever dials node 1 (for data: node 0) goes through a wire that can be cut.
+    // Whoever dials node 1 (for protocols: node 0) goes through a wire that can be cut.
     let wire = wire_to(listeners[1].local_addr().unwrap().to_string());
     let mut addresses = [0, 1, 2].map(|i| listeners[i].local_addr().unwrap().to_string());
     addresses[1].clone_from(&wire.address);
     let world = start(identities, listeners, addresses);
-    let nets = world.begin(1);
+    let id = AttemptId { kind: AttemptKind::Query, job: [1; 16], attempt: 1 };
+    let nets = world.begin_with(id, 2);
     let before = wire.passed.load(std::sync::atomic::Ordering::SeqCst);
     std::thread::scope(|scope| {
         let [a, b, c] = &nets;
@@ -210,7 +414,7 @@ fn a_connection_cut_in_a_message_is_a_lost_peer_and_heals() {
         scope.spawn(move || a.send(1, 0, &vec![0; 200 << 20]));
         let waiting = [
             scope.spawn(move || take(b, 0, 0, 200 << 20).map(|_| ())),
-            scope.spawn(move || take(a, 1, 0, 1).map(|_| ())),
+            scope.spawn(move || take(a, 1, 1, 1).map(|_| ())),
             scope.spawn(move || take(c, 1, 0, 1).map(|_| ())),
         ];
         while wire.passed.load(std::sync::atomic::Ordering::SeqCst) < before + (1 << 20) {
@@ -228,7 +432,7 @@ fn a_connection_cut_in_a_message_is_a_lost_peer_and_heals() {
         mesh.wait_all_up(LONG).unwrap();
     }
     drop(nets);
-    let nets = world.begin(1);
+    let nets = world.begin(2);
     nets[0].send(1, 0, &[8]).unwrap();
     assert_eq!(take(&nets[1], 0, 0, 1).unwrap(), [8]);
 }
@@ -258,7 +462,7 @@ fn garbage_and_strangers_harm_nobody() {
     drop((garbage, silent));
 }
 
-/// Dials `to` for data as if from `me`; why it failed.
+/// Dials `to` for control as if from `me`; why it failed.
 fn dial_as(
     world: &World,
     identity: Identity,
@@ -268,9 +472,10 @@ fn dial_as(
 ) -> String {
     let cluster = cluster.map_or_else(|| Arc::clone(&world.cluster), Arc::new);
     let (me, to) = (Party::new(me).unwrap(), Party::new(to).unwrap());
-    let connector = Connector::new(me, cluster, &identity).unwrap();
+    let links = watch::Sender::new([None; 3]);
+    let connector = Connector::new(me, cluster, &identity, links.subscribe()).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    match runtime.block_on(connector.dial(to, Kind::Data)) {
+    match runtime.block_on(connector.dial(to, Kind::Control)) {
         Ok(_) => panic!("the dialler was let in"),
         Err(why) => why,
     }

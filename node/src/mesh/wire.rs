@@ -1,7 +1,7 @@
-//! What two nodes say on a connection of the mesh: the hello after TLS, and the frames of a data
+//! What two nodes say on a connection of the mesh: the hello after TLS, and the frames of a control
 //! connection. All integers little-endian.
 
-use crate::limits::{CONTROL_BYTES_MAX, FRAME_BYTES_MAX, MESH_VERSION, MESSAGE_BYTES_MAX};
+use crate::limits::{CONTROL_BYTES_MAX, MESH_VERSION, PROBE_FRAME_BYTES};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use trine_proto::ids::Party;
@@ -12,8 +12,10 @@ use trine_proto::status::SqlError;
 pub(super) enum Kind {
     /// Requests of the dialling node's Raft and their answers.
     Raft,
-    /// Protocol messages both ways.
-    Data,
+    /// Hellos and aborts of attempts both ways; while it stands the pair is up.
+    Control,
+    /// Protocol messages of one lane at a time, see `stream`.
+    Stream,
 }
 
 /// First bytes of either side after TLS: it says who speaks, and about which cluster.
@@ -23,12 +25,24 @@ pub(super) struct Greeting {
     pub(super) party: Party,
     /// Digest of the `[cluster]` block.
     pub(super) cluster: [u8; 32],
-    /// This side's half of the pair secret.
+    /// Id of the data stream; zero for other connections.
+    pub(super) stream: u64,
+    /// This side's half of the pair secret; for a data stream the proof that it belongs to the
+    /// control connection that stands.
     pub(super) random: [u8; 32],
 }
 
 const MAGIC: [u8; 4] = *b"TRNE";
-pub(super) const GREETING_BYTES: usize = 72;
+pub(super) const GREETING_BYTES: usize = 80;
+
+/// What only an end of the control connection with this secret can say of a data stream.
+pub(super) fn stream_proof(secret: &[u8; 32], stream: u64, dialler: bool) -> [u8; 32] {
+    let mut hasher = blake3::Hasher::new_derive_key("trine/v1 proof of a data stream");
+    hasher.update(secret);
+    hasher.update(&stream.to_le_bytes());
+    hasher.update(&[u8::from(dialler)]);
+    *hasher.finalize().as_bytes()
+}
 
 /// Why a greeting is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +55,8 @@ pub(super) enum Refusal {
     Cluster,
     /// This party does not dial that one for this.
     Direction,
+    /// The stream's control connection does not stand any more.
+    Stale,
 }
 
 impl Refusal {
@@ -50,6 +66,7 @@ impl Refusal {
             Self::Key => 2,
             Self::Cluster => 3,
             Self::Direction => 4,
+            Self::Stale => 5,
         }
     }
     pub(super) const fn from_code(code: u8) -> Option<Self> {
@@ -58,6 +75,7 @@ impl Refusal {
             2 => Some(Self::Key),
             3 => Some(Self::Cluster),
             4 => Some(Self::Direction),
+            5 => Some(Self::Stale),
             _ => None,
         }
     }
@@ -70,6 +88,7 @@ impl fmt::Display for Refusal {
             Self::Key => "its configuration lists another key for this node",
             Self::Cluster => "its [cluster] block differs from ours",
             Self::Direction => "it does not expect this connection",
+            Self::Stale => "the connection that the stream belongs to is gone",
         })
     }
 }
@@ -81,11 +100,13 @@ impl Greeting {
         bytes[4..6].copy_from_slice(&MESH_VERSION.to_le_bytes());
         bytes[6] = match self.kind {
             Kind::Raft => 1,
-            Kind::Data => 2,
+            Kind::Control => 2,
+            Kind::Stream => 3,
         };
         bytes[7] = self.party.index().to_le_bytes()[0];
         bytes[8..40].copy_from_slice(&self.cluster);
-        bytes[40..].copy_from_slice(&self.random);
+        bytes[40..48].copy_from_slice(&self.stream.to_le_bytes());
+        bytes[48..].copy_from_slice(&self.random);
         bytes
     }
 
@@ -95,14 +116,16 @@ impl Greeting {
         }
         let kind = match bytes[6] {
             1 => Kind::Raft,
-            2 => Kind::Data,
+            2 => Kind::Control,
+            3 => Kind::Stream,
             _ => return Err(Refusal::Version),
         };
         let party = Party::new(usize::from(bytes[7])).ok_or(Refusal::Key)?;
-        let (mut cluster, mut random) = ([0; 32], [0; 32]);
+        let (mut cluster, mut stream, mut random) = ([0; 32], [0; 8], [0; 32]);
         cluster.copy_from_slice(&bytes[8..40]);
-        random.copy_from_slice(&bytes[40..]);
-        Ok(Self { kind, party, cluster, random })
+        stream.copy_from_slice(&bytes[40..48]);
+        random.copy_from_slice(&bytes[48..]);
+        Ok(Self { kind, party, cluster, stream: u64::from_le_bytes(stream), random })
     }
 }
 
@@ -148,6 +171,9 @@ pub(crate) struct HelloDigest {
 pub(crate) struct Hello {
     /// Fresh for every attempt; goes into its keys.
     pub(crate) nonce: [u8; 32],
+    /// Ids of the data streams that carry lane 0, 1, … between the two; the side that dialled them
+    /// says so. The mesh fills it in.
+    pub(crate) streams: Vec<u64>,
     /// What this party is about to run, or why it will not.
     pub(crate) verdict: Result<HelloDigest, SqlError>,
 }
@@ -170,46 +196,57 @@ pub(super) struct Abort {
 /// What a frame carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum FrameKind {
-    /// A piece of a protocol message.
-    Message,
     /// A [`Hello`].
     Hello,
     /// An [`Abort`].
     Abort,
     /// Nothing: this side lives.
     Beat,
+    /// The accepting side of data streams has no more use for them: [`Returned`].
+    Returned,
+    /// Bytes of a measurement; `last` asks for a [`Self::Pong`].
+    Probe { last: bool },
+    /// The last probe has come.
+    Pong,
 }
 
-/// Fixed head of every frame of a data connection.
+/// Which data streams an attempt has left behind.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Returned {
+    /// Fit for another attempt.
+    pub(super) idle: Vec<u64>,
+    /// Closed.
+    pub(super) gone: Vec<u64>,
+}
+
+/// Fixed head of every frame of a control connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct FrameHeader {
     pub(super) kind: FrameKind,
     pub(super) attempt: AttemptId,
-    pub(super) lane: u32,
     /// Bytes that follow.
     pub(super) length: usize,
-    /// Bytes of the whole message that this is a piece of.
-    pub(super) total: usize,
 }
 
-pub(super) const HEADER_BYTES: usize = 40;
+pub(super) const HEADER_BYTES: usize = 28;
 
 impl FrameHeader {
     pub(super) const BEAT: Self = Self {
         kind: FrameKind::Beat,
         attempt: AttemptId { kind: AttemptKind::Query, job: [0; 16], attempt: 0 },
-        lane: 0,
         length: 0,
-        total: 0,
     };
 
     pub(super) fn encode(&self) -> [u8; HEADER_BYTES] {
         let mut bytes = [0; HEADER_BYTES];
         bytes[0] = match self.kind {
-            FrameKind::Message => 1,
             FrameKind::Hello => 2,
             FrameKind::Abort => 3,
             FrameKind::Beat => 4,
+            FrameKind::Returned => 5,
+            FrameKind::Probe { last: false } => 6,
+            FrameKind::Probe { last: true } => 7,
+            FrameKind::Pong => 8,
         };
         bytes[1] = match self.attempt.kind {
             AttemptKind::Query => 1,
@@ -217,10 +254,8 @@ impl FrameHeader {
         };
         bytes[4..8].copy_from_slice(&self.attempt.attempt.to_le_bytes());
         bytes[8..24].copy_from_slice(&self.attempt.job);
-        bytes[24..28].copy_from_slice(&self.lane.to_le_bytes());
-        // Both were checked against limits below 2^32 and 2^64 where the frame was made.
-        bytes[28..32].copy_from_slice(&u32::try_from(self.length).unwrap_or(0).to_le_bytes());
-        bytes[32..].copy_from_slice(&(self.total as u64).to_le_bytes());
+        // Checked against a limit below 2^32 where the frame was made.
+        bytes[24..].copy_from_slice(&u32::try_from(self.length).unwrap_or(0).to_le_bytes());
         bytes
     }
 
@@ -232,10 +267,13 @@ impl FrameHeader {
             u32::from_le_bytes(w)
         };
         let kind = match bytes[0] {
-            1 => FrameKind::Message,
             2 => FrameKind::Hello,
             3 => FrameKind::Abort,
             4 => FrameKind::Beat,
+            5 => FrameKind::Returned,
+            6 => FrameKind::Probe { last: false },
+            7 => FrameKind::Probe { last: true },
+            8 => FrameKind::Pong,
             _ => return None,
         };
         let attempt_kind = match bytes[1] {
@@ -243,20 +281,18 @@ impl FrameHeader {
             2 => AttemptKind::Validation,
             _ => return None,
         };
-        let (mut job, mut total) = ([0; 16], [0; 8]);
+        let mut job = [0; 16];
         job.copy_from_slice(&bytes[8..24]);
-        total.copy_from_slice(&bytes[32..]);
-        let length = usize::try_from(word(28)).ok()?;
-        let total = usize::try_from(u64::from_le_bytes(total)).ok()?;
+        let length = usize::try_from(word(24)).ok()?;
         let fits = match kind {
-            FrameKind::Message => {
-                length <= FRAME_BYTES_MAX && length <= total && total <= MESSAGE_BYTES_MAX
+            FrameKind::Hello | FrameKind::Abort | FrameKind::Returned => {
+                length <= CONTROL_BYTES_MAX
             }
-            FrameKind::Hello | FrameKind::Abort => length <= CONTROL_BYTES_MAX && length == total,
-            FrameKind::Beat => length == 0,
+            FrameKind::Probe { .. } => length <= PROBE_FRAME_BYTES,
+            FrameKind::Beat | FrameKind::Pong => length == 0,
         };
         let attempt = AttemptId { kind: attempt_kind, job, attempt: word(4) };
-        fits.then_some(Self { kind, attempt, lane: word(24), length, total })
+        fits.then_some(Self { kind, attempt, length })
     }
 }
 
@@ -267,34 +303,37 @@ mod tests {
     #[test]
     fn frames_survive_and_impossible_ones_are_refused() {
         let attempt = AttemptId { kind: AttemptKind::Validation, job: [7; 16], attempt: 3 };
-        let header = FrameHeader {
-            kind: FrameKind::Message,
-            attempt,
-            lane: 9,
-            length: FRAME_BYTES_MAX,
-            total: MESSAGE_BYTES_MAX,
-        };
-        assert_eq!(FrameHeader::decode(&header.encode()), Some(header));
-        assert_eq!(FrameHeader::decode(&FrameHeader::BEAT.encode()), Some(FrameHeader::BEAT));
-        for bad in [
-            FrameHeader { length: FRAME_BYTES_MAX + 1, ..header },
-            FrameHeader { total: MESSAGE_BYTES_MAX + 1, ..header },
-            FrameHeader { total: FRAME_BYTES_MAX - 1, ..header },
-            FrameHeader { kind: FrameKind::Hello, ..header },
-        ] {
+        let kinds = [
+            (FrameKind::Hello, CONTROL_BYTES_MAX),
+            (FrameKind::Abort, CONTROL_BYTES_MAX),
+            (FrameKind::Returned, CONTROL_BYTES_MAX),
+            (FrameKind::Beat, 0),
+            (FrameKind::Probe { last: false }, PROBE_FRAME_BYTES),
+            (FrameKind::Probe { last: true }, PROBE_FRAME_BYTES),
+            (FrameKind::Pong, 0),
+        ];
+        for (kind, length) in kinds {
+            let header = FrameHeader { kind, attempt, length };
+            assert_eq!(FrameHeader::decode(&header.encode()), Some(header));
+            let bad = FrameHeader { length: length + 1, ..header };
             assert_eq!(FrameHeader::decode(&bad.encode()), None, "{bad:?}");
         }
-        let mut bytes = header.encode();
+        let mut bytes = FrameHeader::BEAT.encode();
         bytes[0] = 9;
         assert_eq!(FrameHeader::decode(&bytes), None);
     }
 
     #[test]
     fn greetings_survive_and_strangers_are_refused() {
-        let greeting =
-            Greeting { kind: Kind::Data, party: Party::ALL[2], cluster: [4; 32], random: [5; 32] };
+        let greeting = Greeting {
+            kind: Kind::Stream,
+            party: Party::ALL[2],
+            cluster: [4; 32],
+            stream: 6,
+            random: [5; 32],
+        };
         let back = Greeting::decode(&greeting.encode()).unwrap();
-        assert_eq!((back.kind, back.party), (Kind::Data, Party::ALL[2]));
+        assert_eq!((back.kind, back.party, back.stream), (Kind::Stream, Party::ALL[2], 6));
         assert_eq!((back.cluster, back.random), ([4; 32], [5; 32]));
         let mut bytes = greeting.encode();
         bytes[4] ^= 1;
@@ -302,5 +341,14 @@ mod tests {
         let mut bytes = greeting.encode();
         bytes[7] = 3;
         assert_eq!(Greeting::decode(&bytes).err(), Some(Refusal::Key));
+    }
+
+    #[test]
+    fn a_proof_is_of_one_stream_one_connection_and_one_end() {
+        let proof = stream_proof(&[1; 32], 5, true);
+        assert_eq!(proof, stream_proof(&[1; 32], 5, true));
+        assert_ne!(proof, stream_proof(&[2; 32], 5, true));
+        assert_ne!(proof, stream_proof(&[1; 32], 6, true));
+        assert_ne!(proof, stream_proof(&[1; 32], 5, false));
     }
 }

@@ -160,6 +160,7 @@ impl TransactionService {
             attempt: 1,
             position: at,
             verdicts: [None; 3],
+            net_profile: catalog.net_profile,
         };
         let planning = tokio::task::spawn_blocking(move || {
             trine_query::compile_work(&catalog, TransactionId([0; 16]), &validation).map(drop)

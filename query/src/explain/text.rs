@@ -1,8 +1,8 @@
 //! Operators and expressions as a reader of EXPLAIN sees them.
 
 use crate::plan::{
-    Aggregate, Compare, Expr, ExprKind, Field, Function, JoinKind, Literal, Operator, Plan,
-    ResultSize, SortKey,
+    Aggregate, Bound, Compare, Expr, ExprKind, Field, Frame, Function, JoinKind, JoinMethod,
+    Literal, Operator, Plan, ResultSize, Rounding, SortKey, Which, WindowFunction, WindowKind,
 };
 use crate::types::{NumberKind, Type};
 use chrono::{Days, NaiveDate};
@@ -45,12 +45,29 @@ pub(super) fn operator(plan: &Plan) -> String {
             let by = exprs(keys, &input.fields);
             format!("SmallDomainAggregate by {by}{}", after(aggregates, &input.fields))
         }
-        Operator::SortAggregate { input, keys, aggregates } => {
-            let by = exprs(keys, &input.fields);
+        Operator::SortAggregate { input, keys, determined, aggregates } => {
+            let needed = keys.len().saturating_sub(*determined as usize);
+            let (keys, more) = keys.split_at(needed);
+            let mut by = exprs(keys, &input.fields);
+            if !more.is_empty() {
+                by.push_str(&format!(" (determines {})", exprs(more, &input.fields)));
+            }
             let bits: usize = keys.iter().map(|k| k.ty.bits() + usize::from(k.nullable)).sum();
             format!("SortAggregate by {by}{} [key {bits} bits]", after(aggregates, &input.fields))
         }
         Operator::UniqueKeyJoin { .. } => join(plan),
+        Operator::CrossJoin { .. } => "CrossJoin".to_owned(),
+        Operator::PairAggregate { left, right, condition, aggregates } => {
+            let mut both = left.fields.clone();
+            both.extend(right.fields.iter().cloned());
+            let on =
+                condition.as_ref().map_or_else(String::new, |c| format!(" on {}", expr(c, &both)));
+            format!("PairAggregate{on}{}", after(aggregates, &both))
+        }
+        Operator::Window { input, partition, order, functions } => {
+            window(&input.fields, partition, order, functions)
+        }
+        Operator::Again { node } => format!("Again (line {})", node + 1),
         Operator::OneRowJoin { one, .. } => {
             let columns: Vec<&str> = one.fields.iter().map(|f| f.name.as_str()).collect();
             format!("OneRowJoin with {}", columns.join(", "))
@@ -78,8 +95,57 @@ pub(super) fn operator(plan: &Plan) -> String {
     }
 }
 
+fn window(
+    fields: &[Field],
+    partition: &[Expr],
+    order: &[SortKey],
+    functions: &[WindowFunction],
+) -> String {
+    let name = |f: &WindowFunction| match &f.kind {
+        WindowKind::RowNumber => "row_number".to_owned(),
+        WindowKind::Rank => "rank".to_owned(),
+        WindowKind::DenseRank => "dense_rank".to_owned(),
+        WindowKind::Ntile(n) => format!("ntile({n})"),
+        WindowKind::Shift { value, back, .. } if *back < 0 => {
+            format!("lead({}, {})", expr(value, fields), back.unsigned_abs())
+        }
+        WindowKind::Shift { value, back, .. } => format!("lag({}, {back})", expr(value, fields)),
+        WindowKind::Value { value, which, frame } => {
+            let value = expr(value, fields);
+            match which {
+                Which::First => format!("first_value({value}){}", framed(*frame)),
+                Which::Last => format!("last_value({value}){}", framed(*frame)),
+                Which::Nth(n) => format!("nth_value({value}, {n}){}", framed(*frame)),
+            }
+        }
+        WindowKind::Aggregate { aggregate: a, frame } => {
+            format!("{}{}", aggregate(a, fields), framed(*frame))
+        }
+    };
+    let names: Vec<String> = functions.iter().map(name).collect();
+    let mut text = format!("Window {}", shortened(names.join(", ")));
+    if !partition.is_empty() {
+        text.push_str(&format!(" partition by {}", exprs(partition, fields)));
+    }
+    if !order.is_empty() {
+        let by: Vec<String> = order.iter().map(|k| sort_key(k, fields)).collect();
+        text.push_str(&format!(" order by {}", shortened(by.join(", "))));
+    }
+    text
+}
+
+fn framed(frame: Frame) -> String {
+    let bound = |bound: Bound| match bound {
+        Bound::Unbounded => "unbounded".to_owned(),
+        Bound::Peers => "peers".to_owned(),
+        Bound::Rows(rows) => format!("{rows:+} rows"),
+    };
+    format!(" [{} to {}]", bound(frame.start), bound(frame.end))
+}
+
 fn join(plan: &Plan) -> String {
-    let Operator::UniqueKeyJoin { kind, many, unique, many_keys, unique_keys, residual } = &plan.op
+    let Operator::UniqueKeyJoin { kind, many, unique, many_keys, unique_keys, residual, method } =
+        &plan.op
     else {
         return String::new();
     };
@@ -99,7 +165,11 @@ fn join(plan: &Plan) -> String {
     let and = residual.as_ref().map_or_else(String::new, |r| format!(" and {}", expr(r, &both)));
     let bits: usize =
         many_keys.iter().zip(unique_keys).map(|(m, u)| m.ty.bits().max(u.ty.bits())).sum();
-    format!("UniqueKeyJoin {kind} on {}{and} [key {bits} bits]", equal.join(" and "))
+    let name = match method {
+        JoinMethod::Sort => "UniqueKeyJoin",
+        JoinMethod::Lookup => "LookupJoin",
+    };
+    format!("{name} {kind} on {}{and} [key {bits} bits]", equal.join(" and "))
 }
 
 fn width(ty: &Type, nullable: bool) -> String {
@@ -228,6 +298,23 @@ fn render(e: &Expr, fields: &[Field], depth: usize) -> String {
             }
         }
         ExprKind::Retype(x) => show(x),
+        ExprKind::Divide { left, right, .. } => format!("{} / {}", inner(left), inner(right)),
+        ExprKind::Modulo(x, y) => format!("{} % {}", inner(x), inner(y)),
+        ExprKind::DivideBy { argument, divisor, rounding } => {
+            let how = match rounding {
+                Rounding::Floor => "floor",
+                Rounding::Ceil => "ceil",
+                Rounding::Truncate => "trunc",
+                Rounding::Nearest => "round",
+            };
+            format!("{how}({} / {divisor})", inner(argument))
+        }
+        ExprKind::Steps { argument, thresholds, .. } => {
+            format!("{} steps over {}", thresholds.len(), inner(argument))
+        }
+        ExprKind::Check { value, .. } => show(value),
+        ExprKind::Let { value, body } => format!("let v = {} in {}", show(value), show(body)),
+        ExprKind::Bound(_) => "v".into(),
     }
 }
 
@@ -245,7 +332,8 @@ fn is_atom(e: &Expr) -> bool {
         | ExprKind::Literal(_)
         | ExprKind::Absolute(_)
         | ExprKind::Case { .. } => true,
-        ExprKind::Retype(x) => is_atom(x),
+        ExprKind::Retype(x) | ExprKind::Check { value: x, .. } => is_atom(x),
+        ExprKind::DivideBy { .. } | ExprKind::Bound(_) => true,
         ExprKind::Scale(x, _) => changes_scale(&x.ty, &e.ty) && is_atom(x),
         _ => false,
     }

@@ -4,7 +4,7 @@ use crate::arith::{self, ArithAny};
 use crate::bits;
 use crate::column::Column;
 use crate::error::{QueryError, Result};
-use crate::expr::{eval, truth};
+use crate::expr::{eval, truth, under};
 use crate::plan::{Expr, Literal};
 use crate::relation::Relation;
 use crate::types::Type;
@@ -24,8 +24,17 @@ pub(super) fn case(
 ) -> Result<Column> {
     let firsts = first_true(branches, relation, s)?;
     let mut values = Vec::with_capacity(branches.len() + 1);
-    for value in branches.iter().map(|(_, v)| v).chain([otherwise]) {
-        values.push(eval(value, relation, s, want)?.retype(s, ty, want)?);
+    for (index, value) in branches.iter().map(|(_, v)| v).chain([otherwise]).enumerate() {
+        let column = if value.can_fail() {
+            let guard = match firsts.get(index) {
+                Some(first) => first.clone(),
+                None => none_of(&firsts, relation.rows, s),
+            };
+            under(&guard, relation, s, |relation, s| eval(value, relation, s, want))?
+        } else {
+            eval(value, relation, s, want)?
+        };
+        values.push(column.retype(s, ty, want)?);
     }
     let numbers = matches!(ty, Type::Number { .. });
     let secret = || values.iter().filter(|v| v.as_literal().is_none());
@@ -57,7 +66,15 @@ fn first_true(
     let mut firsts: Vec<Planes> = Vec::with_capacity(branches.len());
     let mut taken: Option<Planes> = None;
     for (condition, _) in branches {
-        let hit = truth([condition], Vec::new(), relation, s)?;
+        let hit = match &taken {
+            Some(taken) if condition.can_fail() => {
+                let guard = taken.not(s.party());
+                under(&guard, relation, s, |relation, s| {
+                    truth([condition], Vec::new(), relation, s)
+                })?
+            }
+            _ => truth([condition], Vec::new(), relation, s)?,
+        };
         let first = match &taken {
             None => hit,
             Some(taken) => protocol::and(s, &taken.not(s.party()), &hit)?,
@@ -66,6 +83,12 @@ fn first_true(
         firsts.push(first);
     }
     Ok(firsts)
+}
+
+/// 1 where no branch is taken. Local: at most one bit is 1 in a row.
+fn none_of(firsts: &[Planes], rows: usize, s: &Session) -> Planes {
+    let start = bits::constant_bit(s, rows, true);
+    firsts.iter().fold(start, |none, first| none.xor(first))
 }
 
 /// e ^ XOR f_i & (v_i ^ e); `public[i]` is v_i ^ e where it is public.

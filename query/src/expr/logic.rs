@@ -3,7 +3,7 @@
 use crate::bits;
 use crate::column::Column;
 use crate::error::Result;
-use crate::expr::eval;
+use crate::expr::{eval, under};
 use crate::plan::{Expr, ExprKind};
 use crate::relation::Relation;
 use crate::types::Type;
@@ -18,14 +18,42 @@ struct Ternary {
 
 /// Value bits may be arbitrary under NULL, so TRUE is value AND NOT null; then "not FALSE" is
 /// TRUE xor null. One AND for each operand that can be NULL, all in one round.
-fn ternaries(all: &[Expr], relation: &mut Relation, s: &mut Session) -> Result<Vec<Ternary>> {
-    let mut values = Vec::with_capacity(all.len());
+fn ternaries(
+    all: &[Expr],
+    decisive: bool,
+    relation: &mut Relation,
+    s: &mut Session,
+) -> Result<Vec<Ternary>> {
+    let mut values: Vec<(Planes, Option<Planes>)> = Vec::with_capacity(all.len());
     for expr in all {
-        let mut column = eval(expr, relation, s, Want::PLANES)?;
+        let mut column = if expr.can_fail() && !values.is_empty() {
+            let guard = undecided(&values, decisive, relation.rows, s)?;
+            under(&guard, relation, s, |relation, s| eval(expr, relation, s, Want::PLANES))?
+        } else {
+            eval(expr, relation, s, Want::PLANES)?
+        };
         let value = column.planes(s)?.clone();
         values.push((value, column.null));
     }
     mask(values, s)
+}
+
+/// 1 where no operand so far is `decisive` (FALSE for AND, TRUE for OR), so that the next one counts.
+fn undecided(
+    values: &[(Planes, Option<Planes>)],
+    decisive: bool,
+    rows: usize,
+    s: &mut Session,
+) -> Result<Planes> {
+    let mut open = Vec::with_capacity(values.len());
+    for (value, null) in values {
+        let other = if decisive { value.not(s.party()) } else { value.clone() };
+        open.push(match null {
+            Some(null) => protocol::or(s, &other, null)?,
+            None => other,
+        });
+    }
+    bits::and_tree(s, rows, open)
 }
 
 fn mask(values: Vec<(Planes, Option<Planes>)>, s: &mut Session) -> Result<Vec<Ternary>> {
@@ -93,14 +121,15 @@ pub(super) fn not(inner: &Expr, relation: &mut Relation, s: &mut Session) -> Res
 
 /// AND. 3 bits an operand (6 where NULL is possible), ceil(log2 operands) rounds.
 pub(super) fn and(all: &[Expr], relation: &mut Relation, s: &mut Session) -> Result<Column> {
-    let operands = ternaries(all, relation, s)?;
+    let operands = ternaries(all, false, relation, s)?;
     Ok(column(conjunction(operands, relation.rows, s)?))
 }
 
 /// OR, as NOT of the AND of the negations.
 pub(super) fn or(all: &[Expr], relation: &mut Relation, s: &mut Session) -> Result<Column> {
     let party = s.party();
-    let negated = ternaries(all, relation, s)?.into_iter().map(|t| negation(t, party)).collect();
+    let negated =
+        ternaries(all, true, relation, s)?.into_iter().map(|t| negation(t, party)).collect();
     let none = conjunction(negated, relation.rows, s)?;
     Ok(column(negation(none, party)))
 }
@@ -108,9 +137,15 @@ pub(super) fn or(all: &[Expr], relation: &mut Relation, s: &mut Session) -> Resu
 /// Bits whose AND says where a condition is TRUE (neither FALSE nor NULL).
 fn conjuncts(expr: &Expr, relation: &mut Relation, s: &mut Session) -> Result<Vec<Planes>> {
     if let ExprKind::And(all) = &expr.kind {
-        let mut out = Vec::new();
+        let mut out: Vec<Planes> = Vec::new();
         for one in all {
-            out.extend(conjuncts(one, relation, s)?);
+            let more = if one.can_fail() && !out.is_empty() {
+                let guard = bits::and_tree(s, relation.rows, out.clone())?;
+                under(&guard, relation, s, |relation, s| conjuncts(one, relation, s))?
+            } else {
+                conjuncts(one, relation, s)?
+            };
+            out.extend(more);
         }
         return Ok(out);
     }

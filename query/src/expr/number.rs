@@ -112,13 +112,13 @@ pub(super) fn scale(
 }
 
 /// Bits of the two's complement of every number in low..=high.
-pub(crate) fn signed_bits(low: i128, high: i128) -> usize {
+pub(super) fn signed_bits(low: i128, high: i128) -> usize {
     let span = (!low.min(-1)).max(high.max(0));
     trine_proto::schema::bits_for(span as u128) as usize + 1
 }
 
 /// Two's complement planes of a column, just wide enough for its bounds.
-fn signed_planes(column: &mut Column, s: &mut Session) -> Result<Planes> {
+pub(super) fn signed_planes(column: &mut Column, s: &mut Session) -> Result<Planes> {
     let Some((low, high)) = bits::bounds(&column.ty) else {
         return Err(QueryError::bug("the sign of a text"));
     };

@@ -4,9 +4,9 @@
 use super::functions::Functions;
 use super::position::Positions;
 use sqlparser::ast::{
-    BinaryOperator, DataType, Distinct, Expr, Function, FunctionArguments, GroupByExpr,
-    JoinOperator, LimitClause, OrderByKind, Query, Select, SelectFlavor, SetExpr, SetOperator,
-    SetQuantifier, Spanned, TableFactor, Value, Visit, Visitor,
+    DataType, Expr, Function, FunctionArguments, GroupByExpr, JoinOperator, LimitClause,
+    OrderByKind, Query, Select, SelectFlavor, SetExpr, SetQuantifier, Spanned, TableFactor, Value,
+    Visit, Visitor,
 };
 use std::ops::ControlFlow;
 use trine_proto::status::{SqlError, sqlstate};
@@ -69,19 +69,20 @@ impl Checker<'_> {
                 ));
             }
         };
-        if function.over.is_some() || self.functions.is_window_only(&name) {
-            return Err(refuse(
-                format!("window function {name} is not supported"),
-                "use GROUP BY, or join with an aggregate in a subquery",
-            ));
-        }
         if !self.functions.exists(&name) {
             return Err(SqlError::new(
                 sqlstate::UNDEFINED_FUNCTION,
                 format!("function {name} does not exist"),
             ));
         }
-        if self.functions.is_unsupported_aggregate(&name) {
+        let windowed = self.functions.is_window_only(&name);
+        if windowed && function.over.is_none() && !self.functions.aggregate.contains_key(&name) {
+            return Err(SqlError::new(
+                "42809",
+                format!("window function {name} requires an OVER clause"),
+            ));
+        }
+        if !windowed && self.functions.is_unsupported_aggregate(&name) {
             return Err(refuse(
                 format!("aggregate {name} is not supported"),
                 "the aggregates are COUNT, SUM, AVG, MIN, MAX, BOOL_AND and BOOL_OR",
@@ -103,27 +104,11 @@ impl Checker<'_> {
     fn check_expr(&self, expr: &Expr) -> Result<(), SqlError> {
         match expr {
             Expr::Function(function) => self.check_function(function),
-            Expr::BinaryOp { op: BinaryOperator::Divide | BinaryOperator::Modulo, .. }
-                if !is_constant(expr) =>
-            {
-                Err(refuse(
-                    "division is not supported on secret values",
-                    "multiply the other side of the comparison, use AVG, or divide in the client",
-                ))
-            }
-            Expr::GroupingSets(_) | Expr::Cube(_) | Expr::Rollup(_) => Err(refuse(
-                "GROUPING SETS, CUBE and ROLLUP are not supported",
-                "combine several GROUP BY queries with UNION ALL",
-            )),
             Expr::Value(v) if matches!(v.value, Value::Placeholder(_)) => Err(refuse(
                 "statement parameters are not supported",
                 "write the value into the statement: literals in the text are public",
             )),
             Expr::Cast { data_type, .. } => check_cast(data_type),
-            Expr::Extract { .. } => Err(refuse(
-                "EXTRACT is not supported on secret values",
-                "compare the DATE with the first and last day of the period",
-            )),
             Expr::AtTimeZone { .. } => {
                 Err(refuse("time zones are not supported", "use DATE columns"))
             }
@@ -202,15 +187,14 @@ fn check_cast(data_type: &DataType) -> Result<(), SqlError> {
 
 fn check_set_operations(body: &SetExpr) -> Result<(), SqlError> {
     if let SetExpr::SetOperation { op, set_quantifier, left, right } = body {
-        let all = matches!(set_quantifier, SetQuantifier::All);
         let by_name = !matches!(
             set_quantifier,
             SetQuantifier::All | SetQuantifier::Distinct | SetQuantifier::None
         );
-        if by_name || (all && !matches!(op, SetOperator::Union)) {
+        if by_name {
             return Err(refuse(
                 format!("{op} {set_quantifier} is not supported"),
-                "UNION, UNION ALL, INTERSECT and EXCEPT are",
+                "UNION, INTERSECT and EXCEPT are, with and without ALL",
             ));
         }
         check_set_operations(left)?;
@@ -220,14 +204,11 @@ fn check_set_operations(body: &SetExpr) -> Result<(), SqlError> {
 }
 
 fn check_select(select: &Select) -> Result<(), SqlError> {
-    if matches!(select.distinct, Some(Distinct::On(_))) {
-        return Err(refuse("DISTINCT ON is not supported", "use GROUP BY with MIN or MAX"));
-    }
     if select.into.is_some() {
         return Err(refuse("SELECT INTO is not supported", "leave INTO out"));
     }
-    if select.qualify.is_some() || !select.named_window.is_empty() {
-        return Err(refuse("window functions are not supported", "use GROUP BY"));
+    if select.qualify.is_some() {
+        return Err(refuse("QUALIFY is not PostgreSQL's", "filter in a query around this one"));
     }
     match &select.group_by {
         GroupByExpr::All(_) => {
@@ -235,8 +216,8 @@ fn check_select(select: &Select) -> Result<(), SqlError> {
         }
         GroupByExpr::Expressions(_, modifiers) if !modifiers.is_empty() => {
             return Err(refuse(
-                "GROUPING SETS, CUBE and ROLLUP are not supported",
-                "combine several GROUP BY queries with UNION ALL",
+                "GROUP BY … WITH is not PostgreSQL's",
+                "write GROUP BY ROLLUP (…), CUBE (…) or GROUPING SETS (…)",
             ));
         }
         GroupByExpr::Expressions(..) => {}
@@ -268,12 +249,12 @@ fn check_join(operator: &JoinOperator) -> Result<(), SqlError> {
         | J::LeftOuter(_)
         | J::Right(_)
         | J::RightOuter(_)
+        | J::FullOuter(_)
         | J::CrossJoin(_) => Ok(()),
-        J::FullOuter(_) => Err(refuse(
-            "FULL JOIN is not supported",
-            "write a LEFT JOIN, UNION ALL and the rows of the other side that have no match",
+        _ => Err(refuse(
+            "this kind of join is not supported",
+            "use INNER, LEFT, RIGHT, FULL or CROSS JOIN",
         )),
-        _ => Err(refuse("this kind of join is not supported", "use INNER, LEFT or RIGHT JOIN")),
     }
 }
 
@@ -295,25 +276,6 @@ fn check_table_factor(factor: &TableFactor) -> Result<(), SqlError> {
             "name a table or write a subquery",
         )),
     }
-}
-
-/// Whether an expression can be folded before the plan: no column, no subquery.
-fn is_constant(expr: &Expr) -> bool {
-    struct Finder;
-    impl Visitor for Finder {
-        type Break = ();
-        fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
-            match expr {
-                Expr::Identifier(_)
-                | Expr::CompoundIdentifier(_)
-                | Expr::Subquery(_)
-                | Expr::Exists { .. }
-                | Expr::Function(_) => ControlFlow::Break(()),
-                _ => ControlFlow::Continue(()),
-            }
-        }
-    }
-    expr.visit(&mut Finder).is_continue()
 }
 
 impl Visitor for Checker<'_> {

@@ -71,8 +71,8 @@ impl ContextProvider for Context<'_> {
         self.functions.aggregate.get(&name.to_lowercase()).cloned()
     }
 
-    fn get_window_meta(&self, _: &str) -> Option<Arc<WindowUDF>> {
-        None
+    fn get_window_meta(&self, name: &str) -> Option<Arc<WindowUDF>> {
+        self.functions.window.get(&name.to_lowercase()).cloned()
     }
 
     fn get_variable_type(&self, _: &[String]) -> Option<DataType> {
@@ -96,6 +96,6 @@ impl ContextProvider for Context<'_> {
     }
 
     fn udwf_names(&self) -> Vec<String> {
-        Vec::new()
+        self.functions.window.keys().cloned().collect()
     }
 }

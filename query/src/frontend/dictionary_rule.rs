@@ -6,6 +6,7 @@ use datafusion_common::config::ConfigOptions;
 use datafusion_common::tree_node::{Transformed, TreeNode};
 use datafusion_common::{Column, DFSchema, DataFusionError, ExprSchema, Result, ScalarValue};
 use datafusion_expr::expr::{Between, InList};
+use datafusion_expr::expr_rewriter::NamePreserver;
 use datafusion_expr::utils::merge_schema;
 use datafusion_expr::{BinaryExpr, Expr, LogicalPlan, Operator};
 use datafusion_optimizer::analyzer::AnalyzerRule;
@@ -28,7 +29,12 @@ impl AnalyzerRule for DictionaryOrder {
 
 fn rewrite_node(node: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
     let schema = merge_schema(&node.inputs());
-    node.map_expressions(|expr| expr.transform_up(|e| rewrite(e, &schema)))
+    // The nodes above know a column by the text of its expression.
+    let names = NamePreserver::new(&node);
+    node.map_expressions(|expr| {
+        let name = names.save(&expr);
+        Ok(expr.transform_up(|e| rewrite(e, &schema))?.update_data(|e| name.restore(e)))
+    })
 }
 
 fn rewrite(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {

@@ -1,12 +1,13 @@
 //! The functions a statement may name. DataFusion's defaults are all registered, so that a known
 //! function is refused as unsupported, and only an unknown one as unknown.
 
-use datafusion_expr::{AggregateUDF, ScalarUDF};
+use datafusion_expr::{AggregateUDF, ScalarUDF, WindowUDF};
 use datafusion_functions::core::planner::CoreFunctionPlanner;
 use datafusion_functions::datetime::planner::DatetimeFunctionPlanner;
 use datafusion_functions::unicode::planner::UnicodeFunctionPlanner;
 use datafusion_functions_aggregate::planner::AggregateFunctionPlanner;
-use std::collections::{BTreeMap, BTreeSet};
+use datafusion_functions_window::planner::WindowFunctionPlanner;
+use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 
 use datafusion_expr::planner::ExprPlanner;
@@ -14,18 +15,6 @@ use datafusion_expr::planner::ExprPlanner;
 /// Aggregates that the planner compiles.
 pub(crate) const AGGREGATES: [&str; 8] =
     ["count", "sum", "avg", "mean", "min", "max", "bool_and", "bool_or"];
-/// Functions that exist only with OVER.
-const WINDOW_ONLY: [&str; 9] = [
-    "row_number",
-    "rank",
-    "dense_rank",
-    "percent_rank",
-    "cume_dist",
-    "ntile",
-    "lag",
-    "lead",
-    "nth_value",
-];
 /// Functions that the parser or the planner writes in other forms.
 const SYNTAX: [&str; 6] =
     ["current_date", "current_timestamp", "current_time", "localtime", "localtimestamp", "exists"];
@@ -35,7 +24,8 @@ pub(crate) struct Functions {
     pub(crate) scalar: BTreeMap<String, Arc<ScalarUDF>>,
     pub(crate) aggregate: BTreeMap<String, Arc<AggregateUDF>>,
     pub(crate) planners: Vec<Arc<dyn ExprPlanner>>,
-    window_only: BTreeSet<&'static str>,
+    /// Functions that exist only with OVER.
+    pub(crate) window: BTreeMap<String, Arc<WindowUDF>>,
 }
 
 static FUNCTIONS: LazyLock<Functions> = LazyLock::new(Functions::new);
@@ -61,6 +51,13 @@ impl Functions {
             }
             aggregate.insert(function.name().to_lowercase(), function);
         }
+        let mut window = BTreeMap::new();
+        for function in datafusion_functions_window::all_default_window_functions() {
+            for name in function.aliases() {
+                window.insert(name.to_lowercase(), Arc::clone(&function));
+            }
+            window.insert(function.name().to_lowercase(), function);
+        }
         Self {
             scalar,
             aggregate,
@@ -69,20 +66,21 @@ impl Functions {
                 Arc::new(DatetimeFunctionPlanner),
                 Arc::new(UnicodeFunctionPlanner),
                 Arc::new(AggregateFunctionPlanner),
+                Arc::new(WindowFunctionPlanner),
             ],
-            window_only: WINDOW_ONLY.into_iter().collect(),
+            window,
         }
     }
 
     pub(crate) fn exists(&self, name: &str) -> bool {
         self.scalar.contains_key(name)
             || self.aggregate.contains_key(name)
-            || self.window_only.contains(name)
+            || self.window.contains_key(name)
             || SYNTAX.contains(&name)
     }
 
     pub(crate) fn is_window_only(&self, name: &str) -> bool {
-        self.window_only.contains(name)
+        self.window.contains_key(name)
     }
 
     pub(crate) fn is_unsupported_aggregate(&self, name: &str) -> bool {

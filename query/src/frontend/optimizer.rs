@@ -1,7 +1,9 @@
 //! The fixed list of rewrite rules, and the fixed configuration they see.
 
+use super::bag_rule::CountedSets;
 use super::dictionary_rule::DictionaryOrder;
 use super::functions::Functions;
+use super::in_rule::ThreeValuedIn;
 use super::literal_rule::CheckedLiterals;
 use chrono::{DateTime, Utc};
 use datafusion_common::alias::AliasGenerator;
@@ -26,7 +28,6 @@ use datafusion_optimizer::optimize_projections::OptimizeProjections;
 use datafusion_optimizer::optimize_unions::OptimizeUnions;
 use datafusion_optimizer::propagate_empty_relation::PropagateEmptyRelation;
 use datafusion_optimizer::push_down_filter::PushDownFilter;
-use datafusion_optimizer::replace_distinct_aggregate::ReplaceDistinctWithAggregate;
 use datafusion_optimizer::rewrite_set_comparison::RewriteSetComparison;
 use datafusion_optimizer::scalar_subquery_to_join::ScalarSubqueryToJoin;
 use datafusion_optimizer::simplify_expressions::SimplifyExpressions;
@@ -88,21 +89,26 @@ impl OptimizerConfig for Config {
 }
 
 static ANALYZER: LazyLock<Analyzer> = LazyLock::new(|| {
-    let rules: Vec<Arc<dyn AnalyzerRule + Send + Sync>> =
-        vec![Arc::new(DictionaryOrder), Arc::new(TypeCoercion::new()), Arc::new(CheckedLiterals)];
+    let rules: Vec<Arc<dyn AnalyzerRule + Send + Sync>> = vec![
+        Arc::new(CountedSets),
+        Arc::new(ThreeValuedIn),
+        Arc::new(DictionaryOrder),
+        Arc::new(TypeCoercion::new()),
+        Arc::new(CheckedLiterals),
+    ];
     Analyzer::with_rules(rules)
 });
 
 /// Left out on purpose: EliminateJoin (turns joins into semi joins with a residual),
 /// PushDownLimit (a limit inside a union or a join costs a compaction), SingleDistinctToGroupBy
-/// (doubles the sort), FilterNullJoinKeys (the join knows NULL), UnionsToFilter and the leaf
+/// (doubles the sort), ReplaceDistinctWithAggregate (DISTINCT ON is a row number, not FIRST_VALUE),
+/// FilterNullJoinKeys (the join knows NULL), UnionsToFilter and the leaf
 /// projections (nothing to gain).
 static OPTIMIZER: LazyLock<Optimizer> = LazyLock::new(|| {
     let rules: Vec<Arc<dyn OptimizerRule + Send + Sync>> = vec![
         Arc::new(RewriteSetComparison::new()),
         Arc::new(OptimizeUnions::new()),
         Arc::new(SimplifyExpressions::new()),
-        Arc::new(ReplaceDistinctWithAggregate::new()),
         Arc::new(DecorrelatePredicateSubquery::new()),
         Arc::new(ScalarSubqueryToJoin::new()),
         Arc::new(ExtractEquijoinPredicate::new()),
@@ -144,7 +150,7 @@ impl FunctionRegistry for Registry {
         Functions::shared().aggregate.keys().cloned().collect()
     }
     fn udwfs(&self) -> HashSet<String> {
-        HashSet::new()
+        Functions::shared().window.keys().cloned().collect()
     }
     fn udf(&self, name: &str) -> Result<Arc<ScalarUDF>> {
         Functions::shared().scalar.get(name).cloned().map_or_else(read_only, Ok)
@@ -155,8 +161,8 @@ impl FunctionRegistry for Registry {
     fn udaf(&self, name: &str) -> Result<Arc<AggregateUDF>> {
         Functions::shared().aggregate.get(name).cloned().map_or_else(read_only, Ok)
     }
-    fn udwf(&self, _: &str) -> Result<Arc<WindowUDF>> {
-        read_only()
+    fn udwf(&self, name: &str) -> Result<Arc<WindowUDF>> {
+        Functions::shared().window.get(name).cloned().map_or_else(read_only, Ok)
     }
     fn register_function_rewrite(
         &mut self,

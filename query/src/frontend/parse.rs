@@ -1,10 +1,10 @@
 //! Text to one checked syntax tree, with limits that keep every later recursion shallow.
 
+use super::dialect::TrineDialect;
 use super::position::Positions;
 use sqlparser::ast::{
     AnalyzeFormat, AnalyzeFormatKind, Query, SetExpr, Statement as Ast, UtilityOption,
 };
-use sqlparser::dialect::PostgreSqlDialect;
 use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
 use trine_proto::status::{SqlError, sqlstate};
@@ -45,7 +45,7 @@ pub(crate) fn parse_statement(sql: &str, positions: &Positions<'_>) -> Result<As
     if sql.len() > SQL_BYTES_MAX {
         return Err(too_long("statement text", SQL_BYTES_MAX));
     }
-    let dialect = PostgreSqlDialect {};
+    let dialect = TrineDialect::new();
     let tokens = Tokenizer::new(&dialect, sql).tokenize_with_location().map_err(|e| {
         SqlError::new(sqlstate::SYNTAX_ERROR, e.message)
             .at(positions.character(e.location.line, e.location.column))

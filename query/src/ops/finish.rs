@@ -1,14 +1,14 @@
 //! From totals of groups to the columns of aggregates: counts, sums, NULL where nothing
 //! contributed, quotients.
 
-use crate::arith::ArithAny;
+use crate::arith::{self, ArithAny};
 use crate::bits;
 use crate::column::Column;
 use crate::error::{QueryError, Result};
-use crate::expr::signed_bits;
-use crate::ops::measure::{Output, VALID};
-use crate::plan::{Aggregate, Literal};
-use crate::types::Type;
+use crate::expr::{divided, magnitude};
+use crate::ops::measure::{Output, Total, VALID, ring_of};
+use crate::plan::{Aggregate, Literal, Rounding};
+use crate::types::{NumberKind, Type};
 use std::collections::BTreeMap;
 use trine_mpc::{Arith, Planes, Session, protocol};
 use trine_proto::schema::bits_for;
@@ -154,10 +154,10 @@ fn column(
         }),
         Output::Sum { sum, class } => {
             let null = emptiness.null(*class, totals, s);
-            let sum = totals.sums.get(*sum).ok_or_else(missing)?;
-            Ok(Column::from_arith(ty.clone(), sum.clone(), null))
+            let sum = whole(sum, *class, totals, s)?;
+            Ok(Column::from_arith(ty.clone(), sum, null))
         }
-        Output::Average { sum, class, factor, bounds, fraction_bits } => {
+        Output::Average { sum, class, factor, plain, bounds, fraction_bits } => {
             let null = emptiness.null(*class, totals, s);
             let width = count_bits(totals.rows_max);
             let count = match (totals.counts.get(*class), emptiness.planes.get(class)) {
@@ -167,7 +167,9 @@ fn column(
                 }
                 _ => return Err(missing()),
             };
-            let raised = totals.sums.get(*sum).ok_or_else(missing)?.times_constant(*factor);
+            let sum = whole(sum, *class, totals, s)?;
+            let sum = widened(sum, *plain, ring_of(*bounds), s)?;
+            let raised = sum.times_constant(*factor);
             let planes = quotient(&raised, *bounds, &count, *fraction_bits, ty, s)?;
             Ok(Column::from_planes(ty.clone(), planes, null))
         }
@@ -184,8 +186,52 @@ fn column(
     }
 }
 
-/// sum * 2^fraction_bits / count, truncated toward zero, as canonical planes of `ty`. Restoring
-/// division of the magnitude, then the sign.
+/// A total in the ring that holds it.
+fn whole(total: &Total, class: usize, totals: &Totals, s: &mut Session) -> Result<ArithAny> {
+    let missing = || QueryError::bug("a total is missing");
+    let (sum, upper, shift, low) = match total {
+        Total::Whole(sum) => return totals.sums.get(*sum).cloned().ok_or_else(missing),
+        Total::Halves { sum, upper, shift, low } => (*sum, *upper, *shift, *low),
+    };
+    let sum = totals.sums.get(sum).ok_or_else(missing)?.low64();
+    let upper = totals.sums.get(upper).ok_or_else(missing)?;
+    let count = match totals.counts.get(class).ok_or_else(missing)? {
+        Count::Public(n) => arith::constant(s, totals.groups, i128::from(*n)),
+        Count::Secret(count) => count.clone(),
+    };
+    let (high, count) = (upper.clone(), ArithAny::A64(count));
+    let lower = ArithAny::A64(sum)
+        .sub(&count.times_constant(low))?
+        .sub(&high.times_constant(1_i128 << shift))?;
+    let rows = count_bits(totals.rows_max);
+    let lower = unsigned(&lower, 64, s)?;
+    let high = unsigned(&high, (64 - shift as usize + rows).min(64), s)?;
+    let count = unsigned(&count, rows, s)?;
+    high.times_constant(1_i128 << shift).add(&lower)?.add(&count.times_constant(low))
+}
+
+/// Numbers of `width` bits in the ring of 128. One conversion there and one back.
+fn unsigned(x: &ArithAny, width: usize, s: &mut Session) -> Result<ArithAny> {
+    let planes = x.to_planes(s, width)?;
+    Ok(ArithAny::A128(protocol::planes_to_arith(s, &planes)?))
+}
+
+/// Numbers within bounds in a ring that may be wider than theirs.
+fn widened(
+    x: ArithAny,
+    (low, high): (i128, i128),
+    ring: usize,
+    s: &mut Session,
+) -> Result<ArithAny> {
+    if x.ring_bits() == ring {
+        return Ok(x);
+    }
+    let kind = NumberKind::BigInt;
+    Column::from_arith(Type::Number { kind, low, high }, x, None).arith_in(s, ring)
+}
+
+/// sum * 2^fraction_bits / count as canonical planes of `ty`. A sum without fraction bits is rounded
+/// to the nearest, ties away from zero; one with them towards zero.
 fn quotient(
     sum: &ArithAny,
     (low, high): (i128, i128),
@@ -194,21 +240,9 @@ fn quotient(
     ty: &Type,
     s: &mut Session,
 ) -> Result<Planes> {
-    let Some((to_low, _)) = bits::bounds(ty) else {
-        return Err(QueryError::bug("a quotient is a number"));
-    };
-    let (magnitude, negative) = if low >= 0 {
-        (sum.to_planes(s, (bits_for(high as u128) as usize).max(1))?, None)
-    } else {
-        let signed = sum.to_planes(s, signed_bits(low, high))?;
-        let (magnitude, negative) = protocol::absolute(s, &signed)?;
-        (magnitude, Some(negative))
-    };
-    let quotient = protocol::divide(s, &magnitude, count, fraction_bits)?;
-    // Modulo 2^bits everything that follows is exact, because value - low fits.
-    let mut planes = bits::resize(&quotient, ty.bits());
-    if let Some(negative) = negative {
-        planes = protocol::negate_if(s, &negative, &planes)?;
-    }
-    bits::add_constant(s, &planes, to_low.wrapping_neg() as u128)
+    let kind = NumberKind::BigInt;
+    let mut sum = Column::from_arith(Type::Number { kind, low, high }, sum.clone(), None);
+    let (size, negative) = magnitude(&mut sum, s)?;
+    let rounding = if fraction_bits == 0 { Rounding::Nearest } else { Rounding::Truncate };
+    divided((&size, negative.as_ref()), (count, None), fraction_bits, rounding, ty, s)
 }

@@ -16,6 +16,8 @@ pub(crate) struct GroupKey {
     pub(crate) planes: Option<Planes>,
     /// Per key in order: where it lies in the planes.
     pub(crate) parts: Vec<GroupPart>,
+    /// So many planes from below belong to keys that follow from the others.
+    pub(crate) carried: usize,
 }
 
 /// One key inside [`GroupKey`].
@@ -45,10 +47,19 @@ pub(crate) fn group_key(keys: &[Expr], input: &mut Relation, s: &mut Session) ->
     }
     parts.reverse();
     debug_assert!(planes.as_ref().is_none_or(|p| p.len() == input.rows));
-    Ok(GroupKey { planes, parts })
+    Ok(GroupKey { planes, parts, carried: 0 })
 }
 
 impl GroupKey {
+    /// The last keys, so many, follow from the others: their planes are carried only.
+    pub(crate) fn determined(&mut self, keys: usize) {
+        let parts = self.parts.iter().rev().take(keys);
+        self.carried = parts.map(|p| p.ty.bits() + usize::from(p.nullable)).sum();
+    }
+    /// What of moved planes (the invalid bit included) tells groups apart.
+    pub(crate) fn telling(&self, planes: &Planes) -> Planes {
+        planes.bits(self.carried..planes.width())
+    }
     /// The key columns out of planes that have moved.
     pub(crate) fn columns(&self, planes: &Planes) -> Vec<Column> {
         self.parts

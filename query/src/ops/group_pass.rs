@@ -9,12 +9,11 @@ use crate::arith::ArithAny;
 use crate::bits;
 use crate::column::Column;
 use crate::error::{QueryError, Result};
-use crate::expr::eval;
+use crate::ops::contributions::contributions;
 use crate::ops::finish::{Count, Totals, finish};
 use crate::ops::group_key::GroupKey;
-use crate::ops::measure::{Measures, Output, Sum, argument_want, contributes};
+use crate::ops::measure::{Measures, Output, Sum, Total, argument_of, contributes};
 use crate::ops::scalar_aggregate::is_extreme;
-use crate::ops::tally::{bits_to_arith, is_wide};
 use crate::plan::{Aggregate, Function};
 use crate::relation::{Relation, moved_planes};
 use crate::types::Type;
@@ -73,7 +72,7 @@ pub(crate) fn run(
     aggregates: &[Aggregate],
     s: &mut Session,
 ) -> Result<Grouped> {
-    let mut measures = Measures::new(input);
+    let mut measures = Measures::new(input, false);
     for &index in &pass.plain {
         measures.add(&aggregates[index], input, s)?;
     }
@@ -113,11 +112,7 @@ fn ordered_value(
 ) -> Result<Option<Ordered>> {
     let Some(first) = pass.ordered.first().map(|&i| &aggregates[i]) else { return Ok(None) };
     let members = || pass.ordered.iter().map(|&i| &aggregates[i]);
-    let Some(argument) = &first.argument else {
-        return Err(QueryError::bug("MIN, MAX or DISTINCT without an argument"));
-    };
-    let want = members().fold(Want::PLANES, |want, member| want.and(argument_want(member)));
-    let mut x = eval(argument, input, s, want)?;
+    let mut x = argument_of(first, input, s)?;
     let counts = contributes(first, Some(&mut x), None, input, s)?;
     let descending = members().any(|m| m.function == Function::Min)
         && !members().any(|m| m.function == Function::Max);
@@ -140,7 +135,8 @@ fn sort_rows(
 ) -> Result<Sorted> {
     let rows = input.rows;
     let group = key.with_validity(input.valid.as_ref(), s);
-    let parts = ordered.as_ref().map(|o| &o.planes).into_iter().chain(&group);
+    let telling = group.as_ref().map(|planes| key.telling(planes));
+    let parts = ordered.as_ref().map(|o| &o.planes).into_iter().chain(&telling);
     let sort_key = bits::stack_all(parts);
     let mut moving: Vec<Moving> = Vec::new();
     moving.extend(group.clone().map(Moving::Planes));
@@ -178,7 +174,7 @@ fn sort_rows(
         }
     };
     let same = match &group {
-        Some(group) => bits::equals_previous(s, group)?,
+        Some(group) => bits::equals_previous(s, &key.telling(group))?,
         None if rows == 0 => bits::constant_bit(s, 0, false),
         None => bits::constant_bit(s, 1, false).concat(&bits::constant_bit(s, rows - 1, true)),
     };
@@ -215,7 +211,7 @@ fn distinct(aggregate: &Aggregate, sorted: &mut Sorted, s: &mut Session) -> Resu
         (Function::Sum, Some(value)) => {
             let sum = Sum { class, value: value.clone() };
             sorted.sums.push(sum);
-            Ok(Output::Sum { sum: sorted.sums.len() - 1, class })
+            Ok(Output::Sum { sum: Total::Whole(sorted.sums.len() - 1), class })
         }
         _ => Err(QueryError::bug("DISTINCT goes with COUNT and SUM")),
     }
@@ -301,57 +297,16 @@ fn compact_groups(
     Ok((Grouped { valid, keys, columns: Vec::new() }, totals, extremes))
 }
 
-/// Prefix counts of classes and prefix sums of values. One bit conversion a class (2 rounds a ring),
-/// one product a value (1 round a ring).
+/// Prefix counts of classes and prefix sums of values.
 fn prefix_sums(
     classes: &[Option<Planes>],
     sums: &[Sum],
     rows: usize,
     s: &mut Session,
 ) -> Result<(Vec<ArithAny>, Vec<ArithAny>)> {
-    let secret: Vec<(&Planes, bool)> = classes
-        .iter()
-        .enumerate()
-        .filter_map(|(c, planes)| planes.as_ref().map(|p| (p, is_wide(c, sums))))
-        .collect();
-    let mut vectors = bits_to_arith(&secret, s)?.into_iter().flatten();
-    let factors: Vec<Option<ArithAny>> =
-        classes.iter().map(|c| c.as_ref().and_then(|_| vectors.next())).collect();
-    let counts = factors
-        .iter()
-        .map(|factor| {
-            let ones = match factor {
-                Some(factor) => ArithAny::A64(factor.low64()),
-                None => ArithAny::constant(s, 64, rows, 1),
-            };
-            ones.prefix_sum()
-        })
-        .collect();
-    let mut values = Vec::with_capacity(sums.len());
-    let mut pairs = [Vec::new(), Vec::new()];
-    for (index, sum) in sums.iter().enumerate() {
-        values.push(sum.value.clone());
-        let Some(Some(factor)) = factors.get(sum.class) else { continue };
-        if sum.value.ring_bits() == 64 {
-            pairs[0].push((index, ArithAny::A64(factor.low64())));
-        } else {
-            pairs[1].push((index, factor.clone()));
-        }
-    }
-    for own in &pairs {
-        let products = products(own, sums, s)?;
-        for ((index, _), product) in own.iter().zip(products) {
-            values[*index] = product;
-        }
-    }
-    Ok((counts, values.iter().map(ArithAny::prefix_sum).collect()))
-}
-
-/// Contributions times values of one ring, in one round.
-fn products(factors: &[(usize, ArithAny)], sums: &[Sum], s: &mut Session) -> Result<Vec<ArithAny>> {
-    let pairs: Vec<(&ArithAny, &ArithAny)> =
-        factors.iter().map(|(index, factor)| (factor, &sums[*index].value)).collect();
-    crate::arith::mul_many(s, &pairs)
+    let (counts, values) = contributions(classes, sums, rows, s)?;
+    let prefix = |all: Vec<ArithAny>| all.iter().map(ArithAny::prefix_sum).collect();
+    Ok((prefix(counts), prefix(values)))
 }
 
 fn extreme(aggregate: &Aggregate, extremes: Option<&Extremes>, s: &mut Session) -> Result<Column> {

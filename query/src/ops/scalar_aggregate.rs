@@ -4,10 +4,9 @@ use crate::arith::ArithAny;
 use crate::bits;
 use crate::column::Column;
 use crate::error::{QueryError, Result};
-use crate::expr::eval;
 use crate::ops::extreme::extreme;
 use crate::ops::finish::finish;
-use crate::ops::measure::{Measures, Output, Sum, argument_want, contributes};
+use crate::ops::measure::{Measures, Output, Sum, Total, argument_of, contributes};
 use crate::ops::tally::tally;
 use crate::plan::{Aggregate, Function};
 use crate::relation::{Relation, moved_planes};
@@ -26,13 +25,12 @@ pub(crate) fn scalar_aggregate(
     aggregates: &[Aggregate],
     s: &mut Session,
 ) -> Result<Relation> {
-    let mut measures = Measures::new(&input);
+    let mut measures = Measures::new(&input, true);
     let mut summed = Vec::new();
     let mut columns: Vec<Option<Column>> = Vec::with_capacity(aggregates.len());
     for aggregate in aggregates {
-        let extreme_of = aggregate.argument.as_ref().filter(|_| is_extreme(aggregate));
-        if let Some(argument) = extreme_of {
-            columns.push(Some(extreme(aggregate, argument, &mut input, s)?));
+        if is_extreme(aggregate) {
+            columns.push(Some(extreme(aggregate, &mut input, s)?));
             continue;
         }
         columns.push(None);
@@ -57,10 +55,7 @@ fn add_distinct(
     input: &mut Relation,
     s: &mut Session,
 ) -> Result<()> {
-    let Some(argument) = &aggregate.argument else {
-        return Err(QueryError::bug("DISTINCT without an argument"));
-    };
-    let mut x = eval(argument, input, s, argument_want(aggregate))?;
+    let mut x = argument_of(aggregate, input, s)?;
     let counts = contributes(aggregate, Some(&mut x), None, input, s)?;
     let key = x.planes(s)?.stack(&counts);
     let mut moving = vec![Moving::Planes(key.clone())];
@@ -79,7 +74,7 @@ fn add_distinct(
         (Function::Count, _) => Output::Count { class },
         (Function::Sum, Some(value)) => {
             measures.sums.push(Sum { class, value: ArithAny::from_moving(value)? });
-            Output::Sum { sum: measures.sums.len() - 1, class }
+            Output::Sum { sum: Total::Whole(measures.sums.len() - 1), class }
         }
         _ => return Err(QueryError::bug("DISTINCT goes with COUNT and SUM")),
     });

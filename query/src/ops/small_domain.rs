@@ -17,6 +17,9 @@ use trine_mpc::{Planes, Session, protocol};
 /// Cells at most.
 const CELLS_MAX: usize = 1 << 16;
 
+/// Rows a group on average from which a total is put together a group rather than lifted a row.
+const FEW_GROUPS: usize = 8;
+
 /// One row per cell; valid where a valid row falls into it. Reveals nothing.
 pub(crate) fn small_domain(
     mut input: Relation,
@@ -24,16 +27,16 @@ pub(crate) fn small_domain(
     aggregates: &[Aggregate],
     s: &mut Session,
 ) -> Result<Relation> {
-    let mut measures = Measures::new(&input);
-    for aggregate in aggregates {
-        measures.add(aggregate, &mut input, s)?;
-    }
     let domains = keys.iter().map(domain).collect::<Result<Vec<_>>>()?;
     let groups = domains
         .iter()
         .try_fold(1_usize, |cells, d| cells.checked_mul(d.len()))
         .filter(|cells| *cells <= CELLS_MAX)
         .ok_or_else(|| QueryError::bug("the domains of a grouping are not small"))?;
+    let mut measures = Measures::new(&input, groups * FEW_GROUPS < input.rows);
+    for aggregate in aggregates {
+        measures.add(aggregate, &mut input, s)?;
+    }
     let mut hits = Vec::with_capacity(keys.len());
     for key in keys {
         hits.push(one_hot(key, &mut input, s)?);

@@ -1,23 +1,26 @@
-//! Sort: ORDER BY. Valid rows first, then by the keys; ties at random.
+//! Sort: ORDER BY, all rows or the first ones. Valid rows first, then by the keys; ties at random.
 
 use crate::error::{QueryError, Result};
 use crate::expr::eval;
 use crate::plan::SortKey;
-use crate::relation::{Relation, move_rows, moved_planes, pack};
+use crate::relation::{Relation, move_front, moved_planes, pack};
 use crate::want::Want;
-use trine_mpc::sort::{Column as Moving, Shuffle, sort as sort_by};
+use trine_mpc::sort::{Column as Moving, Shuffle, top_k};
 use trine_mpc::{Planes, Session, protocol};
 
 /// Two moves of every wanted column (4k an element each) and a sort of the keys. The first move is a
-/// fresh shuffle: the sort is stable, and rows that tie must not come out in storage order.
+/// fresh shuffle: the sort is stable, and rows that tie must not come out in storage order. Of the
+/// sorted rows the first `front` are kept.
 pub(crate) fn sort(
     mut input: Relation,
     keys: &[SortKey],
     wants: &[Want],
+    front: u64,
     s: &mut Session,
 ) -> Result<Relation> {
-    if input.rows <= 1 {
-        return Ok(input);
+    let front = usize::try_from(front).map_or(input.rows, |front| front.min(input.rows));
+    if front == 0 || input.rows <= 1 {
+        return Ok(input.slice(s, 0..front));
     }
     let mut key: Option<Planes> = None;
     for one in keys.iter().rev() {
@@ -41,14 +44,14 @@ pub(crate) fn sort(
     let key = moved_planes(moved.next())?;
     let valid = if has_valid { Some(moved_planes(moved.next())?) } else { None };
     let columns = packed.unpack(s, rows, &mut moved)?;
-    let order = sort_by(s, &key)?;
+    let order = top_k(s, &key, front)?;
     let shuffled = Relation { rows, valid, columns };
-    move_rows(shuffled, wants, s, |s, columns| order.apply(s, columns))
+    move_front(shuffled, wants, front, s, |s, columns| order.apply(s, columns))
 }
 
 /// Unsigned planes in the order that is asked for: the value (complement: descending; the same for
 /// all NULLs), below the NULL bit.
-fn key_planes(key: &SortKey, input: &mut Relation, s: &mut Session) -> Result<Planes> {
+pub(crate) fn key_planes(key: &SortKey, input: &mut Relation, s: &mut Session) -> Result<Planes> {
     let mut column = eval(&key.expr, input, s, Want::PLANES)?;
     let value = column.planes(s)?.clone();
     let value = if key.descending { value.not(s.party()) } else { value };

@@ -9,16 +9,18 @@ use crate::plan::{Aggregate, Expr};
 use crate::relation::Relation;
 use trine_mpc::Session;
 
-/// Costs what its passes cost; all groups of all passes line up, because every pass puts its groups
+/// Groups by the first `needed` keys, from which the others follow. Costs what its passes cost; all groups of all passes line up, because every pass puts its groups
 /// in key order to the front. Reveals nothing.
 pub(crate) fn sort_aggregate(
     mut input: Relation,
     keys: &[Expr],
+    needed: usize,
     aggregates: &[Aggregate],
     s: &mut Session,
 ) -> Result<Relation> {
     let rows = input.rows;
-    let key = group_key(keys, &mut input, s)?;
+    let mut key = group_key(keys, &mut input, s)?;
+    key.determined(keys.len().saturating_sub(needed));
     let mut columns: Vec<Option<crate::column::Column>> = vec![None; aggregates.len()];
     let mut valid = None;
     let mut key_columns = Vec::new();

@@ -41,13 +41,24 @@ pub(crate) fn unique_join(
 ) -> Result<Relation> {
     let (n, m) = (many.rows, unique.rows);
     let types: Vec<_> = unique.columns.iter().map(|c| c.ty.clone()).collect();
-    let (mut matched, carried) = if n == 0 || m == 0 {
+    let (matched, carried) = if n == 0 || m == 0 {
         let nothing = types.iter().map(|ty| Column::literal(s, n, &Literal::Null, ty)).collect();
         (bits::constant_bit(s, n, false), nothing)
     } else {
         let key = union_key(&mut many, &mut unique, join, s)?;
         carry(key, unique, join.unique_wants, n, s)?
     };
+    finish(many, matched, carried, join, s)
+}
+
+/// The result from the many side, where it meets a unique row, and that row's columns.
+pub(crate) fn finish(
+    mut many: Relation,
+    mut matched: Planes,
+    carried: Vec<Column>,
+    join: &Join<'_>,
+    s: &mut Session,
+) -> Result<Relation> {
     let width = many.columns.len();
     many.columns.extend(carried);
     if let Some(residual) = join.residual {

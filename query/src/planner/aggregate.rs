@@ -11,6 +11,8 @@ use bounds::result_type;
 
 use super::Planner;
 use super::build;
+use super::determined::split_keys;
+use super::distinct::distinct;
 use super::numbers;
 use super::relation;
 use super::scalar::{Scope, defect};
@@ -29,16 +31,13 @@ impl Planner<'_> {
     pub(super) fn aggregate(&self, node: &logical_plan::Aggregate) -> Result<Plan, SqlError> {
         let input = self.relation(&node.input, false)?;
         let exprs = node.group_expr.iter().chain(&node.aggr_expr);
-        let widened = self.with_subqueries(input, exprs)?;
+        let widened = self.with_subqueries(input, node.input.schema(), exprs)?;
+        if let [Logical::GroupingSet(grouping)] = node.group_expr.as_slice() {
+            return self.grouping_sets(node, grouping, widened);
+        }
         let scope = widened.scope(node.input.schema());
         let mut keys = Vec::with_capacity(node.group_expr.len());
         for key in &node.group_expr {
-            if matches!(key, Logical::GroupingSet(_)) {
-                return Err(SqlError::unsupported(
-                    "GROUPING SETS, CUBE and ROLLUP are not supported",
-                    "combine several GROUP BY queries with UNION ALL",
-                ));
-            }
             keys.push(self.scalar(key, &scope)?);
         }
         let mut aggregates = Vec::with_capacity(node.aggr_expr.len());
@@ -78,28 +77,19 @@ impl Planner<'_> {
             .zip(names)
             .map(|((ty, nullable), name)| Field { name: name.clone(), ty, nullable })
             .collect();
-        let rows = input.rows;
         if keys.is_empty() {
             let op = Operator::ScalarAggregate { input: Box::new(input), aggregates };
             return Plan { op, fields, rows: 1 };
         }
         let cells = cells(&keys).filter(|_| sums_only(&aggregates));
-        let sorted = Plan {
-            op: Operator::SortAggregate {
-                input: Box::new(input.clone()),
-                keys: keys.clone(),
-                aggregates: aggregates.clone(),
-            },
-            fields: fields.clone(),
-            rows,
-        };
+        let sorted = by_sort(input.clone(), &keys, &aggregates, &fields);
         let Some(cells) = cells else { return sorted };
         let op = Operator::SmallDomainAggregate { input: Box::new(input), keys, aggregates };
         let small = Plan { op, fields, rows: cells };
         crate::cost::cheaper(small, sorted, self.profile)
     }
 
-    fn one_aggregate(
+    pub(super) fn one_aggregate(
         &self,
         expr: &Logical,
         scope: &Scope<'_>,
@@ -220,6 +210,26 @@ impl Planner<'_> {
             "take the average of integers or of a DECIMAL",
         ))
     }
+}
+
+/// By a sort of the keys that the others do not follow from.
+fn by_sort(input: Plan, keys: &[Expr], aggregates: &[Aggregate], fields: &[Field]) -> Plan {
+    let (needed, dropped) = split_keys(&input, keys);
+    let grouped_by: Vec<Expr> = needed.iter().filter_map(|k| keys.get(*k).cloned()).collect();
+    let rows = distinct(&input, &grouped_by);
+    let order: Vec<usize> = needed.iter().chain(&dropped).copied().collect();
+    let all: Vec<usize> = order.iter().copied().chain(keys.len()..fields.len()).collect();
+    let op = Operator::SortAggregate {
+        input: Box::new(input),
+        keys: order.iter().filter_map(|k| keys.get(*k).cloned()).collect(),
+        determined: u32::try_from(dropped.len()).unwrap_or(0),
+        aggregates: aggregates.to_vec(),
+    };
+    let fields = all.iter().filter_map(|f| fields.get(*f).cloned()).collect();
+    let sorted = Plan { op, fields, rows };
+    let places: Vec<usize> =
+        (0..all.len()).filter_map(|f| all.iter().position(|have| *have == f)).collect();
+    relation::picked(sorted, &places)
 }
 
 fn is_constant(expr: &Logical) -> bool {

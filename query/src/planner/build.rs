@@ -2,11 +2,15 @@
 //! that no protocol runs for it.
 
 mod arithmetic;
+mod bind;
 mod comparison;
+mod quotient;
 mod walk;
 
-pub(crate) use arithmetic::{Arithmetic, absolute, arithmetic, negate, times};
+pub(crate) use arithmetic::{Arithmetic, absolute, arithmetic, negate, raised_to, times};
+pub(crate) use bind::bind;
 pub(crate) use comparison::{comparable, compare};
+pub(crate) use quotient::{by_constant, divide, modulo, narrowed, rounded, to_double};
 pub(crate) use walk::{columns_of, moved, replaced};
 
 use super::numbers::{self, bounded, common_kind, scale};
@@ -247,6 +251,9 @@ pub(crate) fn case(branches: Vec<(Expr, Expr)>, otherwise: Expr) -> Built {
     let (conditions, mut values): (Vec<Expr>, Vec<Expr>) = branches.into_iter().unzip();
     values.push(otherwise);
     let (mut values, ty) = unify(values)?;
+    if values.iter().all(is_null_literal) {
+        return Ok(null(ty));
+    }
     let Some(mut otherwise) = values.pop() else { return Ok(null(ty)) };
     let mut kept: Vec<(Expr, Expr)> = Vec::with_capacity(values.len());
     for (condition, value) in conditions.into_iter().zip(values) {
@@ -274,6 +281,28 @@ pub(crate) fn case(branches: Vec<(Expr, Expr)>, otherwise: Expr) -> Built {
 pub(crate) fn lookup(argument: Expr, table: Vec<Literal>, ty: Type) -> Expr {
     let nullable = argument.nullable || table.iter().any(|l| matches!(l, Literal::Null));
     Expr { kind: ExprKind::Lookup { argument: Box::new(argument), table }, ty, nullable }
+}
+
+/// A public step function: `values[i]`, where i thresholds are at most the argument. Steps outside of
+/// its bounds and steps that change nothing are left out.
+pub(crate) fn steps(argument: Expr, thresholds: &[i128], values: &[Literal], ty: Type) -> Expr {
+    let (low, high) = match &argument.ty {
+        Type::Number { low, high, .. } => (*low, *high),
+        _ => (i128::MIN, i128::MAX),
+    };
+    let start = thresholds.iter().filter(|t| **t <= low).count();
+    let mut kept_values: Vec<Literal> = values.get(start).cloned().into_iter().collect();
+    let mut kept = Vec::new();
+    for (threshold, value) in thresholds.iter().zip(values.iter().skip(1)).skip(start) {
+        if *threshold <= high && kept_values.last() != Some(value) {
+            kept.push(*threshold);
+            kept_values.push(value.clone());
+        }
+    }
+    let nullable = argument.nullable || kept_values.iter().any(|l| matches!(l, Literal::Null));
+    let kind =
+        ExprKind::Steps { argument: Box::new(argument), thresholds: kept, values: kept_values };
+    Expr { kind, ty, nullable }
 }
 
 /// The conditions that AND joins.

@@ -1,14 +1,14 @@
-//! CAST between numbers, where nothing can be lost.
+//! CAST. What may not fit its new type is checked while the statement runs.
 
 use super::Planner;
 use super::build;
 use super::numbers::{self, bounded, is_integer, overflow, scale, ten_to};
 use super::scalar::Scope;
-use crate::plan::{Compare, Expr};
-use crate::types::{DOUBLE_FRACTION_BITS, NumberKind, Type};
+use crate::plan::{Compare, Expr, Rounding};
+use crate::types::{NumberKind, Type};
 use arrow::datatypes::DataType;
 use datafusion_expr::Expr as Logical;
-use trine_proto::status::{SqlError, sqlstate};
+use trine_proto::status::SqlError;
 
 impl Planner<'_> {
     pub(super) fn cast(
@@ -41,16 +41,16 @@ impl Planner<'_> {
                     Some(build::case(branches, zero))
                 }
             }
+            (Type::Boolean, DataType::Utf8) => {
+                let no = build::not(value.clone());
+                let branches =
+                    vec![(value.clone(), build::text(b"true")), (no, build::text(b"false"))];
+                Some(build::case(branches, build::null(Type::Text { bytes: 5 })))
+            }
             (Type::Number { kind: NumberKind::Enum { .. }, .. }, DataType::Utf8) => {
                 Some(Ok(value.clone()))
             }
             (Type::Number { kind: NumberKind::Date, .. }, DataType::Date32) => {
-                Some(Ok(value.clone()))
-            }
-            // Between DOUBLE and DECIMAL nothing is rounded: comparisons match the scales, and a
-            // result column of the wrong kind is refused.
-            (Type::Number { kind: NumberKind::Double { .. }, .. }, DataType::Decimal128(..))
-            | (Type::Number { kind: NumberKind::Decimal { .. }, .. }, DataType::Float64) => {
                 Some(Ok(value.clone()))
             }
             (Type::Number { kind, .. }, DataType::Boolean) if is_integer(kind) => {
@@ -82,58 +82,57 @@ impl Planner<'_> {
     }
 }
 
-/// An exact number as another number type; None where digits would be lost.
+/// An exact number as another number type: to the nearest where digits are lost, checked where it
+/// may not fit; None for what is no number type.
 fn rescale(value: &Expr, to: &DataType) -> Result<Option<Expr>, SqlError> {
-    let Type::Number { kind, low, high } = &value.ty else { return Ok(None) };
+    let Type::Number { kind, .. } = &value.ty else { return Ok(None) };
     let Some((tens, twos)) = scale(kind) else { return Ok(None) };
     let (target, places) = match to {
         DataType::Decimal128(precision, scale) => {
             let Ok(places) = u8::try_from(*scale) else { return Ok(None) };
             (NumberKind::Decimal { precision: *precision, scale: places }, u32::from(places))
         }
-        DataType::Float64 if tens == 0 => {
-            let more = DOUBLE_FRACTION_BITS.saturating_sub(twos);
-            let target = NumberKind::Double { fraction_bits: twos + more };
-            return build::times(value.clone(), 1 << more, target).map(Some);
-        }
+        DataType::Float64 | DataType::Float32 => return build::to_double(value.clone()).map(Some),
         DataType::Int8 | DataType::Int16 => (NumberKind::SmallInt, 0),
         DataType::Int32 => (NumberKind::Int, 0),
         DataType::Int64 => (NumberKind::BigInt, 0),
         DataType::UInt64 => (NumberKind::Decimal { precision: 20, scale: 0 }, 0),
         _ => return Ok(None),
     };
-    if twos > 0 || places < tens {
-        return Ok(None);
+    let factor = ten_to(places.saturating_sub(tens)).ok_or_else(overflow)?;
+    let divisor = ten_to(tens.saturating_sub(places))
+        .and_then(|t| t.checked_mul(1_i128.checked_shl(twos)?))
+        .ok_or_else(overflow)?;
+    let same = value.clone();
+    let scaled = if factor == 1 { same } else { build::times(same, factor, target.clone())? };
+    let scaled = if divisor == 1 {
+        scaled
+    } else {
+        build::by_constant(scaled, divisor, Rounding::Nearest, Some(target.clone()))?
+    };
+    match limits(&target, to) {
+        Some((low, high)) => build::narrowed(scaled, target, low, high).map(Some),
+        None => {
+            let Type::Number { low, high, .. } = scaled.ty else { return Ok(None) };
+            Ok(Some(build::retype(scaled, bounded(target, Some(low), Some(high))?)))
+        }
     }
-    let factor = ten_to(places - tens).ok_or_else(overflow)?;
-    let (low, high) = (low.checked_mul(factor), high.checked_mul(factor));
-    if !fits(&target, low, high, to) {
-        return Err(SqlError::new(
-            sqlstate::NUMERIC_VALUE_OUT_OF_RANGE,
-            format!("the cast to {to} could overflow: the public bounds of its operand are wider"),
-        )
-        .hint("declare a RANGE on the column, or cast to a wider type"));
-    }
-    if factor == 1 {
-        return Ok(Some(build::retype(value.clone(), bounded(target, low, high)?)));
-    }
-    build::times(value.clone(), factor, target).map(Some)
 }
 
-/// Whether bounds lie within a type. A DECIMAL of the greatest precision takes all that a ring
-/// takes: it comes from type coercion and says nothing of the data.
-fn fits(kind: &NumberKind, low: Option<i128>, high: Option<i128>, to: &DataType) -> bool {
-    let (Some(low), Some(high)) = (low, high) else { return false };
-    let within = |l: i128, h: i128| low >= l && high <= h;
-    match (kind, to) {
-        (NumberKind::Decimal { precision, .. }, DataType::Decimal128(..)) => {
-            *precision >= numbers::PRECISION_MAX
-                || ten_to(u32::from(*precision)).is_some_and(|t| within(1 - t, t - 1))
+/// What a value of a type may be. A DECIMAL of the greatest precision takes all that a ring takes: it
+/// comes from type coercion and says nothing of the data. Sums are BIGINT to type coercion whatever
+/// their bounds; ours are exact and wider.
+fn limits(kind: &NumberKind, to: &DataType) -> Option<(i128, i128)> {
+    Some(match (kind, to) {
+        (NumberKind::Decimal { precision, .. }, DataType::Decimal128(..))
+            if *precision < numbers::PRECISION_MAX =>
+        {
+            let top = ten_to(u32::from(*precision))?;
+            (1 - top, top - 1)
         }
-        (_, DataType::Int8) => within(i8::MIN.into(), i8::MAX.into()),
-        (NumberKind::SmallInt, _) => within(i16::MIN.into(), i16::MAX.into()),
-        (NumberKind::Int, _) => within(i32::MIN.into(), i32::MAX.into()),
-        // Sums are BIGINT to DataFusion whatever their bounds; ours are exact and wider.
-        _ => true,
-    }
+        (_, DataType::Int8) => (i8::MIN.into(), i8::MAX.into()),
+        (NumberKind::SmallInt, _) => (i16::MIN.into(), i16::MAX.into()),
+        (NumberKind::Int, _) => (i32::MIN.into(), i32::MAX.into()),
+        _ => return None,
+    })
 }

@@ -115,32 +115,36 @@ impl Planner<'_> {
         scope: &Scope<'_>,
     ) -> Built {
         match (name, args) {
-            ("abs", [x]) => build::absolute(self.scalar(x, scope)?).map_err(|e| self.put(e, x)),
-            ("coalesce", [_, ..]) => {
-                let values = self.all(args, scope)?;
+            ("coalesce", [_, ..]) => build::bind(self.all(args, scope)?, |values| {
                 let conditions = values[..values.len() - 1]
                     .iter()
                     .map(|v| build::not(build::is_null(v.clone())))
                     .collect();
-                choose(conditions, values)
-            }
+                choose(conditions, values.to_vec())
+            }),
             ("nullif", [x, y]) => {
-                let equal = self.compare(Compare::Eq, x, y, scope)?;
-                let value = self.scalar(x, scope)?;
-                choose(vec![equal], vec![build::null(value.ty.clone()), value])
+                build::bind(vec![self.scalar(x, scope)?, self.exact(y, scope)?], |values| {
+                    let [x, y] = values else { return Err(defect("no argument".into())) };
+                    let equal = dictionary::compare(Compare::Eq, x.clone(), y.clone())?;
+                    choose(vec![equal], vec![build::null(x.ty.clone()), x.clone()])
+                })
+                .map_err(|e| self.put(e, x))
             }
             ("greatest" | "least", [_, ..]) => {
                 self.extreme(self.all(args, scope)?, name == "greatest")
             }
-            _ => self.by_dictionary(expr, scope).unwrap_or_else(|| {
-                Err(self.unsupported(
+            _ => self
+                .math(name, args, scope)
+                .or_else(|| self.by_dictionary(expr, scope))
+                .unwrap_or_else(|| {
+                    Err(self.unsupported(
                     expr,
                     format!("function {name} is not supported on secret values"),
-                    "functions over one ENUM column are; so are abs, coalesce, nullif, greatest \
-                     and least",
+                    "functions over one ENUM column are; so are abs, round, trunc, floor, ceil, \
+                     power with a small constant, extract, coalesce, nullif, greatest and least",
                 )
                 .at(self.word(name)))
-            }),
+                }),
         }
     }
 
@@ -152,9 +156,12 @@ impl Planner<'_> {
             return Err(defect("no argument".into()));
         };
         for value in values {
-            let better = dictionary::compare(op, best.clone(), value.clone())?;
-            let keep = build::or(vec![better, build::is_null(value.clone())]);
-            best = choose(vec![keep], vec![best, value])?;
+            best = build::bind(vec![best, value], |pair| {
+                let [best, value] = pair else { return Err(defect("no argument".into())) };
+                let better = dictionary::compare(op, best.clone(), value.clone())?;
+                let keep = build::or(vec![better, build::is_null(value.clone())]);
+                choose(vec![keep], vec![best.clone(), value.clone()])
+            })?;
         }
         Ok(best)
     }

@@ -1,12 +1,27 @@
-//! Joins: equality with a side on which the key is unique, or with a relation of one row.
+//! Joins. An equality with a side on which the key is unique keeps the rows of the other side; so does
+//! a relation of one row. What has no unique side needs a public bound: keys that can repeat only so
+//! often ([`repeated`]), or few pairs ([`pairs`]). Inner joins run in the order that costs least
+//! ([`order`], by [`price`]). Outer joins are the matching rows and, below them,
+//! those without a match.
+
+mod order;
+mod pairs;
+mod price;
+mod repeated;
+
+pub(super) use order::holds_inner;
+pub(super) use pairs::{any, found, paired};
+pub(super) use repeated::numbered;
+
+use pairs::crossed;
 
 use super::aggregate::{comparable_keys, count_not_null, counted, with_marker};
 use super::build;
-use super::relation::{beside, filtered, limited, narrowed, picked, project};
+use super::relation::{beside, filtered, limited, narrowed, picked, project, union_all};
 use super::scalar::{Scope, defect};
 use super::unique::{at_most_one, exactly_one, is_unique};
 use super::{Planner, check_rows};
-use crate::plan::{Compare, Expr, ExprKind, Field, JoinKind, Operator, Plan};
+use crate::plan::{Compare, Expr, ExprKind, Field, JoinKind, JoinMethod, Operator, Plan};
 use datafusion_common::{JoinType, NullEquality};
 use datafusion_expr::logical_plan::{Filter, Join};
 use datafusion_expr::{Expr as Logical, LogicalPlan};
@@ -15,6 +30,7 @@ use trine_proto::status::SqlError;
 
 /// Two relations, the equalities between them (pairwise over left and right), and what else must
 /// hold of a pair of rows, over (left columns, right columns).
+#[derive(Clone)]
 pub(super) struct Sides {
     pub(super) left: Plan,
     pub(super) right: Plan,
@@ -42,6 +58,28 @@ impl Sides {
         let mut columns = BTreeSet::new();
         self.residual.iter().for_each(|e| build::columns_of(e, &mut columns));
         columns.iter().any(|c| *c >= self.left.fields.len())
+    }
+
+    /// The same with conditions on right columns alone as a filter of the right side. Not for
+    /// conditions that may be NULL where that matters.
+    pub(super) fn pushed(self) -> Self {
+        let width = self.left.fields.len();
+        let of_right = |e: &Expr| {
+            let mut columns = BTreeSet::new();
+            build::columns_of(e, &mut columns);
+            !columns.is_empty() && columns.iter().all(|c| *c >= width)
+        };
+        let (right, residual): (Vec<Expr>, Vec<Expr>) =
+            self.residual.into_iter().partition(of_right);
+        let right: Vec<Expr> = right.iter().map(|e| build::moved(e, &|i| i - width)).collect();
+        Self { right: filtered(self.right, build::and(right)), residual, ..self }
+    }
+
+    /// Everything that a pair must meet, over (left columns, right columns).
+    pub(super) fn conditions(&self) -> Result<Vec<Expr>, SqlError> {
+        let mut conditions = self.equalities()?;
+        conditions.extend(self.residual.iter().cloned());
+        Ok(conditions)
     }
 
     fn right_is_unique(&self) -> bool {
@@ -87,10 +125,7 @@ impl Planner<'_> {
             JoinType::RightAnti => self.semi(sides.swapped(), JoinKind::Anti, join),
             JoinType::LeftMark => self.mark(sides, join),
             JoinType::RightMark => self.mark(sides.swapped(), join),
-            JoinType::Full => Err(SqlError::unsupported(
-                "FULL JOIN is not supported",
-                "write a LEFT JOIN, UNION ALL and the rows of the other side that have no match",
-            )),
+            JoinType::Full => self.full(sides, join),
         }
     }
 
@@ -132,40 +167,54 @@ impl Planner<'_> {
         let (nl, nr) = (sides.left.fields.len(), sides.right.fields.len());
         let residual = build::and(sides.residual.clone());
         if let Some((sides, swapped)) = one_row_side(&sides) {
-            let mut conditions = sides.equalities()?;
-            conditions.extend(sides.residual.iter().cloned());
+            let conditions = sides.conditions()?;
             let joined = cross(sides.left, sides.right, conditions);
             let order = restored(nl, nr);
             return Ok(if swapped { picked(joined, &order) } else { joined });
         }
-        if sides.left_keys.is_empty() {
-            let error = SqlError::unsupported(
-                "a join without an equality is not supported",
-                "join on = of a PRIMARY KEY, or cross join with an aggregate (one row)",
-            );
-            return Err(match &join.filter {
-                Some(filter) => self.put(error, filter),
-                None => error,
-            });
-        }
         let right_unique = sides.right_is_unique();
-        let sides = sides.swapped();
-        let left_unique = sides.right_is_unique();
-        // The result has the rows of the many side: the shorter one, if there is a choice.
-        let swap = left_unique && (!right_unique || sides.left.rows < sides.right.rows);
-        if !swap && !right_unique {
-            return Err(self.no_unique_side(join));
+        let swapped = sides.clone().swapped();
+        let left_unique = swapped.right_is_unique();
+        if !left_unique && !right_unique {
+            return self.without_unique_side(sides, join);
         }
+        // The result has the rows of the many side: the shorter one, if there is a choice.
+        let swap = left_unique && (!right_unique || sides.right.rows < sides.left.rows);
         let joined = if swap {
-            picked(keyed(JoinKind::Inner, sides, None)?, &restored(nl, nr))
+            picked(self.cheapest(JoinKind::Inner, swapped, None)?, &restored(nl, nr))
         } else {
-            keyed(JoinKind::Inner, sides.swapped(), None)?
+            self.cheapest(JoinKind::Inner, sides, None)?
         };
         Ok(filtered(joined, residual))
     }
 
-    /// LEFT: every left row once.
+    /// Inner join of two many sides: over keys that repeat within a bound, or over all pairs.
+    fn without_unique_side(&self, sides: Sides, join: &Join) -> Result<Plan, SqlError> {
+        let (nl, nr) = (sides.left.fields.len(), sides.right.fields.len());
+        let conditions = build::and(sides.conditions()?);
+        let residual = build::and(sides.residual.clone());
+        let crossed = crossed(sides.left.clone(), sides.right.clone());
+        let mut choices = Vec::new();
+        if let Some(plan) = repeated::joined(&sides)? {
+            choices.push(filtered(plan, residual.clone()));
+        }
+        if let Some(plan) = repeated::joined(&sides.swapped())? {
+            choices.push(filtered(picked(plan, &restored(nl, nr)), residual));
+        }
+        let fewest = choices.into_iter().min_by_key(|p| p.rows);
+        match (fewest, crossed) {
+            (Some(plan), Some(crossed)) if crossed.rows <= plan.rows => {
+                Ok(filtered(crossed, conditions))
+            }
+            (Some(plan), _) => Ok(plan),
+            (None, Some(crossed)) => Ok(filtered(crossed, conditions)),
+            (None, None) => Err(self.no_bound(join)),
+        }
+    }
+
+    /// LEFT: every left row once for each match, once with NULLs if there is none.
     fn outer(&self, sides: Sides, join: &Join) -> Result<Plan, SqlError> {
+        let sides = sides.pushed();
         if sides.right.rows <= 1 {
             return outer_one_row(sides);
         }
@@ -173,21 +222,72 @@ impl Planner<'_> {
             let right = limited(sides.right, 0, Some(1));
             return outer_one_row(Sides { right, ..sides });
         }
-        if !sides.right_is_unique() {
-            return Err(self.no_unique_side(join));
+        if sides.right_is_unique() {
+            let residual = Some(build::and(sides.residual.clone())).filter(is_condition);
+            return self.cheapest(JoinKind::Left, sides, residual);
         }
-        let residual = Some(build::and(sides.residual.clone())).filter(is_condition);
-        keyed(JoinKind::Left, sides, residual)
+        let names = names(&sides);
+        let types: Vec<Field> = sides.right.fields.clone();
+        let matched = self.inner(sides.clone(), join)?;
+        let unmatched = self.semi(sides, JoinKind::Anti, join)?;
+        union_all(vec![matched, padded(unmatched, &types)], &names)
+    }
+
+    /// FULL: LEFT, and the right rows without a match.
+    fn full(&self, sides: Sides, join: &Join) -> Result<Plan, SqlError> {
+        let (nl, names) = (sides.left.fields.len(), names(&sides));
+        let types: Vec<Field> = sides.left.fields.clone();
+        let unmatched = self.semi(sides.clone().swapped(), JoinKind::Anti, join)?;
+        let nr = unmatched.fields.len();
+        let unmatched = picked(padded(unmatched, &types), &restored(nl, nr));
+        // A condition on one side alone does not remove rows of that side.
+        let matched = self.outer(sides, join)?;
+        union_all(vec![matched, unmatched], &names)
+    }
+
+    /// A join with a unique right side by a sort or, where that is cheaper, by looking up.
+    fn cheapest(
+        &self,
+        kind: JoinKind,
+        sides: Sides,
+        residual: Option<Expr>,
+    ) -> Result<Plan, SqlError> {
+        let key = sides.left_keys.iter().zip(&sides.right_keys);
+        let key: usize = key.map(|(l, r)| l.ty.bits().max(r.ty.bits())).sum();
+        let payload: usize = match kind {
+            JoinKind::Inner | JoinKind::Left => {
+                sides.right.fields.iter().map(|f| f.ty.bits()).sum()
+            }
+            JoinKind::Semi | JoinKind::Anti => 0,
+        };
+        let shape = price::Shape {
+            many: sides.left.rows,
+            unique: sides.right.rows,
+            key: key as u64,
+            payload: payload as u64,
+        };
+        let tiny = sides.right.rows <= LOOKUP_ROWS_MAX;
+        let looks_up =
+            tiny && price::looked_up(shape, self.profile) < price::sorted(shape, self.profile);
+        let mut joined = keyed(kind, sides, residual)?;
+        if let (true, Operator::UniqueKeyJoin { method, .. }) = (looks_up, &mut joined.op) {
+            *method = JoinMethod::Lookup;
+        }
+        Ok(joined)
     }
 
     /// Left rows with (Semi) or without (Anti) a match on the right.
     pub(super) fn semi(&self, sides: Sides, kind: JoinKind, join: &Join) -> Result<Plan, SqlError> {
+        let sides = sides.pushed();
         let width = sides.left.fields.len();
-        let direct = !sides.left_keys.is_empty()
-            && (!sides.residual_reads_right() || sides.right_is_unique());
-        if direct {
+        let unique = sides.right_is_unique();
+        if !sides.left_keys.is_empty() && (unique || !sides.residual_reads_right()) {
             let residual = Some(build::and(sides.residual.clone())).filter(is_condition);
-            return keyed(kind, sides, residual);
+            return if unique {
+                self.cheapest(kind, sides, residual)
+            } else {
+                keyed(kind, sides, residual)
+            };
         }
         let (widened, found) = self.existence(sides, join)?;
         let kept = if kind == JoinKind::Anti { build::not(found) } else { found };
@@ -198,7 +298,7 @@ impl Planner<'_> {
     /// and nothing matches.
     fn not_in(&self, sides: Sides, join: &Join) -> Result<Plan, SqlError> {
         if sides.left_keys.len() != 1 || !sides.residual.is_empty() {
-            return Err(self.correlated_not_in(join));
+            return self.correlated_not_in(sides, join);
         }
         let width = sides.left.fields.len();
         let present = count_not_null(&sides.right_keys, sides.right.rows)?;
@@ -222,15 +322,29 @@ impl Planner<'_> {
         Ok(narrowed(filtered(widened, build::or(vec![empty, clean])), width))
     }
 
-    fn correlated_not_in(&self, join: &Join) -> SqlError {
-        let error = SqlError::unsupported(
-            "a correlated NOT IN over columns that may be NULL is not supported",
-            "write NOT EXISTS",
-        );
-        match join.on.first() {
-            Some((l, _)) => self.put(error, l),
-            None => error,
-        }
+    /// The first equality is that of IN; further ones and the residual say which right rows are in
+    /// the list.
+    fn correlated_not_in(&self, sides: Sides, join: &Join) -> Result<Plan, SqlError> {
+        let width = sides.left.fields.len();
+        let mut conditions = sides.equalities()?;
+        let equal = (!conditions.is_empty()).then(|| conditions.remove(0));
+        conditions.extend(sides.residual.iter().cloned());
+        let listed = build::and(conditions);
+        let plan = match equal {
+            Some(equal) => any(sides.left, sides.right, Some(listed), equal),
+            None => None,
+        };
+        let Some((widened, found)) = plan else {
+            let error = SqlError::unsupported(
+                "a correlated NOT IN over columns that may be NULL is not supported",
+                "write NOT EXISTS",
+            );
+            return Err(match join.on.first() {
+                Some((l, _)) => self.put(error, l),
+                None => error,
+            });
+        };
+        Ok(narrowed(filtered(widened, build::not(found)), width))
     }
 
     /// LEFT JOIN … WHERE right.column IS NULL, where that column is never NULL in a row of the
@@ -244,9 +358,7 @@ impl Planner<'_> {
         }
         let sides = self.sides(join)?;
         let (nl, nr) = (sides.left.fields.len(), sides.right.fields.len());
-        if sides.residual_reads_right() && !sides.right_is_unique() {
-            return Ok(None);
-        }
+        let sides = sides.pushed();
         let mut fields: Vec<Field> = sides.left.fields.clone();
         fields.extend(sides.right.fields.iter().map(|f| Field { nullable: true, ..f.clone() }));
         let shown: Vec<Field> = columns.iter().filter_map(|c| fields.get(*c).cloned()).collect();
@@ -273,12 +385,8 @@ impl Planner<'_> {
         }
         let right_types: Vec<Field> = sides.right.fields.clone();
         let anti = self.semi(sides, JoinKind::Anti, join)?;
-        let mut exprs: Vec<Expr> =
-            anti.fields.iter().enumerate().map(|(i, f)| build::column(i, f)).collect();
-        exprs.extend(right_types.iter().map(|f| build::null(f.ty.clone())));
-        let names: Vec<String> = fields.iter().map(|f| f.name.clone()).collect();
-        debug_assert_eq!(exprs.len(), nl + nr);
-        let padded = project(anti, exprs, names);
+        let padded = padded(anti, &right_types);
+        debug_assert_eq!(padded.fields.len(), nl + nr);
         let shown = picked(padded, &columns);
         Ok(Some(filtered(shown, build::and(others))))
     }
@@ -324,6 +432,42 @@ impl Planner<'_> {
             None => error,
         }
     }
+
+    /// Two many sides of which nothing bounds the number of pairs.
+    fn no_bound(&self, join: &Join) -> SqlError {
+        if !join.on.is_empty() {
+            return self.no_unique_side(join);
+        }
+        let error = SqlError::unsupported(
+            "a join without an equality is not supported between relations of this size",
+            format!(
+                "join on = of a PRIMARY KEY, or with an aggregate (one row); up to {} pairs of \
+                 rows are joined on any condition",
+                pairs::PAIRS_KEPT_MAX
+            ),
+        );
+        match &join.filter {
+            Some(filter) => self.put(error, filter),
+            None => error,
+        }
+    }
+}
+
+/// Rows of a unique side that is looked up row by row, at most.
+const LOOKUP_ROWS_MAX: u64 = 128;
+
+/// Names of (left columns, right columns).
+fn names(sides: &Sides) -> Vec<String> {
+    sides.left.fields.iter().chain(&sides.right.fields).map(|f| f.name.clone()).collect()
+}
+
+/// NULLs of these types behind every row.
+fn padded(plan: Plan, types: &[Field]) -> Plan {
+    let mut exprs: Vec<Expr> =
+        plan.fields.iter().enumerate().map(|(i, f)| build::column(i, f)).collect();
+    exprs.extend(types.iter().map(|f| build::null(f.ty.clone())));
+    let names: Vec<String> = plan.fields.iter().chain(types).map(|f| f.name.clone()).collect();
+    project(plan, exprs, names)
 }
 
 fn is_condition(expr: &Expr) -> bool {
@@ -358,19 +502,14 @@ pub(super) fn keyed(
         many_keys: sides.left_keys,
         unique_keys: sides.right_keys,
         residual,
+        method: JoinMethod::Sort,
     };
     Ok(Plan { op, fields, rows })
 }
 
 /// The sides with a relation of one row on the right, if there is one; whether they were swapped.
 fn one_row_side(sides: &Sides) -> Option<(Sides, bool)> {
-    let copy = || Sides {
-        left: sides.left.clone(),
-        right: sides.right.clone(),
-        left_keys: sides.left_keys.clone(),
-        right_keys: sides.right_keys.clone(),
-        residual: sides.residual.clone(),
-    };
+    let copy = || sides.clone();
     let single = |plan: &Plan| {
         plan.rows == 1 || (sides.left_keys.is_empty() && plan.rows > 1 && at_most_one(plan))
     };
@@ -401,8 +540,7 @@ fn cross(left: Plan, one: Plan, mut conditions: Vec<Expr>) -> Plan {
 
 /// LEFT JOIN with a relation of at most one row: its columns where the conditions hold, else NULL.
 fn outer_one_row(sides: Sides) -> Result<Plan, SqlError> {
-    let mut conditions = sides.equalities()?;
-    conditions.extend(sides.residual.iter().cloned());
+    let mut conditions = sides.conditions()?;
     let (nl, nr) = (sides.left.fields.len(), sides.right.fields.len());
     if sides.right.rows == 0 {
         let mut exprs: Vec<Expr> =

@@ -78,22 +78,20 @@ fn double(value: f64) -> Result<Expr, SqlError> {
     build::number(signed, NumberKind::Double { fraction_bits })
 }
 
-/// Whether a literal is a number zero.
-pub(crate) fn is_zero(value: &ScalarValue) -> bool {
-    use crate::plan::Literal;
-    compile(value).is_ok_and(|e| matches!(build::literal(&e), Some(Literal::Number(0))))
-}
-
-/// None for what is no interval; the inner None for one that is not whole days.
-pub(crate) fn interval_days(value: &ScalarValue) -> Option<Option<i64>> {
+/// (months, days) of an interval; none for what is no interval; the inner None for one with a part of
+/// a day.
+pub(crate) fn interval(value: &ScalarValue) -> Option<Option<(i128, i128)>> {
+    const DAY_NANOSECONDS: i64 = 86_400_000_000_000;
     match value {
         ScalarValue::IntervalMonthDayNano(Some(v)) => {
-            Some((v.months == 0 && v.nanoseconds == 0).then_some(i64::from(v.days)))
+            let whole = v.nanoseconds % DAY_NANOSECONDS == 0;
+            let days = i128::from(v.days) + i128::from(v.nanoseconds / DAY_NANOSECONDS);
+            Some(whole.then_some((i128::from(v.months), days)))
         }
         ScalarValue::IntervalDayTime(Some(v)) => {
-            Some((v.milliseconds == 0).then_some(i64::from(v.days)))
+            Some((v.milliseconds == 0).then_some((0, i128::from(v.days))))
         }
-        ScalarValue::IntervalYearMonth(Some(_)) => Some(None),
+        ScalarValue::IntervalYearMonth(Some(v)) => Some(Some((i128::from(*v), 0))),
         _ => None,
     }
 }

@@ -4,12 +4,12 @@
 use super::Planner;
 use super::aggregate::{counted, distinct_with_marker, extreme, with_marker};
 use super::build;
-use super::join::{Sides, keyed};
+use super::join::{Sides, found, keyed};
 use super::relation::{beside, filtered, picked, project};
 use super::scalar::defect;
 use super::unique::is_unique;
 use crate::plan::{Compare, Expr, ExprKind, Function, JoinKind, Plan};
-use crate::types::NumberKind;
+use crate::types::{NumberKind, Type};
 use datafusion_expr::logical_plan::Join;
 use std::collections::BTreeSet;
 use trine_proto::status::SqlError;
@@ -17,25 +17,13 @@ use trine_proto::status::SqlError;
 impl Planner<'_> {
     /// The left rows with one more column: whether a match exists.
     pub(super) fn mark(&self, sides: Sides, join: &Join) -> Result<Plan, SqlError> {
-        let nullable_key = sides.left_keys.iter().chain(&sides.right_keys).any(|k| k.nullable);
-        if nullable_key {
-            let error = SqlError::unsupported(
-                "IN or EXISTS of columns that may be NULL is not supported under OR or in the \
-                 select list",
-                "write it as a condition of its own in WHERE, joined by AND",
-            );
-            return Err(match join.on.first() {
-                Some((l, _)) => self.put(error, l),
-                None => error,
-            });
-        }
         let width = sides.left.fields.len();
         let mut names: Vec<String> = sides.left.fields.iter().map(|f| f.name.clone()).collect();
         names.push("mark".to_owned());
         let (widened, found) = if sides.left_keys.is_empty() {
-            self.existence(sides, join)?
+            self.existence(sides.pushed(), join)?
         } else {
-            self.marked_by_key(sides, join)?
+            self.marked_by_key(sides.pushed(), join)?
         };
         let mut exprs: Vec<Expr> = widened
             .fields
@@ -54,7 +42,7 @@ impl Planner<'_> {
         if is_unique(&sides.right, &sides.right_keys) {
             sides.right = with_marker(sides.right);
         } else if sides.residual_reads_right() {
-            return Err(self.no_unique_side(join));
+            return self.existence(sides, join);
         } else {
             let keys = std::mem::take(&mut sides.right_keys);
             sides.right = distinct_with_marker(self, sides.right, keys);
@@ -77,32 +65,33 @@ impl Planner<'_> {
         Ok((picked_all(joined), found))
     }
 
-    /// No equality: from the count, or the least or greatest value of the right side.
+    /// From the count, or the least and greatest value of the right side, of all its rows or of those
+    /// with the key; else over all pairs.
     pub(super) fn existence(&self, sides: Sides, join: &Join) -> Result<(Plan, Expr), SqlError> {
         let width = sides.left.fields.len();
-        if !sides.left_keys.is_empty() {
-            return Err(self.no_unique_side(join));
-        }
+        let (one_sided, mixed): (Vec<Expr>, Vec<Expr>) = sides
+            .residual
+            .iter()
+            .cloned()
+            .partition(|part| !matches!(side_of(part, width), Side::Both));
+        let split = match mixed.as_slice() {
+            [] => Some(None),
+            [one] => split_comparison(one, width)
+                .filter(|(op, _, value)| *op != Compare::Eq && orders(value))
+                .map(Some),
+            _ => None,
+        };
+        let Some(comparison) = split else { return self.by_pairs(sides, join) };
         let mut conditions = Vec::new();
         let mut right = sides.right;
-        let mut mixed: Option<(Compare, Expr, Expr)> = None;
-        for part in sides.residual {
-            match side_of(&part, width) {
-                Side::Left => conditions.push(build::is_true(part)),
-                Side::Right => {
-                    right = filtered(right, build::moved(&part, &|i| i - width));
-                }
-                Side::Both => {
-                    let Some(split) = split_comparison(&part, width) else {
-                        return Err(self.no_unique_side(join));
-                    };
-                    if mixed.replace(split).is_some() {
-                        return Err(self.no_unique_side(join));
-                    }
-                }
+        for part in one_sided {
+            if matches!(side_of(&part, width), Side::Left) {
+                conditions.push(build::is_true(part));
+            } else {
+                right = filtered(right, build::moved(&part, &|i| i - width));
             }
         }
-        let Some((op, left, value)) = mixed else {
+        let Some((op, left, value)) = comparison else {
             let widened = beside(sides.left, counted(right, Vec::new())?);
             let count = field(&widened, width)?;
             let zero = build::number(0, NumberKind::BigInt)?;
@@ -110,8 +99,26 @@ impl Planner<'_> {
             return Ok((widened, build::and(conditions)));
         };
         let both = vec![extreme(Function::Min, value.clone()), extreme(Function::Max, value)];
-        let widened = beside(sides.left, counted(right, both)?);
-        let (least, greatest) = (field(&widened, width + 1)?, field(&widened, width + 2)?);
+        let (widened, first) = if sides.left_keys.is_empty() {
+            (beside(sides.left, counted(right, both)?), width + 1)
+        } else {
+            let (keys, first) = (sides.right_keys, width + sides.left_keys.len());
+            let names: Vec<String> = (0..keys.len())
+                .map(|i| format!("key{i}"))
+                .chain(["min".to_owned(), "max".to_owned()])
+                .collect();
+            let grouped = self.grouped(right, keys, both, &names);
+            let right_keys = grouped
+                .fields
+                .iter()
+                .enumerate()
+                .take(sides.left_keys.len())
+                .map(|(i, f)| build::column(i, f))
+                .collect();
+            let sides = Sides { right: grouped, right_keys, residual: Vec::new(), ..sides };
+            (keyed(JoinKind::Left, sides, None)?, first)
+        };
+        let (least, greatest) = (field(&widened, first)?, field(&widened, first + 1)?);
         let found = match op {
             Compare::Gt | Compare::Ge => build::compare(op, left, least)?,
             Compare::Lt | Compare::Le => build::compare(op, left, greatest)?,
@@ -124,6 +131,18 @@ impl Planner<'_> {
         conditions.push(build::is_true(found));
         Ok((widened, build::and(conditions)))
     }
+
+    /// Any condition, looking at all pairs of rows.
+    fn by_pairs(&self, sides: Sides, join: &Join) -> Result<(Plan, Expr), SqlError> {
+        let condition = build::and(sides.conditions()?);
+        let refused = self.no_unique_side(join);
+        found(sides.left, sides.right, condition).ok_or(refused)
+    }
+}
+
+/// Whether MIN and MAX order a value as comparisons do.
+fn orders(value: &Expr) -> bool {
+    value.ty != Type::Boolean
 }
 
 fn picked_all(plan: Plan) -> Plan {

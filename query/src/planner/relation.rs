@@ -2,6 +2,7 @@
 
 use super::build;
 use super::dictionary;
+use super::join::holds_inner;
 use super::numbers;
 use super::scalar::{Scope, defect, is_column};
 use super::{Planner, check_rows};
@@ -42,17 +43,16 @@ impl Planner<'_> {
             LogicalPlan::Subquery(subquery) => self.relation(&subquery.subquery, ordered),
             LogicalPlan::Union(union) => self.union(union),
             LogicalPlan::Aggregate(aggregate) => self.aggregate(aggregate),
+            LogicalPlan::Distinct(Distinct::On(on)) => self.distinct_on(on, ordered),
+            LogicalPlan::Window(window) => self.window(window),
             LogicalPlan::Distinct(Distinct::All(input)) => {
                 let input = self.relation(input, false)?;
                 self.distinct_rows(input)
             }
+            LogicalPlan::Join(join) if holds_inner(plan) => self.ordered(plan, join),
             LogicalPlan::Join(join) => self.join(join),
             LogicalPlan::Sort(sort) => self.sort(sort, ordered),
             LogicalPlan::Limit(limit) => self.limit(limit),
-            LogicalPlan::Window(_) => Err(SqlError::unsupported(
-                "window functions are not supported",
-                "use GROUP BY, or join with an aggregate in a subquery",
-            )),
             other => Err(SqlError::unsupported(
                 format!("{} is not supported", node_name(other)),
                 "write a plain SELECT",
@@ -135,7 +135,8 @@ impl Planner<'_> {
         }
         let input = self.relation(&filter.input, false)?;
         let width = input.fields.len();
-        let widened = self.with_subqueries(input, [&filter.predicate])?;
+        let schema = filter.input.schema();
+        let widened = self.with_subqueries(input, schema, [&filter.predicate])?;
         let scope = widened.scope(filter.input.schema());
         let predicate = self.condition(&filter.predicate, &scope)?;
         Ok(narrowed(filtered(widened.plan, predicate), width))
@@ -143,7 +144,8 @@ impl Planner<'_> {
 
     fn projection(&self, projection: &Projection, ordered: bool) -> Planned {
         let input = self.relation(&projection.input, ordered)?;
-        let widened = self.with_subqueries(input, &projection.expr)?;
+        let schema = projection.input.schema();
+        let widened = self.with_subqueries(input, schema, &projection.expr)?;
         let scope = widened.scope(projection.input.schema());
         let mut exprs = Vec::with_capacity(projection.expr.len());
         for expr in &projection.expr {
@@ -153,33 +155,39 @@ impl Planner<'_> {
         Ok(project(widened.plan, exprs, names))
     }
 
-    /// Sets each scalar subquery of the expressions beside the rows, once.
+    /// Sets each subquery of the expressions beside the rows, once. `schema` names the rows.
     pub(super) fn with_subqueries<'e>(
         &self,
         input: Plan,
+        schema: &DFSchema,
         exprs: impl IntoIterator<Item = &'e Logical>,
     ) -> Result<Widened, SqlError> {
-        let mut found: Vec<Subquery> = Vec::new();
+        let mut found: Vec<Logical> = Vec::new();
         for expr in exprs {
             // The closure never fails, so neither does the walk.
             let _ = expr.apply(|node| {
-                if let Logical::ScalarSubquery(subquery) = node
-                    && !found.contains(subquery)
-                {
-                    found.push(subquery.clone());
+                if subquery_of(node).is_some() && !found.contains(node) {
+                    found.push(node.clone());
                 }
                 Ok(TreeNodeRecursion::Continue)
             });
         }
         let mut widened = Widened { plan: input, subqueries: Vec::new() };
-        for subquery in found {
-            if !subquery.outer_ref_columns.is_empty() {
-                return Err(self.correlated(&subquery.outer_ref_columns[0]));
+        for node in found {
+            let Some(subquery) = subquery_of(&node) else { continue };
+            if widened.subqueries.iter().any(|(known, _)| known == subquery) {
+                return Err(self.correlated(&node));
             }
-            let one = self.one_row(self.relation(&subquery.subquery, true)?)?;
-            let index = widened.plan.fields.len();
-            widened.plan = beside(widened.plan, one);
-            widened.subqueries.push((subquery, index));
+            let scalar = matches!(node, Logical::ScalarSubquery(_));
+            if scalar && subquery.outer_ref_columns.is_empty() {
+                let one = self.one_row(self.relation(&subquery.subquery, true)?)?;
+                let index = widened.plan.fields.len();
+                widened.plan = beside(widened.plan, one);
+                widened.subqueries.push((subquery.clone(), index));
+                continue;
+            }
+            widened.plan = self.correlated_value(&node, widened.plan, schema)?;
+            widened.subqueries.push((subquery.clone(), widened.plan.fields.len() - 1));
         }
         Ok(widened)
     }
@@ -219,7 +227,8 @@ impl Planner<'_> {
             return Ok(input);
         }
         let width = input.fields.len();
-        let widened = self.with_subqueries(input, sort.expr.iter().map(|k| &k.expr))?;
+        let exprs = sort.expr.iter().map(|k| &k.expr);
+        let widened = self.with_subqueries(input, sort.input.schema(), exprs)?;
         let scope = widened.scope(sort.input.schema());
         let mut keys = Vec::with_capacity(sort.expr.len());
         for key in &sort.expr {
@@ -262,6 +271,16 @@ pub(super) fn readable(name: &str) -> String {
         }
     }
     text
+}
+
+/// The relation inside a scalar subquery, EXISTS or IN.
+pub(super) const fn subquery_of(expr: &Logical) -> Option<&Subquery> {
+    match expr {
+        Logical::ScalarSubquery(subquery) => Some(subquery),
+        Logical::Exists(exists) => Some(&exists.subquery),
+        Logical::InSubquery(list) => Some(&list.subquery),
+        _ => None,
+    }
 }
 
 fn node_name(plan: &LogicalPlan) -> String {
@@ -347,12 +366,13 @@ pub(super) fn beside(input: Plan, one: Plan) -> Plan {
     Plan { op, fields, rows }
 }
 
-fn sorted(input: Plan, keys: Vec<SortKey>) -> Plan {
+pub(super) fn sorted(input: Plan, keys: Vec<SortKey>) -> Plan {
     let (fields, rows) = (input.fields.clone(), input.rows);
     Plan { op: Operator::Sort { input: Box::new(input), keys }, fields, rows }
 }
 
-/// OFFSET and LIMIT, below projections so that they stand right on a Sort.
+/// OFFSET and LIMIT, below projections so that they stand right on a Sort, which then has no more rows
+/// than are looked at.
 pub(super) fn limited(input: Plan, skip: u64, fetch: Option<u64>) -> Plan {
     if skip == 0 && fetch.is_none_or(|f| f >= input.rows) && input.rows > 0 {
         return input;
@@ -366,14 +386,18 @@ pub(super) fn limited(input: Plan, skip: u64, fetch: Option<u64>) -> Plan {
             Plan { op: Operator::Project { input: Box::new(below), exprs }, fields, rows }
         }
         op => {
-            let input = Plan { op, fields: fields.clone(), rows: input.rows };
+            let mut below = input.rows;
+            if let (Operator::Sort { .. }, Some(fetch)) = (&op, fetch) {
+                below = below.min(skip.saturating_add(fetch));
+            }
+            let input = Plan { op, fields: fields.clone(), rows: below };
             Plan { op: Operator::Limit { input: Box::new(input), skip, fetch }, fields, rows }
         }
     }
 }
 
 /// Rows of all inputs, columns by position under a common type.
-fn union_all(inputs: Vec<Plan>, names: &[String]) -> Planned {
+pub(super) fn union_all(inputs: Vec<Plan>, names: &[String]) -> Planned {
     let rows = inputs.iter().try_fold(0_u64, |sum, p| sum.checked_add(p.rows));
     let rows = check_rows(rows)?;
     let mut columns: Vec<Vec<Expr>> = vec![Vec::with_capacity(names.len()); inputs.len()];

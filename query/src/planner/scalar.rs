@@ -3,7 +3,7 @@
 use super::build::{self, Arithmetic};
 use super::literals;
 use super::numbers::{self, scale};
-use super::{Planner, dictionary};
+use super::{Planner, date, dictionary};
 use crate::plan::{Compare, Expr, ExprKind, Field};
 use crate::types::{NumberKind, Type};
 use arrow::datatypes::DataType;
@@ -60,15 +60,16 @@ impl Planner<'_> {
             Logical::Like(like) => self.like(expr, like, scope),
             Logical::ScalarFunction(call) => self.call(expr, call.name(), &call.args, scope),
             Logical::ScalarSubquery(subquery) => self.beside(expr, subquery, scope),
-            Logical::OuterReferenceColumn(..)
-            | Logical::Exists(_)
-            | Logical::InSubquery(_)
-            | Logical::SetComparison(_) => Err(self.correlated(expr)),
+            Logical::Exists(exists) => self.beside(expr, &exists.subquery, scope),
+            Logical::InSubquery(list) => self.beside(expr, &list.subquery, scope),
+            Logical::OuterReferenceColumn(..) | Logical::SetComparison(_) => {
+                Err(self.correlated(expr))
+            }
             other => self.by_dictionary(other, scope).unwrap_or_else(|| {
                 Err(self.unsupported(
                     other,
                     format!("the expression {other} is not supported"),
-                    "write it with + - *, comparisons, AND, OR, NOT, CASE, IN or BETWEEN",
+                    "write it with + - * / %, comparisons, AND, OR, NOT, CASE, IN or BETWEEN",
                 ))
             }),
         }
@@ -129,28 +130,19 @@ impl Planner<'_> {
             Operator::Plus => self.arithmetic(expr, Arithmetic::Add, left, right, scope),
             Operator::Minus => self.arithmetic(expr, Arithmetic::Subtract, left, right, scope),
             Operator::Multiply => self.arithmetic(expr, Arithmetic::Multiply, left, right, scope),
-            Operator::Divide | Operator::Modulo => Err(self.division(expr, right)),
+            Operator::Divide | Operator::Modulo => {
+                let (x, y) = (self.scalar(left, scope)?, self.scalar(right, scope)?);
+                let make = if *op == Operator::Divide { build::divide } else { build::modulo };
+                make(x, y).map_err(|e| self.put(e, expr))
+            }
             other => self.by_dictionary(expr, scope).unwrap_or_else(|| {
                 Err(self.unsupported(
                     expr,
                     format!("operator {other} is not supported on secret values"),
-                    "the operators are + - *, comparisons, AND, OR and NOT",
+                    "the operators are + - * / %, comparisons, AND, OR and NOT",
                 ))
             }),
         }
-    }
-
-    fn division(&self, expr: &Logical, divisor: &Logical) -> SqlError {
-        if let Logical::Literal(value, _) = divisor
-            && literals::is_zero(value)
-        {
-            return SqlError::new(sqlstate::DIVISION_BY_ZERO, "division by zero");
-        }
-        self.unsupported(
-            expr,
-            "division is not supported on secret values",
-            "multiply the other side of the comparison, use AVG, or divide in the client",
-        )
     }
 
     fn arithmetic(
@@ -162,33 +154,56 @@ impl Planner<'_> {
         scope: &Scope<'_>,
     ) -> Built {
         if let Logical::Literal(value, _) = right
-            && let Some(days) = literals::interval_days(value)
+            && let Some(shift) = literals::interval(value)
         {
-            return self.shift_date(expr, op, left, days, scope);
+            return self.shift_date(expr, op, left, shift, scope);
+        }
+        if let Logical::Literal(value, _) = left
+            && op == Arithmetic::Add
+            && let Some(shift) = literals::interval(value)
+        {
+            return self.shift_date(expr, op, right, shift, scope);
         }
         let (x, y) = (self.scalar(left, scope)?, self.scalar(right, scope)?);
         build::arithmetic(op, x, y).map_err(|e| self.put(e, expr))
     }
 
-    /// DATE ± INTERVAL 'n' DAY.
+    /// DATE ± INTERVAL: months first, to the last day of a shorter month, then days.
     fn shift_date(
         &self,
         expr: &Logical,
         op: Arithmetic,
         date: &Logical,
-        days: Option<i64>,
+        shift: Option<(i128, i128)>,
         scope: &Scope<'_>,
     ) -> Built {
         let date = self.scalar(date, scope)?;
-        let Some(days) = days else {
+        let is_date = matches!(date.ty, Type::Number { kind: NumberKind::Date, .. });
+        let Some((months, days)) = shift.filter(|_| is_date) else {
             return Err(self.unsupported(
                 expr,
-                "only whole days can be added to a DATE",
+                "only months and whole days can be added to a DATE",
                 "write INTERVAL 'n' DAY, or move the interval to the constant side",
             ));
         };
-        let days = build::number(i128::from(days), NumberKind::BigInt)?;
-        build::arithmetic(op, date, days).map_err(|e| self.put(e, expr))
+        let sign = if op == Arithmetic::Subtract { -1 } else { 1 };
+        let moved = if months == 0 {
+            date
+        } else {
+            let moved = date::add_months(date, sign * months).ok_or_else(|| {
+                self.unsupported(
+                    expr,
+                    "months cannot be added to a DATE of so many years",
+                    "declare a RANGE on the column, or add days",
+                )
+            })?;
+            moved.map_err(|e| self.put(e, expr))?
+        };
+        if days == 0 {
+            return Ok(moved);
+        }
+        let days = build::number(sign * days, NumberKind::BigInt)?;
+        build::arithmetic(Arithmetic::Add, moved, days).map_err(|e| self.put(e, expr))
     }
 
     pub(super) fn compare(
@@ -217,26 +232,34 @@ impl Planner<'_> {
 
     /// left IS NOT DISTINCT FROM right.
     fn distinct(&self, left: &Logical, right: &Logical, scope: &Scope<'_>) -> Built {
-        let (x, y) = (self.exact(left, scope)?, self.exact(right, scope)?);
-        let equal = build::is_true(dictionary::compare(Compare::Eq, x.clone(), y.clone())?);
-        let both = build::and(vec![build::is_null(x), build::is_null(y)]);
-        Ok(build::or(vec![equal, both]))
+        build::bind(vec![self.exact(left, scope)?, self.exact(right, scope)?], |values| {
+            let [x, y] = values else { return Err(defect("a comparison lost a side".into())) };
+            let equal = build::is_true(dictionary::compare(Compare::Eq, x.clone(), y.clone())?);
+            let both = build::and(vec![build::is_null(x.clone()), build::is_null(y.clone())]);
+            Ok(build::or(vec![equal, both]))
+        })
+        .map_err(|e| self.put(e, left))
     }
 
     fn between(&self, between: &Between, scope: &Scope<'_>) -> Built {
-        let within = build::and(vec![
-            self.compare(Compare::Ge, &between.expr, &between.low, scope)?,
-            self.compare(Compare::Le, &between.expr, &between.high, scope)?,
-        ]);
+        let (low, high) = (self.exact(&between.low, scope)?, self.exact(&between.high, scope)?);
+        let within = build::bind(vec![self.exact(&between.expr, scope)?], |values| {
+            let [x] = values else { return Err(defect("BETWEEN without a value".into())) };
+            Ok(build::and(vec![
+                dictionary::compare(Compare::Ge, x.clone(), low)?,
+                dictionary::compare(Compare::Le, x.clone(), high)?,
+            ]))
+        })
+        .map_err(|e| self.put(e, &between.expr))?;
         Ok(if between.negated { build::not(within) } else { within })
     }
 
     fn case(&self, case: &Case, scope: &Scope<'_>) -> Built {
-        let mut conditions = Vec::with_capacity(case.when_then_expr.len());
+        let mut whens = Vec::with_capacity(case.when_then_expr.len());
         let mut values = Vec::with_capacity(case.when_then_expr.len() + 1);
         for (when, then) in &case.when_then_expr {
-            conditions.push(match &case.expr {
-                Some(operand) => self.compare(Compare::Eq, operand, when, scope)?,
+            whens.push(match &case.expr {
+                Some(_) => self.exact(when, scope)?,
                 None => self.condition(when, scope)?,
             });
             values.push(self.scalar(then, scope)?);
@@ -245,7 +268,16 @@ impl Planner<'_> {
             Some(otherwise) => self.scalar(otherwise, scope)?,
             None => build::null(Type::Text { bytes: 1 }),
         });
-        choose(conditions, values)
+        let Some(operand) = &case.expr else { return choose(whens, values) };
+        build::bind(vec![self.exact(operand, scope)?], |bound| {
+            let [operand] = bound else { return Err(defect("CASE without a value".into())) };
+            let conditions = whens
+                .into_iter()
+                .map(|when| dictionary::compare(Compare::Eq, operand.clone(), when))
+                .collect::<Result<Vec<Expr>, SqlError>>()?;
+            choose(conditions, values)
+        })
+        .map_err(|e| self.put(e, operand))
     }
 
     pub(super) fn all(&self, exprs: &[Logical], scope: &Scope<'_>) -> Result<Vec<Expr>, SqlError> {

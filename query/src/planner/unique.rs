@@ -1,7 +1,7 @@
 //! Which columns tell the valid rows of a relation apart, and which relations have one row.
 
 use super::build;
-use crate::plan::{Compare, Expr, ExprKind, JoinKind, Operator, Plan};
+use crate::plan::{Compare, Expr, ExprKind, JoinKind, Operator, Plan, WindowKind};
 use std::collections::BTreeSet;
 
 /// Sets of columns, each unique among valid rows without NULL in it. An empty set: at most one row.
@@ -23,6 +23,7 @@ pub(super) fn unique_keys(plan: &Plan) -> BTreeSet<BTreeSet<usize>> {
                     keys.iter().map(|k| k.difference(&constant).copied().collect()).collect();
                 keys.extend(fewer);
             }
+            with_equals(&mut keys, &equal_columns(predicate));
             keys
         }
         Operator::Project { input, exprs } => {
@@ -33,10 +34,43 @@ pub(super) fn unique_keys(plan: &Plan) -> BTreeSet<BTreeSet<usize>> {
                 .filter_map(|key| key.iter().map(place).collect::<Option<BTreeSet<usize>>>())
                 .collect()
         }
-        Operator::SortAggregate { keys, .. } | Operator::SmallDomainAggregate { keys, .. } => {
-            BTreeSet::from([(0..keys.len()).collect()])
+        Operator::SortAggregate { keys, determined, .. } => {
+            let needed = keys.len().saturating_sub(*determined as usize);
+            BTreeSet::from([(0..needed).collect()])
         }
+        Operator::SmallDomainAggregate { keys, .. } => BTreeSet::from([(0..keys.len()).collect()]),
+        Operator::UniqueKeyJoin {
+            kind: JoinKind::Inner,
+            many,
+            unique,
+            many_keys,
+            unique_keys,
+            ..
+        } => of_join(many, unique, many_keys, unique_keys),
         Operator::UniqueKeyJoin { many, .. } => unique_keys(many),
+        Operator::PairAggregate { left, .. } => unique_keys(left),
+        Operator::CrossJoin { left, right } => {
+            let width = left.fields.len();
+            let right = unique_keys(right);
+            let mut out = BTreeSet::new();
+            for x in unique_keys(left) {
+                for y in &right {
+                    out.insert(x.iter().copied().chain(y.iter().map(|c| c + width)).collect());
+                }
+            }
+            out
+        }
+        Operator::Window { input, partition, functions, .. } => {
+            let mut keys = unique_keys(input);
+            let columns: Option<BTreeSet<usize>> =
+                partition.iter().map(build::plain_column).collect();
+            let number = functions.iter().position(|f| f.kind == WindowKind::RowNumber);
+            if let (Some(mut columns), Some(number)) = (columns, number) {
+                columns.insert(input.fields.len() + number);
+                keys.insert(columns);
+            }
+            keys
+        }
         Operator::OneRowJoin { input, .. }
         | Operator::Sort { input, .. }
         | Operator::Limit { input, .. }
@@ -45,7 +79,61 @@ pub(super) fn unique_keys(plan: &Plan) -> BTreeSet<BTreeSet<usize>> {
             [only] => unique_keys(only),
             _ => BTreeSet::new(),
         },
-        Operator::Values(_) | Operator::ScalarAggregate { .. } => BTreeSet::new(),
+        Operator::Values(_) | Operator::ScalarAggregate { .. } | Operator::Again { .. } => {
+            BTreeSet::new()
+        }
+    }
+}
+
+/// Sets that a derivation keeps at most.
+const SETS_MAX: usize = 32;
+
+/// Of an inner join: the many side's keys, also by the columns that they are equal to; the unique
+/// side's too where each of its rows has one match at most.
+fn of_join(
+    many: &Plan,
+    unique: &Plan,
+    many_keys: &[Expr],
+    unique_keys_of_join: &[Expr],
+) -> BTreeSet<BTreeSet<usize>> {
+    let width = many.fields.len();
+    let pairs: Vec<(usize, usize)> = many_keys
+        .iter()
+        .zip(unique_keys_of_join)
+        .filter_map(|(m, u)| Some((build::plain_column(m)?, build::plain_column(u)? + width)))
+        .collect();
+    let mut keys = unique_keys(many);
+    if is_unique(many, many_keys) {
+        keys.extend(unique_keys(unique).iter().map(|set| set.iter().map(|c| c + width).collect()));
+    }
+    with_equals(&mut keys, &pairs);
+    keys
+}
+
+/// Adds the same sets by columns that are equal to others.
+fn with_equals(keys: &mut BTreeSet<BTreeSet<usize>>, pairs: &[(usize, usize)]) {
+    for (a, b) in pairs.iter().flat_map(|(a, b)| [(*a, *b), (*b, *a)]) {
+        let swapped: Vec<BTreeSet<usize>> = keys
+            .iter()
+            .filter(|set| set.contains(&a))
+            .map(|set| set.iter().map(|c| if *c == a { b } else { *c }).collect())
+            .collect();
+        for set in swapped {
+            if keys.len() < SETS_MAX {
+                keys.insert(set);
+            }
+        }
+    }
+}
+
+/// Pairs of columns that a predicate sets equal.
+fn equal_columns(predicate: &Expr) -> Vec<(usize, usize)> {
+    match &predicate.kind {
+        ExprKind::And(parts) => parts.iter().flat_map(equal_columns).collect(),
+        ExprKind::Compare { op: Compare::Eq, left, right } => {
+            build::plain_column(left).zip(build::plain_column(right)).into_iter().collect()
+        }
+        _ => Vec::new(),
     }
 }
 
@@ -83,6 +171,7 @@ pub(super) fn exactly_one(plan: &Plan) -> bool {
         Operator::Values(rows) => rows.len() == 1,
         Operator::Project { input, .. } | Operator::Sort { input, .. } => exactly_one(input),
         Operator::OneRowJoin { input, .. } => exactly_one(input),
+        Operator::PairAggregate { left, .. } => exactly_one(left),
         Operator::UniqueKeyJoin { kind: JoinKind::Left, many, .. } => exactly_one(many),
         _ => false,
     }

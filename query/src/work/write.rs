@@ -16,7 +16,7 @@ use crate::error::{QueryError, Result};
 use crate::executor::evaluate;
 use crate::frontend::{Positions, Writes, bind_write};
 use crate::ops::scan::{Source, scan};
-use crate::plan::{Literal, Operator, Plan, SegmentScan};
+use crate::plan::{Failure, Literal, Operator, Plan, SegmentScan};
 use crate::planner::Planner;
 use crate::relation::Relation;
 use crate::rules;
@@ -51,6 +51,8 @@ pub(super) struct Written {
     pub(super) hit: Planes,
     /// By column, 1 where a value does not fit.
     pub(super) misfits: Vec<(usize, Planes)>,
+    /// By kind, one bit: what could not be computed.
+    pub(super) failures: Vec<(Failure, Planes)>,
 }
 
 /// Compiles a statement whose attempt makes the segment `id`.
@@ -155,6 +157,7 @@ fn aligned(plan: &Plan, table: TableId, segments: &[SegmentScan]) -> bool {
         | Operator::Project { input, .. }
         | Operator::OneRowJoin { input, .. } => aligned(input, table, segments),
         Operator::UniqueKeyJoin { many, .. } => aligned(many, table, segments),
+        Operator::PairAggregate { left, .. } => aligned(left, table, segments),
         _ => false,
     }
 }
@@ -167,14 +170,14 @@ pub(super) fn run(
     store: &Store,
     salts: [[u8; 16]; 2],
 ) -> Result<Written> {
-    let wants = vec![Want::PLANES; write.source.fields.len()];
-    let found = evaluate(&write.source, &wants, s, Some(store), None)?;
+    let (found, mut failures) = evaluate(&write.source, s, Some(store))?;
     let rows =
         usize::try_from(write.made.rows).map_err(|_| QueryError::bug("more rows than memory"))?;
     let (valid, hit, columns, mut misfits) = match &write.writes {
         Writes::Insert(targets) => {
             let valid = found.valid_bit(s);
-            let (columns, misfits) = all_columns(write, targets, found, schema, s, store)?;
+            let (columns, misfits) =
+                all_columns(write, targets, found, schema, s, store, &mut failures)?;
             (valid.clone(), valid, columns, misfits)
         }
         Writes::Update(_) | Writes::Delete => {
@@ -186,7 +189,7 @@ pub(super) fn run(
     }
     let place = Place { table, schema, made: write.made, replaced: &write.replaced, salts };
     let staged = segment::stage(&place, valid, columns, s, store)?;
-    Ok(Written { staged, hit, misfits })
+    Ok(Written { staged, hit, misfits, failures })
 }
 
 type Misfits = Vec<(usize, Planes)>;
@@ -199,6 +202,7 @@ fn all_columns(
     schema: &TableSchema,
     s: &mut Session,
     store: &Store,
+    failures: &mut Vec<(Failure, Planes)>,
 ) -> Result<(Vec<Option<Assigned>>, Misfits)> {
     let rows = found.rows;
     let mut columns: Vec<Option<Assigned>> = schema.columns.iter().map(|_| None).collect();
@@ -208,7 +212,8 @@ fn all_columns(
     for (position, plan) in &write.defaults {
         let column = match plan {
             Some(plan) => {
-                let one = evaluate(plan, &[Want::PLANES], s, Some(store), None)?;
+                let (one, raised) = evaluate(plan, s, Some(store))?;
+                failures.extend(raised);
                 let one = one.columns.into_iter().next();
                 one.ok_or_else(|| QueryError::bug("a default without a column"))?
                     .repeat_row(s, rows)

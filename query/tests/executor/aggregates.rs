@@ -7,7 +7,7 @@ use crate::support::*;
 use trine_mpc::Profile;
 use trine_proto::CHUNK_ROWS;
 use trine_proto::schema::ColumnType as T;
-use trine_query::plan::{Aggregate, Compare, Expr, Function, Plan};
+use trine_query::plan::{Aggregate, Compare, Expr, Function, Literal, Operator, Plan};
 
 const SIZES: [&[usize]; 6] = [&[], &[1], &[2], &[0, 7], &[64], &[50, 27]];
 
@@ -182,4 +182,37 @@ fn a_total_can_be_used_further() {
         check(&reveal(shown.clone()), table);
         check(&reveal(scalar_aggregate(shown, vec![total])), table);
     });
+}
+
+#[test]
+fn keys_that_follow_from_others_travel() {
+    let columns = vec![
+        ranged("k", T::Int, true, (0, 9)),
+        column("t", T::Varchar { bytes_max: 3 }, true),
+        column("v", T::BigInt, true),
+    ];
+    for size in [0, 1, 40] {
+        let mut table = random_table(1, columns.clone(), &[size], 90);
+        // The text follows from the number; NULL for some.
+        for row in &mut table.segments[0].1 {
+            row[1] = match &row[0] {
+                Literal::Number(k) if k % 3 > 0 => Literal::Text(vec![b'a' + *k as u8]),
+                _ => Literal::Null,
+            };
+        }
+        let scan = table.scan();
+        let input = filter(scan.clone(), not(is_null(col(&scan, 2))));
+        let aggregates = vec![
+            aggregate(Function::CountStar, None, input.rows, false),
+            aggregate(Function::Max, Some(col(&input, 2)), input.rows, true),
+        ];
+        let keys = vec![col(&input, 0), col(&input, 1)];
+        let mut plan = sort_aggregate(input, keys, aggregates);
+        let all = as_set(evaluate(&plan, &[&table]));
+        if let Operator::SortAggregate { determined, .. } = &mut plan.op {
+            *determined = 1;
+        }
+        let got = as_set(run_plan(&reveal(plan), &[&table], Profile::LOCAL));
+        assert_eq!(got, all);
+    }
 }

@@ -6,13 +6,25 @@ use crate::support::*;
 use trine_mpc::Profile;
 use trine_proto::ids::{SegmentId, TableId};
 use trine_proto::schema::{ColumnType as T, TableSchema};
-use trine_query::plan::{Compare, Expr, Field, Function, JoinKind, Literal, Operator, Plan};
+use trine_query::plan::{
+    Compare, Expr, Field, Function, JoinKind, JoinMethod, Literal, Operator, Plan,
+};
 
 fn check(plan: &Plan, tables: &[&Table]) {
     for profile in [Profile::LOCAL, Profile::WIDE] {
         let got = as_set(run_plan(plan, tables, profile));
         assert_eq!(got, as_set(evaluate(plan, tables)), "{plan:?}");
     }
+}
+
+/// The same by sorting and by looking up.
+fn check_join(join: Plan, tables: &[&Table]) {
+    check(&reveal(join.clone()), tables);
+    let mut looked_up = join;
+    if let Operator::UniqueKeyJoin { method, .. } = &mut looked_up.op {
+        *method = JoinMethod::Lookup;
+    }
+    check(&reveal(looked_up), tables);
 }
 
 /// Many side: k small with NULLs, t text, v a number.
@@ -66,6 +78,7 @@ fn join(
             many_keys,
             unique_keys,
             residual,
+            method: JoinMethod::Sort,
         },
     }
 }
@@ -87,7 +100,7 @@ fn for_sides(f: impl Fn(JoinKind, &Plan, &Plan, &[&Table])) {
 fn on_one_key_with_nulls() {
     for_sides(|kind, left, right, tables| {
         let keys = vec![(col(left, 0), col(right, 0))];
-        check(&reveal(join(kind, left.clone(), right.clone(), keys, None)), tables);
+        check_join(join(kind, left.clone(), right.clone(), keys, None), tables);
     });
 }
 
@@ -99,7 +112,7 @@ fn between_filtered_sides_with_a_residual() {
         let both = join(JoinKind::Inner, left.clone(), right.clone(), vec![], None);
         let residual = compare(Compare::Gt, add(col(&both, 2), col(&both, 7)), col(&both, 5));
         let keys = vec![(col(&left, 0), col(&right, 0))];
-        check(&reveal(join(kind, left, right, keys, Some(residual))), tables);
+        check_join(join(kind, left, right, keys, Some(residual)), tables);
     });
 }
 
@@ -115,7 +128,7 @@ fn on_two_keys_one_of_them_computed() {
             (col(left, 1), col(&right, 0)),
             (compare(Compare::Gt, col(left, 0), num(3)), col(&right, 1)),
         ];
-        check(&reveal(join(kind, left.clone(), right.clone(), keys, None)), tables);
+        check_join(join(kind, left.clone(), right.clone(), keys, None), tables);
     });
 }
 
@@ -161,7 +174,7 @@ fn all_keys_present_on_both_sides() {
         for kind in KINDS {
             let (l, r) = (left.scan(), right.scan());
             let on = vec![(col(&l, 0), col(&r, 0))];
-            check(&reveal(join(kind, l, r, on, None)), &[&left, &right]);
+            check_join(join(kind, l, r, on, None), &[&left, &right]);
         }
     }
 }

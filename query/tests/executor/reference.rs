@@ -3,7 +3,8 @@
 use crate::support::{Row, Table};
 use std::cmp::Ordering;
 use trine_query::plan::{
-    Aggregate, Compare, Expr, ExprKind, Function, JoinKind, Literal, Operator, Plan, SortKey,
+    Aggregate, Compare, Expr, ExprKind, Function, JoinKind, Literal, Operator, Plan, Rounding,
+    SortKey,
 };
 use trine_query::types::{NumberKind, Type};
 
@@ -98,6 +99,24 @@ pub(crate) fn eval(expr: &Expr, row: &Row) -> Literal {
             _ => Literal::Null,
         },
         ExprKind::Retype(x) => go(x),
+        ExprKind::Divide { left, right, rounding } => {
+            let rounding = *rounding;
+            numbers(&go(left), &go(right), |x, y| if y == 0 { 0 } else { rounding.divide(x, y) })
+        }
+        ExprKind::Modulo(x, y) => numbers(&go(x), &go(y), |x, y| if y == 0 { 0 } else { x % y }),
+        ExprKind::DivideBy { argument, divisor, rounding } => {
+            numbers(&go(argument), &Literal::Number(*divisor), |x, d| rounding.divide(x, d))
+        }
+        ExprKind::Steps { argument, thresholds, values } => match go(argument) {
+            Literal::Number(v) => values[thresholds.iter().filter(|t| **t <= v).count()].clone(),
+            _ => Literal::Null,
+        },
+        ExprKind::Check { value, .. } => go(value),
+        ExprKind::Let { value, body } => {
+            let inner: Row = row.iter().cloned().chain([go(value)]).collect();
+            eval(body, &inner)
+        }
+        ExprKind::Bound(depth) => row[row.len() - 1 - depth].clone(),
     }
 }
 
@@ -105,7 +124,7 @@ fn is_true(e: &Expr, row: &Row) -> bool {
     truth(&eval(e, row)) == Some(true)
 }
 
-fn total(a: &Aggregate, rows: &[Row]) -> Literal {
+pub(crate) fn total(a: &Aggregate, rows: &[Row]) -> Literal {
     let rows = rows.iter().filter(|r| a.filter.as_ref().is_none_or(|f| is_true(f, r)));
     let Some(argument) = &a.argument else {
         return Literal::Number(rows.count() as i128);
@@ -135,7 +154,7 @@ fn total(a: &Aggregate, rows: &[Row]) -> Literal {
             Type::Number { kind: NumberKind::Double { fraction_bits }, .. } => {
                 Literal::Number((sum() << fraction_bits) / count)
             }
-            _ => Literal::Number(sum() * 10_000 / count),
+            _ => Literal::Number(Rounding::Nearest.divide(sum() * 10_000, count)),
         },
         Function::Min => values[0].clone(),
         Function::Max => values[values.len() - 1].clone(),
@@ -207,10 +226,12 @@ pub(crate) fn evaluate(plan: &Plan, tables: &[&Table]) -> Vec<Row> {
             vec![aggregates.iter().map(|a| total(a, &rows)).collect()]
         }
         Operator::SmallDomainAggregate { input, keys, aggregates }
-        | Operator::SortAggregate { input, keys, aggregates } => {
+        | Operator::SortAggregate { input, keys, aggregates, .. } => {
             grouped(go(input), keys, aggregates)
         }
-        Operator::UniqueKeyJoin { kind, many, unique, many_keys, unique_keys, residual } => {
+        Operator::UniqueKeyJoin {
+            kind, many, unique, many_keys, unique_keys, residual, ..
+        } => {
             let (left, right) = (go(many), go(unique));
             let nothing: Row = vec![Literal::Null; unique.fields.len()];
             let mut out = Vec::new();
@@ -237,6 +258,29 @@ pub(crate) fn evaluate(plan: &Plan, tables: &[&Table]) -> Vec<Row> {
             let one_row = go(one).pop().unwrap_or_else(|| vec![Literal::Null; one.fields.len()]);
             go(input).iter().map(|r| r.iter().chain(&one_row).cloned().collect()).collect()
         }
+        Operator::CrossJoin { left, right } => {
+            let left = go(left);
+            let beside = |r: &Row| -> Vec<Row> {
+                left.iter().map(|l| l.iter().chain(r).cloned().collect()).collect()
+            };
+            go(right).iter().flat_map(beside).collect()
+        }
+        Operator::PairAggregate { left, right, condition, aggregates } => {
+            let right = go(right);
+            let one = |l: Row| {
+                let pairs: Vec<Row> = right
+                    .iter()
+                    .map(|r| l.iter().chain(r).cloned().collect::<Row>())
+                    .filter(|p| condition.as_ref().is_none_or(|c| is_true(c, p)))
+                    .collect();
+                l.into_iter().chain(aggregates.iter().map(|a| total(a, &pairs))).collect()
+            };
+            go(left).into_iter().map(one).collect()
+        }
+        Operator::Window { input, partition, order, functions } => {
+            crate::windows::evaluate(go(input), partition, order, functions)
+        }
+        Operator::Again { .. } => panic!("plans by hand share nothing"),
         Operator::Sort { input, keys } => {
             let mut rows = go(input);
             sort(&mut rows, keys);

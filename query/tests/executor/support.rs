@@ -7,7 +7,7 @@ use trine_proto::CHUNK_ROWS;
 use trine_proto::ids::{Party, SegmentId, TableId};
 use trine_proto::schema::{Column, ColumnType, Form, Secrecy, TableSchema};
 use trine_proto::wire::{OutputColumn, ShareForm};
-use trine_query::plan::{Field, Literal, Operator, Plan, SegmentScan};
+use trine_query::plan::{Failure, Field, Literal, Operator, Plan, SegmentScan};
 use trine_query::types::Type;
 use trine_query::{Executed, Observer, dry_run};
 use trine_storage::{ComponentHeader, ComponentSource, Memory, SegmentHeader, Store};
@@ -233,6 +233,7 @@ pub(crate) fn run_plan(plan: &Plan, tables: &[&Table], profile: Profile) -> Vec<
         trine_query::run(plan, s, &stores[party], &mut Silent).unwrap()
     });
     check_costs(plan, &parts, profile);
+    assert_eq!(failed(&parts), []);
     open(&parts)
 }
 
@@ -288,7 +289,7 @@ pub(crate) fn open(parts: &[Executed; 3]) -> Vec<Row> {
         columns.push(values);
     }
     let valid = opened(parts, index, ShareForm::Boolean);
-    assert_eq!(parts[0].vectors.len(), index + 1);
+    assert_eq!(parts[0].vectors.len(), index + 1 + parts[0].failures.len());
     let mut out = Vec::new();
     for row in 0..rows {
         let values: Row = columns.iter().map(|c| c[row].clone()).collect();
@@ -301,6 +302,14 @@ pub(crate) fn open(parts: &[Executed; 3]) -> Vec<Row> {
         }
     }
     out
+}
+
+/// What failed in some row.
+pub(crate) fn failed(parts: &[Executed; 3]) -> Vec<Failure> {
+    let start = parts[0].vectors.len() - parts[0].failures.len();
+    let happened = |index: usize| bit(&opened(parts, start + index, ShareForm::Boolean), 1, 0, 0);
+    let all = parts[0].failures.iter().enumerate();
+    all.filter(|(index, _)| happened(*index)).map(|(_, failure)| *failure).collect()
 }
 
 /// What does not exist must not be shown.

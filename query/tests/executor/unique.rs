@@ -2,7 +2,7 @@
 
 use crate::support::*;
 use std::collections::BTreeMap;
-use trine_proto::catalog::{Catalog, SegmentEntry, TableEntry, TableRules, Validation};
+use trine_proto::catalog::{Catalog, NetProfile, SegmentEntry, TableEntry, TableRules, Validation};
 use trine_proto::catalog::{Subject, Verdict};
 use trine_proto::ids::{LogIndex, SegmentId, TableId, TransactionId};
 use trine_proto::schema::{ColumnType as T, TableSchema};
@@ -61,6 +61,7 @@ fn verdict(segments: &[&[(i128, &str)]], hidden: Option<usize>) -> bool {
         attempt: 1,
         position: LogIndex(99),
         verdicts: [None; 3],
+        net_profile: NetProfile::default(),
     };
     let stores = stores(&[&table]);
     let work = compile_work(&catalog, TransactionId([7; 16]), &validation).unwrap();

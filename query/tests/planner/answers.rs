@@ -2,7 +2,7 @@
 //! their rows, checked once against another database; rows are sorted unless the statement orders.
 //! `TRINE_BLESS=1 cargo test -p trine-query --test planner` writes what is answered today.
 
-use crate::support::{Row, Table, column, open, ranged, stores};
+use crate::support::{Row, Table, column, failed, open, ranged, stores};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
@@ -104,7 +104,7 @@ fn table(id: u64, name: &str, columns: Vec<Column>, key: &[usize], rows: Vec<Vec
     Table { id: TableId(id), schema, segments }
 }
 
-fn catalog(tables: &[Table]) -> Catalog {
+pub(crate) fn catalog(tables: &[Table]) -> Catalog {
     let mut catalog = Catalog::default();
     for table in tables {
         let segments = table
@@ -134,7 +134,7 @@ fn catalog(tables: &[Table]) -> Catalog {
     catalog
 }
 
-struct Silent;
+pub(crate) struct Silent;
 impl Observer for Silent {
     fn operator(&mut self, _: &str, _: u32, _: u32) {}
 }
@@ -170,6 +170,9 @@ fn answer(statement: &Statement, tables: &[Table]) -> String {
         run(&statement.plan, s, &stores[party], &mut Silent).unwrap()
     });
     crate::support::check_costs(&statement.plan, &parts, PROFILE);
+    if let Some(failure) = failed(&parts).first() {
+        return failure.error().to_string();
+    }
     let ordered =
         matches!(statement.plan.op, trine_query::plan::Operator::Reveal { ordered: true, .. });
     let types: Vec<&Type> = statement.plan.fields.iter().map(|f| &f.ty).collect();
@@ -238,7 +241,7 @@ fn explain_analyze_counts_what_explain_predicts() {
                 assert_eq!(counted.bytes_sent, row.bytes[party], "{}", row.text);
             }
         }
-        assert!(sorts >= 2);
+        assert!(sorts >= 1);
         assert_eq!(part.header.total.unwrap().rounds, rounds);
     }
 }

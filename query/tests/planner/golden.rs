@@ -108,6 +108,12 @@ fn demo_queries() {
     check("demo.txt");
 }
 
+/// The queries of TPC-H, at the row counts of scale factor 0.01.
+#[test]
+fn tpch() {
+    check("tpch.txt");
+}
+
 #[test]
 fn errors() {
     check("error.txt");

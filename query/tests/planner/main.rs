@@ -9,6 +9,7 @@ mod answers;
 mod determinism;
 mod golden;
 mod limits;
+mod scalars;
 mod schema;
 #[path = "../executor/support.rs"]
 #[allow(dead_code)] // shared with the executor's tests

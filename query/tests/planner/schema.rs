@@ -120,6 +120,108 @@ fn demo(catalog: &mut Catalog) {
     );
 }
 
+fn text(name: &str, bytes_max: u32) -> Column {
+    column(name, ColumnType::Varchar { bytes_max }, false, None)
+}
+
+fn whole(name: &str) -> Column {
+    column(name, ColumnType::Int, false, None)
+}
+
+fn amount(name: &str) -> Column {
+    column(name, ColumnType::Decimal { precision: 15, scale: 2 }, false, None)
+}
+
+fn day(name: &str) -> Column {
+    column(name, ColumnType::Date, false, None)
+}
+
+/// TPC-H's eight tables with the row counts of scale factor 0.01.
+fn tpch(catalog: &mut Catalog) {
+    let nullable = |c: Column| Column { nullable: true, ..c };
+    let region = vec![whole("r_regionkey"), text("r_name", 25), nullable(text("r_comment", 152))];
+    add(catalog, "region", &[0], region, &[5]);
+    let nation = vec![
+        whole("n_nationkey"),
+        text("n_name", 25),
+        whole("n_regionkey"),
+        nullable(text("n_comment", 152)),
+    ];
+    add(catalog, "nation", &[0], nation, &[25]);
+    let supplier = vec![
+        whole("s_suppkey"),
+        text("s_name", 25),
+        text("s_address", 40),
+        whole("s_nationkey"),
+        text("s_phone", 15),
+        amount("s_acctbal"),
+        text("s_comment", 101),
+    ];
+    add(catalog, "supplier", &[0], supplier, &[100]);
+    let part = vec![
+        whole("p_partkey"),
+        text("p_name", 55),
+        text("p_mfgr", 25),
+        text("p_brand", 10),
+        text("p_type", 25),
+        whole("p_size"),
+        text("p_container", 10),
+        amount("p_retailprice"),
+        text("p_comment", 23),
+    ];
+    add(catalog, "part", &[0], part, &[2_000]);
+    let partsupp = vec![
+        whole("ps_partkey"),
+        whole("ps_suppkey"),
+        whole("ps_availqty"),
+        amount("ps_supplycost"),
+        text("ps_comment", 199),
+    ];
+    add(catalog, "partsupp", &[0, 1], partsupp, &[8_000]);
+    let customer = vec![
+        whole("c_custkey"),
+        text("c_name", 25),
+        text("c_address", 40),
+        whole("c_nationkey"),
+        text("c_phone", 15),
+        amount("c_acctbal"),
+        text("c_mktsegment", 10),
+        text("c_comment", 117),
+    ];
+    add(catalog, "customer", &[0], customer, &[1_500]);
+    let orders = vec![
+        whole("o_orderkey"),
+        whole("o_custkey"),
+        text("o_orderstatus", 1),
+        amount("o_totalprice"),
+        day("o_orderdate"),
+        text("o_orderpriority", 15),
+        text("o_clerk", 15),
+        whole("o_shippriority"),
+        text("o_comment", 79),
+    ];
+    add(catalog, "orders", &[0], orders, &[15_000]);
+    let lineitem = vec![
+        whole("l_orderkey"),
+        whole("l_partkey"),
+        whole("l_suppkey"),
+        whole("l_linenumber"),
+        amount("l_quantity"),
+        amount("l_extendedprice"),
+        amount("l_discount"),
+        amount("l_tax"),
+        text("l_returnflag", 1),
+        text("l_linestatus", 1),
+        day("l_shipdate"),
+        day("l_commitdate"),
+        day("l_receiptdate"),
+        text("l_shipinstruct", 25),
+        text("l_shipmode", 10),
+        text("l_comment", 44),
+    ];
+    add(catalog, "lineitem", &[0, 3], lineitem, &[60_175]);
+}
+
 /// The demo's five tables, `t` with every type, `t1` of nullable integers, and `secret`, which the
 /// analyst may not read.
 pub(crate) fn catalog() -> Catalog {
@@ -148,6 +250,7 @@ pub(crate) fn catalog() -> Catalog {
     add(&mut catalog, "t1", &[], integers, &[30]);
     add(&mut catalog, "empty", &[0], vec![int("id", 0, 9), money("m")], &[]);
     add(&mut catalog, "secret", &[], vec![int("x", 0, 1)], &[5]);
+    tpch(&mut catalog);
     if let Some(table) = catalog.tables.values_mut().find(|t| t.schema.name == "secret") {
         table.grants.clear();
     }

@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 use trine_sql_tests::engine::{Engine, EngineKind};
-use trine_sql_tests::runner::{Report, run_script};
+use trine_sql_tests::report::Report;
+use trine_sql_tests::runner::run_script;
 use trine_sql_tests::script;
 
 /// The corpus folder, or a part of it.
@@ -22,7 +23,7 @@ pub(crate) async fn check(engine: &mut Engine, paths: &[PathBuf], records_min: u
         assert!(report.passed + report.failed + report.skipped > 0, "{} is empty", file.display());
         total += report;
     }
-    assert!(total.failures.is_empty(), "{}\n{}", total.failures.join("\n\n"), total.summary());
+    assert!(total.failures.is_empty(), "{}\n{}", total.failures_text(), total.summary());
     assert!(total.passed >= records_min, "only {}", total.summary());
 }
 

@@ -5,5 +5,7 @@
 
 mod cluster;
 mod corpus;
+mod ladder;
 mod random;
 mod sentinels;
+mod tpch;

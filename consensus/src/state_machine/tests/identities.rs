@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::state_machine::roll;
-use trine_proto::catalog::NetProfile;
 use trine_proto::command::{CLIENT_DOMAIN, NODE_DOMAIN, SignedBytes};
 use trine_proto::ids::{ClusterId, JobId};
 use trine_proto::status::sqlstate;
@@ -171,17 +170,6 @@ fn the_rolling_digest_covers_position_and_command() {
     let mut catalog = Catalog::default();
     apply(&mut catalog, LogIndex(1), &genesis);
     assert_eq!(catalog.log_digest, base);
-}
-
-#[test]
-fn the_network_profile_comes_in_powers_of_two() {
-    let mut world = World::new();
-    let profile = NetProfile { round_trip_us: 1024, megabits_per_s: 128 };
-    applied(&world.node(1, NodeCommandKind::NetProfile(profile)));
-    assert_eq!(world.catalog.net_profile, profile);
-    nothing(&world.node(2, NodeCommandKind::NetProfile(profile)));
-    let odd = NetProfile { round_trip_us: 1000, megabits_per_s: 0 };
-    refused_with(&world.node(1, NodeCommandKind::NetProfile(odd)), sqlstate::INVALID_PARAMETER);
 }
 
 #[test]

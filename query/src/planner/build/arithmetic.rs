@@ -1,5 +1,6 @@
 //! Sums, products and changes of scale, with interval bounds.
 
+use super::quotient::same_family;
 use super::{Built, literal, mismatch, number, retype};
 use crate::plan::{Expr, ExprKind, Literal};
 use crate::planner::numbers::{self, PRECISION_MAX, bounded, common_kind, overflow, scale, ten_to};
@@ -15,6 +16,7 @@ pub(crate) enum Arithmetic {
 }
 
 pub(crate) fn arithmetic(op: Arithmetic, left: Expr, right: Expr) -> Built {
+    let (left, right) = same_family(left, right)?;
     let (Type::Number { kind: a, .. }, Type::Number { kind: b, .. }) = (&left.ty, &right.ty) else {
         return Err(mismatch("arithmetic", &left, &right));
     };
@@ -107,7 +109,7 @@ fn product_kind(
     Ok(NumberKind::Decimal { precision, scale: places })
 }
 
-const fn limits(expr: &Expr) -> (i128, i128) {
+pub(super) const fn limits(expr: &Expr) -> (i128, i128) {
     match &expr.ty {
         Type::Number { low, high, .. } => (*low, *high),
         _ => (0, 0),
@@ -198,6 +200,15 @@ pub(super) fn raise(expr: Expr, from: (u32, u32), to: (u32, u32)) -> Built {
         }
     };
     times(expr, factor, kind)
+}
+
+/// A DECIMAL with this many digits after the point, which are no fewer than it has.
+pub(crate) fn raised_to(expr: Expr, digits: u32) -> Built {
+    let own = match &expr.ty {
+        Type::Number { kind, .. } => scale(kind).ok_or_else(overflow)?,
+        _ => return Err(mismatch("a change of scale", &expr, &expr)),
+    };
+    raise(expr, own, (digits, own.1))
 }
 
 /// Times a public positive constant, as a number of `kind`.

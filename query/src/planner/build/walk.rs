@@ -43,39 +43,31 @@ fn rebuilt(expr: &Expr, column: &dyn Fn(usize, &Expr) -> Expr) -> Expr {
             ExprKind::Lookup { argument: one(argument), table: table.clone() }
         }
         ExprKind::Retype(x) => ExprKind::Retype(one(x)),
+        ExprKind::Divide { left, right, rounding } => {
+            ExprKind::Divide { left: one(left), right: one(right), rounding: *rounding }
+        }
+        ExprKind::Modulo(x, y) => ExprKind::Modulo(one(x), one(y)),
+        ExprKind::DivideBy { argument, divisor, rounding } => {
+            ExprKind::DivideBy { argument: one(argument), divisor: *divisor, rounding: *rounding }
+        }
+        ExprKind::Steps { argument, thresholds, values } => ExprKind::Steps {
+            argument: one(argument),
+            thresholds: thresholds.clone(),
+            values: values.clone(),
+        },
+        ExprKind::Check { value, fails, failure } => {
+            ExprKind::Check { value: one(value), fails: one(fails), failure: *failure }
+        }
+        ExprKind::Let { value, body } => ExprKind::Let { value: one(value), body: one(body) },
+        ExprKind::Bound(depth) => ExprKind::Bound(*depth),
     };
     Expr { kind, ty: expr.ty.clone(), nullable: expr.nullable }
 }
 
 /// Adds the positions of all columns of an expression.
 pub(crate) fn columns_of(expr: &Expr, found: &mut BTreeSet<usize>) {
-    match &expr.kind {
-        ExprKind::Column(index) => {
-            found.insert(*index);
-        }
-        ExprKind::Literal(_) => {}
-        ExprKind::Not(x)
-        | ExprKind::IsNull(x)
-        | ExprKind::Scale(x, _)
-        | ExprKind::Absolute(x)
-        | ExprKind::Retype(x)
-        | ExprKind::Lookup { argument: x, .. } => columns_of(x, found),
-        ExprKind::And(parts) | ExprKind::Or(parts) => {
-            parts.iter().for_each(|p| columns_of(p, found));
-        }
-        ExprKind::Compare { left: x, right: y, .. }
-        | ExprKind::Add(x, y)
-        | ExprKind::Subtract(x, y)
-        | ExprKind::Multiply(x, y) => {
-            columns_of(x, found);
-            columns_of(y, found);
-        }
-        ExprKind::Case { branches, otherwise } => {
-            for (condition, value) in branches {
-                columns_of(condition, found);
-                columns_of(value, found);
-            }
-            columns_of(otherwise, found);
-        }
+    if let ExprKind::Column(index) = &expr.kind {
+        found.insert(*index);
     }
+    expr.children().into_iter().for_each(|child| columns_of(child, found));
 }

@@ -1,0 +1,157 @@
+//! Which sort runs: a pure function of profile, rows and width, so the same at all parties.
+
+use super::expected::{Plan, plan, plan_front};
+use super::order::SortOrder;
+use super::quicksort::quicksort;
+use super::radix::{cost_radix, radix};
+use super::shuffle::Shuffle;
+use crate::cost::{ceil_log2, cost_shuffle};
+use crate::{Cost, MpcError, Planes, Profile, Result, Session};
+
+/// How a sort runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Choice {
+    /// Shuffle, then opened comparisons with ranked pivots: so many of them with every row at a time.
+    Quicksort {
+        /// Pivots that a row is compared with in one level.
+        pivots: usize,
+    },
+    /// Passes over digits of so many bits, with opened destinations.
+    Radix {
+        /// Bits of the widest digit.
+        digit: usize,
+    },
+}
+
+impl std::fmt::Display for Choice {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Quicksort { pivots: 1 } => f.write_str("quicksort"),
+            Self::Quicksort { pivots } => write!(f, "quicksort by {pivots} pivots"),
+            Self::Radix { digit } => write!(f, "radix {digit}"),
+        }
+    }
+}
+
+/// A sort with what it is expected to cost.
+enum Way {
+    Quicksort(Plan),
+    Radix { digit: usize, cost: Cost },
+}
+
+/// Keys of more bits are no case for digits.
+const RADIX_WIDTH_MAX: usize = 24;
+
+fn way(profile: Profile, n: usize, width: usize) -> Way {
+    let quick = plan(profile, n, width);
+    let time = profile.time_ns(quick.expected + shuffled_key(n, width));
+    let mut best = (time, Way::Quicksort(quick));
+    if (1..=RADIX_WIDTH_MAX).contains(&width) {
+        for digit in 1..=width.min(3) {
+            let cost = cost_radix(n, width, digit);
+            if profile.time_ns(cost) < best.0 {
+                best = (profile.time_ns(cost), Way::Radix { digit, cost });
+            }
+        }
+    }
+    best.1
+}
+
+/// The shuffle of key and row index.
+fn shuffled_key(n: usize, width: usize) -> Cost {
+    cost_shuffle(n, width + ceil_log2(n), 0)
+}
+
+/// How a sort of n rows by a key of `width` bits runs.
+#[must_use]
+pub fn choice(profile: Profile, n: usize, width: usize) -> Choice {
+    match way(profile, n, width) {
+        Way::Quicksort(plan) => Choice::Quicksort { pivots: plan.shape.pivots_at_once(usize::MAX) },
+        Way::Radix { digit, .. } => Choice::Radix { digit },
+    }
+}
+
+/// All of a sort of n rows by a key of `width` bits.
+#[must_use]
+pub fn cost_sort(profile: Profile, n: usize, width: usize) -> Cost {
+    match way(profile, n, width) {
+        Way::Quicksort(plan) => shuffled_key(n, width) + plan.expected,
+        Way::Radix { cost, .. } => cost,
+    }
+}
+
+/// The part of it that depends on opened comparisons.
+#[must_use]
+pub fn cost_sort_opened_expected(profile: Profile, n: usize, width: usize) -> Cost {
+    match way(profile, n, width) {
+        Way::Quicksort(plan) => plan.expected,
+        Way::Radix { .. } => Cost::default(),
+    }
+}
+
+/// All of [`top_k`].
+#[must_use]
+pub fn cost_top_k(profile: Profile, n: usize, width: usize, k: usize) -> Cost {
+    let front = shuffled_key(n, width) + plan_front(profile, n, width, k).expected;
+    let whole = cost_sort(profile, n, width);
+    if profile.time_ns(front) < profile.time_ns(whole) { front } else { whole }
+}
+
+/// Stable ascending sort by `key` as unsigned numbers (bit width-1 most significant), by the
+/// algorithm that the session's profile makes the fastest ([`choice`]); cost [`cost_sort`]; nothing
+/// below two rows.
+///
+/// Reveals a uniformly random permutation, whatever the keys (a few of them, independent, where digits
+/// are sorted one by one). The length of messages and the number of rounds of a quicksort depend on
+/// that permutation too.
+///
+/// # Errors
+/// Network; [`MpcError::Shape`] where what a peer opened is no order, and for 2^32 rows or more.
+pub fn sort(s: &mut Session, key: &Planes) -> Result<SortOrder> {
+    sort_front(s, key, key.len())
+}
+
+/// The first k rows of the same order: columns that the order moves come out with k rows (or with all,
+/// if there are no more). Where k is small against n about n comparisons altogether, by a quickselect;
+/// cost [`cost_top_k`].
+///
+/// Reveals which shuffled rows are the first k and their order, and of the others how they compare with
+/// a few pivots: facts about the relative order of shuffled, distinct keys, as in [`sort`].
+///
+/// # Errors
+/// As [`sort`].
+pub fn top_k(s: &mut Session, key: &Planes, k: usize) -> Result<SortOrder> {
+    let (rows, width, profile) = (key.len(), key.width(), s.profile());
+    if rows <= 1 || k >= rows {
+        return sort_front(s, key, k);
+    }
+    let front = plan_front(profile, rows, width, k);
+    let time = profile.time_ns(shuffled_key(rows, width) + front.expected);
+    if time < profile.time_ns(cost_sort(profile, rows, width)) {
+        return quicksort(s, key, &front, k);
+    }
+    sort_front(s, key, k)
+}
+
+/// A whole sort of which the first rows are kept.
+fn sort_front(s: &mut Session, key: &Planes, kept: usize) -> Result<SortOrder> {
+    if key.is_ghost() && !s.is_dry() {
+        return Err(MpcError::Shape("a ghost column in a real session"));
+    }
+    let rows = key.len();
+    if rows <= 1 {
+        let shuffle = Shuffle::draw(s, rows);
+        return Ok(SortOrder::still(shuffle, kept.min(rows)));
+    }
+    let mut order = match way(s.profile(), rows, key.width()) {
+        Way::Quicksort(plan) => quicksort(s, key, &plan, rows)?,
+        Way::Radix { digit, cost } if s.is_dry() => {
+            s.charge(cost);
+            let _ = digit;
+            SortOrder::still(Shuffle::draw(s, rows), rows)
+        }
+        Way::Radix { digit, .. } => radix(s, key, digit)?,
+    };
+    order.keep(s, kept);
+    Ok(order)
+}

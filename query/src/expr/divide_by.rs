@@ -1,0 +1,162 @@
+//! Division by a public constant: a product with a public number, then the upper bits.
+//!
+//! floor(u / c) = floor(u * m / 2^t) for all 0 <= u <= most, if m = ceil(2^t / c) and
+//! (m * c - 2^t) * most < 2^t (Granlund and Montgomery, PLDI 1994). The product is local on
+//! arithmetic shares, and so is dropping t planes; what costs is one conversion to planes.
+
+use crate::arith::ArithAny;
+use crate::bits;
+use crate::column::Column;
+use crate::error::{QueryError, Result};
+use crate::expr::eval;
+use crate::plan::{Expr, Rounding};
+use crate::relation::Relation;
+use crate::types::Type;
+use crate::want::Want;
+use trine_mpc::{Planes, Session, protocol};
+use trine_proto::schema::bits_for;
+
+/// Every rounding is floor((x + shift + negative * (x < 0)) / divisor).
+const fn as_floor(divisor: i128, rounding: Rounding) -> (i128, i128) {
+    match rounding {
+        Rounding::Floor => (0, 0),
+        Rounding::Ceil => (divisor - 1, 0),
+        Rounding::Truncate => (0, divisor - 1),
+        Rounding::Nearest => (divisor / 2, if divisor % 2 == 0 { -1 } else { 0 }),
+    }
+}
+
+/// x / divisor, rounded. A comparison and a bit conversion where the sign matters, then one
+/// conversion to planes of about twice the bits.
+pub(super) fn divide_by(
+    argument: &Expr,
+    divisor: i128,
+    rounding: Rounding,
+    ty: &Type,
+    relation: &mut Relation,
+    s: &mut Session,
+) -> Result<Column> {
+    let mut x = eval(argument, relation, s, Want::ANY)?;
+    let (Some((low, high)), Some((to_low, _))) = (bits::bounds(&x.ty), bits::bounds(ty)) else {
+        return Err(QueryError::bug("a text is divided"));
+    };
+    if divisor < 1 {
+        return Err(QueryError::bug("a public divisor is not positive"));
+    }
+    let first = rounding.divide(low, divisor);
+    let (shift, if_negative) = as_floor(divisor, rounding);
+    let signed = low < 0 && if_negative != 0;
+    let offset = shift - first * divisor;
+    let mut most = high + offset;
+    if signed {
+        most = most.max(high.min(-1) + offset + if_negative);
+    }
+    let most = u128::try_from(most).map_err(|_| QueryError::bug("a quotient below its bound"))?;
+    let dividend = Dividend { offset, if_negative: if signed { if_negative } else { 0 }, most };
+    let quotient = floor(&mut x, &dividend, divisor.unsigned_abs(), s)?;
+    let planes = bits::rebase(s, &quotient, first, to_low, ty.bits())?;
+    Ok(Column::from_planes(ty.clone(), planes, x.null))
+}
+
+/// u = x + offset + if_negative * (x < 0), from 0 to `most`.
+struct Dividend {
+    offset: i128,
+    if_negative: i128,
+    most: u128,
+}
+
+impl Dividend {
+    fn in_ring(&self, x: &mut Column, ring: usize, s: &mut Session) -> Result<ArithAny> {
+        let mut sum = x.arith_in(s, ring)?.add_constant(s, self.offset);
+        if self.if_negative != 0 {
+            let (low, _) = bits::bounds(&x.ty).unwrap_or((0, 0));
+            let planes = x.planes(s)?;
+            let zero = bits::number_bits(low.unsigned_abs(), planes.width());
+            let negative = protocol::less_than_constant(s, planes, &zero)?;
+            let bit = if ring == 64 {
+                protocol::bits_to_arith(s, &negative)?.pop().map(ArithAny::A64)
+            } else {
+                protocol::bits_to_arith(s, &negative)?.pop().map(ArithAny::A128)
+            };
+            let bit = bit.ok_or_else(|| QueryError::bug("a bit without a plane"))?;
+            sum = sum.add(&bit.times_constant(self.if_negative))?;
+        }
+        Ok(sum)
+    }
+}
+
+/// floor(u / divisor), as many planes as its greatest value needs.
+fn floor(x: &mut Column, u: &Dividend, divisor: u128, s: &mut Session) -> Result<Planes> {
+    let width = (bits_for(u.most / divisor) as usize).max(1);
+    if u.most < divisor {
+        return Ok(bits::constant(s, x.rows, &[false]));
+    }
+    let factor = if divisor.is_power_of_two() {
+        Some((1, divisor.trailing_zeros()))
+    } else {
+        magic(divisor, u.most)
+    };
+    let product = factor.and_then(|(m, t)| Some((m, t, u.most.checked_mul(m)?)));
+    if let Some((factor, dropped, product)) = product {
+        let product_bits = bits_for(product) as usize;
+        let ring = if product_bits <= 64 { 64 } else { 128 };
+        let raised = u.in_ring(x, ring, s)?.times_constant(factor.cast_signed());
+        let planes = raised.to_planes(s, product_bits)?;
+        let dropped = dropped as usize;
+        return Ok(bits::resize(&planes.bits(dropped..product_bits), width));
+    }
+    let bits_of_u = bits_for(u.most) as usize;
+    let planes = u.in_ring(x, 128, s)?.to_planes(s, bits_of_u)?;
+    let denominator = bits::number_bits(divisor, bits_for(divisor) as usize);
+    let denominator = bits::constant(s, x.rows, &denominator);
+    Ok(bits::resize(&protocol::divide(s, &planes, &denominator, 0)?, width))
+}
+
+/// (m, t) as above with the least t; none if 128 bits do not hold it.
+fn magic(divisor: u128, most: u128) -> Option<(u128, u32)> {
+    (bits_for(divisor)..127).find_map(|t| {
+        let power = 1_u128 << t;
+        let factor = power.div_ceil(divisor);
+        let error = factor.checked_mul(divisor)? - power;
+        (error.checked_mul(most)? < power).then_some((factor, t))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_product_and_a_shift_divide() {
+        for divisor in [3_u128, 5, 7, 10, 100, 365, 1461, 146_097, 1_000_000_007] {
+            for most in [divisor, 1000, 65_535, (1 << 31) - 1, (1 << 40) + 12_345] {
+                let (m, t) = magic(divisor, most).unwrap();
+                let edges = (0..50).flat_map(|k| {
+                    [k, most.saturating_sub(k), k * divisor, k * divisor + divisor - 1]
+                });
+                for u in edges.filter(|u| *u <= most) {
+                    assert_eq!((u * m) >> t, u / divisor, "{u} / {divisor}");
+                }
+            }
+        }
+        assert!(magic(3, u128::MAX >> 1).is_none());
+    }
+
+    #[test]
+    fn every_rounding_is_a_floor() {
+        use Rounding::{Ceil, Floor, Nearest, Truncate};
+        for rounding in [Floor, Ceil, Truncate, Nearest] {
+            for divisor in 1..8 {
+                let (shift, if_negative) = as_floor(divisor, rounding);
+                for x in -40..40 {
+                    let u = x + shift + if x < 0 { if_negative } else { 0 };
+                    assert_eq!(
+                        u.div_euclid(divisor),
+                        rounding.divide(x, divisor),
+                        "{x} / {divisor}"
+                    );
+                }
+            }
+        }
+    }
+}
