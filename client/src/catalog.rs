@@ -1,6 +1,7 @@
 //! What tables there are. What rows are cut by must be said by all three nodes alike: a schema from
 //! one node alone could declare a secret column PUBLIC.
 
+use std::collections::BTreeMap;
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
@@ -8,9 +9,11 @@ use futures::future::join_all;
 use trine_proto::schema::{Form, Secrecy, TableSchema};
 use trine_proto::status::{SqlError, sqlstate};
 use trine_proto::wire::catalog_client::CatalogClient;
-use trine_proto::wire::{DescribeTables, TableDescription, TableDescriptions};
+use trine_proto::wire::{DescribeTables, TableDescription, TableDescriptions, TableRules};
 
 use crate::client::Client;
+use crate::encode::Cell;
+use crate::statement::constant::parse_literal;
 use crate::value::{OutputColumn, Table, Value};
 
 /// How long the three nodes may take to agree on the newest log position that this client saw.
@@ -55,15 +58,23 @@ impl Client {
     /// # Errors
     /// `42P01`; a node's failure; `XX001` if the nodes do not come to agree.
     pub async fn schema(&self, table: &str) -> Result<TableSchema, SqlError> {
+        self.definition(table).await.map(|table| table.schema)
+    }
+
+    /// Schema and defaults of a table, alike at all three nodes.
+    ///
+    /// # Errors
+    /// As [`Self::schema`].
+    pub async fn definition(&self, table: &str) -> Result<TableDefinition, SqlError> {
         let known = self.schemas.lock().unwrap_or_else(PoisonError::into_inner).get(table).cloned();
         match known {
-            Some(schema) => Ok(schema),
-            None => self.fresh_schema(table).await,
+            Some(definition) => Ok(definition),
+            None => self.fresh_definition(table).await,
         }
     }
 
     /// The same, asked anew.
-    pub(crate) async fn fresh_schema(&self, table: &str) -> Result<TableSchema, SqlError> {
+    pub(crate) async fn fresh_definition(&self, table: &str) -> Result<TableDefinition, SqlError> {
         let started = Instant::now();
         loop {
             let question = DescribeTables { table: table.to_owned() };
@@ -76,10 +87,10 @@ impl Client {
             .await;
             let late = started.elapsed() > AGREE_TIMEOUT;
             match agreed(answers, table, self.seen()) {
-                Agreement::Schema(schema) => {
+                Agreement::Table(table) => {
                     let mut schemas = self.schemas.lock().unwrap_or_else(PoisonError::into_inner);
-                    schemas.insert(table.to_owned(), (*schema).clone());
-                    return Ok(*schema);
+                    schemas.insert(table.schema.name.clone(), (*table).clone());
+                    return Ok(*table);
                 }
                 Agreement::Failed(error) => return Err(error),
                 Agreement::Behind(error) if late => return Err(error),
@@ -89,8 +100,32 @@ impl Client {
     }
 }
 
+/// What a client must know of a table to write rows of it. The defaults are public, like the schema.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TableDefinition {
+    /// Columns and primary key.
+    pub schema: TableSchema,
+    /// DEFAULT by column position.
+    pub defaults: BTreeMap<usize, Cell>,
+}
+
+impl TableDefinition {
+    /// From what nodes describe or CREATE TABLE says.
+    ///
+    /// # Errors
+    /// A default that is no constant.
+    pub fn new(schema: TableSchema, rules: &TableRules) -> Result<Self, SqlError> {
+        let mut defaults = BTreeMap::new();
+        for rule in &rules.defaults {
+            let column = usize::try_from(rule.column).unwrap_or(usize::MAX);
+            defaults.insert(column, parse_literal(&rule.sql)?);
+        }
+        Ok(Self { schema, defaults })
+    }
+}
+
 enum Agreement {
-    Schema(Box<TableSchema>),
+    Table(Box<TableDefinition>),
     Failed(SqlError),
     /// A node has not applied all that was seen: worth asking again; else this is the error.
     Behind(SqlError),
@@ -110,9 +145,14 @@ fn agreed(answers: Vec<Result<TableDescriptions, SqlError>>, table: &str, seen: 
             Ok(answer) => {
                 behind |= answer.log_index < seen;
                 positions.push(answer.log_index);
-                let found =
-                    answer.tables.into_iter().filter_map(|t| t.schema).find(|s| s.name == table);
-                match found.as_ref().map(TableSchema::try_from) {
+                let found = answer.tables.into_iter().find_map(|t| {
+                    let schema = t.schema.filter(|s| s.name == table)?;
+                    Some((schema, t.rules.unwrap_or_default()))
+                });
+                let define = |(schema, rules): &(_, TableRules)| {
+                    TableSchema::try_from(schema).and_then(|s| TableDefinition::new(s, rules))
+                };
+                match found.as_ref().map(define) {
                     Some(Ok(schema)) => schemas.push(schema),
                     Some(Err(e)) => return Agreement::Failed(e),
                     None => missing = Some(undefined(table)),
@@ -128,7 +168,7 @@ fn agreed(answers: Vec<Result<TableDescriptions, SqlError>>, table: &str, seen: 
     }
     match (schemas.pop(), missing) {
         (Some(schema), None) if !behind && schemas.iter().all(|s| *s == schema) => {
-            Agreement::Schema(Box::new(schema))
+            Agreement::Table(Box::new(schema))
         }
         // Absent everywhere: a table that was never there is the common case and worth no wait.
         (None, Some(error)) => Agreement::Failed(error),
@@ -225,14 +265,14 @@ mod tests {
     fn said(sql: &str, log_index: u64) -> Result<TableDescriptions, SqlError> {
         let schema = Some(wire::TableSchema::from(&schema(sql)));
         let table = TableDescription { schema, ..Default::default() };
-        Ok(TableDescriptions { tables: vec![table], log_index })
+        Ok(TableDescriptions { tables: vec![table], log_index, views: vec![] })
     }
 
     #[test]
     fn one_node_cannot_make_a_secret_column_public() {
         let honest = || said("create table t (a int)", 5);
         let lying = |at| said("create table t (a int public)", at);
-        assert!(matches!(agreed(vec![honest(), honest(), honest()], "t", 5), Agreement::Schema(_)));
+        assert!(matches!(agreed(vec![honest(), honest(), honest()], "t", 5), Agreement::Table(_)));
         assert!(matches!(
             agreed(vec![honest(), lying(5), honest()], "t", 5),
             Agreement::Failed(e) if e.sqlstate == sqlstate::DATA_CORRUPTED
@@ -240,7 +280,7 @@ mod tests {
         assert!(matches!(agreed(vec![honest(), lying(6), honest()], "t", 5), Agreement::Behind(_)));
         let late = said("create table t (a int)", 4);
         assert!(matches!(agreed(vec![honest(), late, honest()], "t", 5), Agreement::Behind(_)));
-        let none = || Ok(TableDescriptions { tables: vec![], log_index: 5 });
+        let none = || Ok(TableDescriptions { tables: vec![], log_index: 5, views: vec![] });
         assert!(matches!(agreed(vec![honest(), none(), honest()], "t", 5), Agreement::Behind(_)));
         assert!(matches!(
             agreed(vec![none(), none(), none()], "t", 5),

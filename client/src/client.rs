@@ -10,13 +10,14 @@ use futures::future::join_all;
 use prost::Message as _;
 use tonic::transport::Channel;
 use trine_proto::command::CLIENT_DOMAIN;
-use trine_proto::ids::Party;
+use trine_proto::ids::{Party, TransactionId};
 use trine_proto::schema::TableSchema;
 use trine_proto::status::{SqlError, sqlstate};
 use trine_proto::wire::client_command::Command;
 use trine_proto::wire::transaction_client::TransactionClient;
 use trine_proto::wire::{self, CommandOutcome, Signed};
 
+use crate::catalog::TableDefinition;
 use crate::clock::now_ms;
 use crate::config::Config;
 use crate::connect::{Node, is_connection_error};
@@ -30,6 +31,8 @@ const COMMAND_EXPIRES_MS: u64 = 60_000;
 const PROPOSE_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a question goes around the three nodes while none of them can serve it.
 const AROUND_TIMEOUT: Duration = Duration::from_secs(10);
+/// What the note of an outcome says of work that the nodes do first.
+pub(crate) const VALIDATING: &str = "validating";
 /// Pause between two rounds.
 const ROUND_PAUSE: Duration = Duration::from_millis(500);
 
@@ -41,8 +44,8 @@ pub struct Client {
     preferred: AtomicUsize,
     /// Highest log position seen: what is read must not be older.
     seen: AtomicU64,
-    /// Schemas that all three nodes agreed on, by table.
-    pub(crate) schemas: Mutex<BTreeMap<String, TableSchema>>,
+    /// Definitions that all three nodes agreed on, by table.
+    pub(crate) schemas: Mutex<BTreeMap<String, TableDefinition>>,
 }
 
 impl fmt::Debug for Client {
@@ -108,14 +111,31 @@ impl Client {
     /// Whatever refuses it, here or at the nodes.
     pub async fn run(&self, statement: Statement) -> Result<Answer, SqlError> {
         match statement {
-            Statement::CreateTable { schema, if_not_exists } => {
-                self.create_table(&schema, if_not_exists).await
+            Statement::CreateTable { schema, rules, if_not_exists } => {
+                self.create_table_with(&schema, rules, if_not_exists).await
             }
-            Statement::DropTable { table, if_exists } => {
+            Statement::CreateTableAs { table, columns, sql, offset, if_not_exists } => {
+                let done = self.create_table_as(&table, &columns, &sql, if_not_exists).await;
+                done.map_err(|e| shifted(e, offset))
+            }
+            Statement::DropTable { table, if_exists, cascade } => {
                 self.forget_schema(&table);
-                let command = Command::DropTable(wire::DropTable { table, if_exists });
+                let command = Command::DropTable(wire::DropTable { table, if_exists, cascade });
                 self.done("DROP TABLE", command).await
             }
+            Statement::CreateIndex(index) => {
+                self.done("CREATE INDEX", Command::CreateIndex(index)).await
+            }
+            Statement::DropIndex(index) => self.done("DROP INDEX", Command::DropIndex(index)).await,
+            Statement::Reindex => {
+                let notice = "indexes hold nothing: there is nothing to build anew";
+                Ok(Answer::done("REINDEX", Some(notice.into())))
+            }
+            Statement::CreateView { view, offset } => {
+                let outcome = self.done("CREATE VIEW", Command::CreateView(view)).await;
+                outcome.map_err(|e| shifted(e, offset))
+            }
+            Statement::DropView(view) => self.done("DROP VIEW", Command::DropView(view)).await,
             Statement::Grant { grant, table, principal } => {
                 let body = wire::Grant { table, principal };
                 if grant {
@@ -125,15 +145,14 @@ impl Client {
                 }
             }
             Statement::Insert(insert) => self.insert(insert).await,
+            Statement::Write(write) => self.write(write).await,
             Statement::Query { sql, offset } => {
                 let outcome = self.query(&sql).await;
                 outcome.map(Answer::Rows).map_err(|e| shifted(e, offset))
             }
             Statement::ShowTables => self.show_tables().await.map(Answer::Rows),
-            Statement::CreateIndex => Ok(Answer::done(
-                "CREATE INDEX",
-                Some("indexes do not exist: every operator is oblivious, nothing was done".into()),
-            )),
+            Statement::Show(settings) => Ok(Answer::Rows(shown(settings))),
+            Statement::Set => Ok(Answer::done("SET", None)),
         }
     }
 
@@ -146,9 +165,18 @@ impl Client {
         schema: &TableSchema,
         if_not_exists: bool,
     ) -> Result<Answer, SqlError> {
+        self.create_table_with(schema, wire::TableRules::default(), if_not_exists).await
+    }
+
+    async fn create_table_with(
+        &self,
+        schema: &TableSchema,
+        rules: wire::TableRules,
+        if_not_exists: bool,
+    ) -> Result<Answer, SqlError> {
         self.forget_schema(&schema.name);
-        let schema = Some(wire::TableSchema::from(schema));
-        let command = Command::CreateTable(wire::CreateTable { schema, if_not_exists });
+        let (schema, rules) = (Some(wire::TableSchema::from(schema)), Some(rules));
+        let command = Command::CreateTable(wire::CreateTable { schema, if_not_exists, rules });
         self.done("CREATE TABLE", command).await
     }
 
@@ -170,8 +198,13 @@ impl Client {
         Ok(Table { columns, rows, explain: None })
     }
 
+    /// Proposes a command; one that the nodes check under MPC first is waited for.
     async fn done(&self, tag: &str, command: Command) -> Result<Answer, SqlError> {
-        let outcome = self.propose(command).await?;
+        let (id, outcome) = self.propose_as(command).await?;
+        if outcome.note == VALIDATING {
+            self.final_state(TransactionId(id), None).await?;
+            return Ok(Answer::done(tag, None));
+        }
         Ok(Answer::done(tag, Some(outcome.note).filter(|n| !n.is_empty())))
     }
 
@@ -197,7 +230,15 @@ impl Client {
     /// Signs a command and proposes it through any node that answers. Asked twice, a node answers
     /// with the first outcome, so that trying the next node is safe.
     pub(crate) async fn propose(&self, command: Command) -> Result<CommandOutcome, SqlError> {
-        let (_, signed) = self.sign(command)?;
+        self.propose_as(command).await.map(|(_, outcome)| outcome)
+    }
+
+    /// The same, with the id of the command.
+    pub(crate) async fn propose_as(
+        &self,
+        command: Command,
+    ) -> Result<([u8; 16], CommandOutcome), SqlError> {
+        let (id, signed) = self.sign(command)?;
         let outcome = self
             .any(|channel| {
                 let signed = signed.clone();
@@ -212,7 +253,7 @@ impl Client {
         self.saw(outcome.log_index);
         match outcome.error {
             Some(error) => Err(error.into()),
-            None => Ok(outcome),
+            None => Ok((id, outcome)),
         }
     }
 
@@ -259,6 +300,17 @@ impl Client {
     pub(crate) fn seen(&self) -> u64 {
         self.seen.load(Ordering::Relaxed)
     }
+}
+
+/// The answer to SHOW: one setting as a column of its name, all of them as a list.
+fn shown(settings: Vec<(String, String)>) -> Table {
+    if let [(name, value)] = settings.as_slice() {
+        let rows = vec![vec![Value::Text(value.clone())]];
+        return Table { columns: vec![OutputColumn::text(name)], rows, explain: None };
+    }
+    let rows = settings.into_iter().map(|(n, v)| vec![Value::Text(n), Value::Text(v)]).collect();
+    let columns = vec![OutputColumn::text("name"), OutputColumn::text("setting")];
+    Table { columns, rows, explain: None }
 }
 
 /// An error whose position counts in a statement, moved into the text that the statement is part of.

@@ -102,6 +102,7 @@ impl Cutter {
             rows,
             first: Some(component(party)),
             second: Some(component((party + 1) % 3)),
+            parameters: None,
         })
     }
 

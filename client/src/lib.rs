@@ -45,8 +45,9 @@ mod random;
 pub mod statement;
 mod upload;
 pub mod value;
+mod write;
 
-pub use catalog::describe_table;
+pub use catalog::{TableDefinition, describe_table};
 pub use client::Client;
 pub use config::Config;
 pub use encode::Cell;
@@ -55,3 +56,4 @@ pub use random::random_id;
 pub use trine_proto::status::SqlError;
 pub use upload::{Committed, arrange};
 pub use value::{Answer, OutputColumn, Table, Value};
+pub use write::{ParameterRow, explained, named_result, parameter_row, rows_written};

@@ -75,7 +75,7 @@ impl Client {
     /// `57P03` before anything is sent if a node is down; the refusal of any node.
     pub async fn submit(&self, sql: &str) -> Result<JobId, SqlError> {
         try_join_all(self.nodes.iter().map(Node::channel)).await?;
-        let command = Command::SubmitQuery(SubmitQuery { sql: sql.to_owned() });
+        let command = Command::SubmitQuery(SubmitQuery { sql: sql.to_owned(), parameters: None });
         let (id, signed) = self.sign(command)?;
         let job = JobId(id);
         let answers = join_all(self.nodes.iter().map(|node| submit_to(node, &signed))).await;

@@ -7,7 +7,7 @@ use futures::future::try_join_all;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use trine_proto::command::{RECEIPT_DOMAIN, SignedBytes};
-use trine_proto::ids::{LogIndex, TransactionId};
+use trine_proto::ids::{JobId, LogIndex, TransactionId};
 use trine_proto::status::{SqlError, sqlstate};
 use trine_proto::wire::client_command::Command;
 use trine_proto::wire::ingest_client::IngestClient;
@@ -16,13 +16,15 @@ use trine_proto::wire::transaction_state::Kind;
 use trine_proto::wire::upload_message::Message;
 use trine_proto::wire::{self, SignedReceipt, TransactionRef, TransactionState, UploadMessage};
 
-use crate::client::Client;
+use crate::catalog::TableDefinition;
+use crate::client::{Client, VALIDATING};
 use crate::connect::is_connection_error;
 use crate::cut::{NodePart, cut_rows};
 use crate::encode::{Cell, CellError, ColumnEncoder};
 use crate::random::random_id;
-use crate::statement::Insert;
+use crate::statement::{Given, Insert};
 use crate::value::Answer;
+use crate::write::explained;
 
 /// Chunks that wait for the network, for each node.
 const QUEUED_CHUNKS: usize = 2;
@@ -48,20 +50,20 @@ pub struct Committed {
 impl Client {
     /// Inserts rows of literals.
     pub(crate) async fn insert(&self, insert: Insert) -> Result<Answer, SqlError> {
-        let known = self.schema(&insert.table).await.map_err(|e| placed(e, insert.position))?;
+        let known = self.definition(&insert.table).await.map_err(|e| placed(e, insert.position))?;
         let rows = arrange(&known, &insert)?;
-        let outcome = self.insert_rows(&known, &rows).await;
+        let outcome = self.insert_rows(&known.schema, &rows).await;
         // The schema that was known may have been replaced meanwhile by another client.
         let outcome = match outcome {
             Err(error) if !is_connection_error(&error) => {
                 let fresh = self
-                    .fresh_schema(&insert.table)
+                    .fresh_definition(&insert.table)
                     .await
                     .map_err(|e| placed(e, insert.position))?;
                 if fresh == known {
                     return Err(error);
                 }
-                self.insert_rows(&fresh, &arrange(&fresh, &insert)?).await
+                self.insert_rows(&fresh.schema, &arrange(&fresh, &insert)?).await
             }
             other => other,
         };
@@ -106,8 +108,16 @@ impl Client {
         let commit = wire::Commit { transaction_id: transaction.0.to_vec(), receipts };
         let committed = |log_index| Committed { transaction, log_index, before: false };
         match self.propose(Command::Commit(commit)).await {
-            Ok(outcome) if outcome.note == "validating" => {
-                self.final_state(transaction, None).await.map(committed)
+            Ok(outcome) if outcome.note == VALIDATING => {
+                let state = self.final_state(transaction, None).await;
+                match state {
+                    Err(e) if e.sqlstate == sqlstate::INTEGRITY_VIOLATION => {
+                        // Which constraint it was only the client can find out.
+                        let report = self.fetch(JobId(transaction.0)).await;
+                        Err(report.map_or_else(|_| e.clone(), |r| explained(e.clone(), &r)))
+                    }
+                    state => state.map(committed),
+                }
             }
             Ok(outcome) => Ok(committed(LogIndex(outcome.log_index))),
             Err(error) if is_connection_error(&error) => {
@@ -122,7 +132,7 @@ impl Client {
         }
     }
 
-    async fn stage<F>(&self, produce: F) -> Result<Vec<SignedReceipt>, SqlError>
+    pub(crate) async fn stage<F>(&self, produce: F) -> Result<Vec<SignedReceipt>, SqlError>
     where
         F: FnOnce(Streams) -> Result<(), SqlError> + Send + 'static,
     {
@@ -212,7 +222,7 @@ impl Client {
 
     /// Waits until a transaction is committed or aborted. `lost`: the answer to the Commit was lost
     /// with this error, so that it may never have reached the log.
-    async fn final_state(
+    pub(crate) async fn final_state(
         &self,
         transaction: TransactionId,
         lost: Option<SqlError>,
@@ -275,7 +285,7 @@ pub(crate) fn send(stream: &mpsc::Sender<UploadMessage>, message: Message) -> Re
         .map_err(|_| SqlError::new(STREAM_CLOSED, "a node closed its stream"))
 }
 
-fn send_parts(parts: [NodePart; 3], streams: &Streams) -> Result<(), SqlError> {
+pub(crate) fn send_parts(parts: [NodePart; 3], streams: &Streams) -> Result<(), SqlError> {
     let mut chunks = Vec::with_capacity(3);
     for (part, stream) in parts.into_iter().zip(streams) {
         send(stream, Message::Header(part.header))?;
@@ -296,14 +306,13 @@ fn send_parts(parts: [NodePart; 3], streams: &Streams) -> Result<(), SqlError> {
     }
 }
 
-/// The literals of an INSERT as rows in the order of the schema, checked; what is not named is NULL.
+/// The values of an INSERT as rows in the order of the schema, checked; what is not named is its
+/// default, else NULL.
 ///
 /// # Errors
-/// An unknown column, a wrong number of values, or a cell that does not fit, at its literal.
-pub fn arrange(
-    schema: &trine_proto::schema::TableSchema,
-    insert: &Insert,
-) -> Result<Vec<Vec<Cell>>, SqlError> {
+/// An unknown column, a wrong number of values, or a cell that does not fit, at its place.
+pub fn arrange(table: &TableDefinition, insert: &Insert) -> Result<Vec<Vec<Cell>>, SqlError> {
+    let schema = &table.schema;
     let width = insert.rows.first().map_or(0, Vec::len);
     let first_position = |at: usize| {
         insert.rows.first().and_then(|r| r.get(at)).map_or(insert.position, |(_, p)| *p)
@@ -335,15 +344,19 @@ pub fn arrange(
     let failed = |column: usize, e: CellError, position| {
         e.of_column(&schema.columns[column].name).at(position)
     };
+    let default = |column: usize| table.defaults.get(&column).cloned().unwrap_or(Cell::Null);
+    let base: Vec<Cell> = (0..schema.columns.len()).map(default).collect();
     for (i, encoder) in encoders.iter().enumerate().filter(|(i, _)| !targets.contains(i)) {
-        encoder.null().map_err(|e| failed(i, e, insert.position))?;
+        encoder.cell(&base[i]).map_err(|e| failed(i, e, insert.position))?;
     }
     let mut rows = Vec::with_capacity(insert.rows.len());
-    for literals in &insert.rows {
-        let mut row = vec![Cell::Null; schema.columns.len()];
-        for (&target, (cell, position)) in targets.iter().zip(literals) {
-            encoders[target].cell(cell).map_err(|e| failed(target, e, *position))?;
-            row[target] = cell.clone();
+    for given in &insert.rows {
+        let mut row = base.clone();
+        for (&target, (value, position)) in targets.iter().zip(given) {
+            if let Given::Cell(cell) = value {
+                row[target] = cell.clone();
+            }
+            encoders[target].cell(&row[target]).map_err(|e| failed(target, e, *position))?;
         }
         rows.push(row);
     }
@@ -356,12 +369,16 @@ mod tests {
     use crate::statement::{Statement, parse_all};
     use prost::Message as _;
     use trine_proto::ids::ClusterId;
-    use trine_proto::schema::TableSchema;
 
-    fn table() -> TableSchema {
-        let sql = "create table t (a int not null, b varchar(20), c decimal(8,2), d date)";
+    fn table() -> TableDefinition {
+        defined("create table t (a int not null, b varchar(20), c decimal(8,2), d date)")
+    }
+
+    fn defined(sql: &str) -> TableDefinition {
         match parse_all(sql).unwrap().remove(0) {
-            Statement::CreateTable { schema, .. } => schema,
+            Statement::CreateTable { schema, rules, .. } => {
+                TableDefinition::new(schema, &rules).unwrap()
+            }
             other => panic!("{other:?}"),
         }
     }
@@ -390,6 +407,30 @@ mod tests {
     }
 
     #[test]
+    fn defaults_stand_for_what_is_not_given() {
+        let table = defined(
+            "create table t (a int default 1+1, b varchar(9) default 'x' not null, c date default \
+             '2024-02-29', d boolean)",
+        );
+        let rows = |sql: &str| arrange(&table, &insert(sql)).unwrap();
+        let base = vec![
+            Cell::Number("2".into()),
+            Cell::Text("x".into()),
+            Cell::Text("2024-02-29".into()),
+            Cell::Null,
+        ];
+        assert!(rows("insert into t default values") == vec![base.clone()]);
+        assert!(rows("insert into t values (default)") == vec![base.clone()]);
+        let mut other = base.clone();
+        other[3] = Cell::Bool(true);
+        other[0] = Cell::Null;
+        let both = rows("insert into t (d, a) values (true, null), (default, default)");
+        assert!(both == vec![other, base]);
+        let e = arrange(&table, &insert("insert into t (b) values (null)")).unwrap_err();
+        assert_eq!((e.sqlstate.as_str(), e.position), ("23502", 27));
+    }
+
+    #[test]
     fn an_error_points_at_its_literal() {
         let (state, at, message) = refused("insert into t values (1, 'x'), (99999999999, 'y')");
         assert_eq!((state.as_str(), at), ("22003", 33));
@@ -408,7 +449,7 @@ mod tests {
         let sql = "insert into t values (1879048193, 'SENTINELTEXT', 4711.17, date '2021-12-03')";
         let rows = arrange(&table(), &insert(sql)).unwrap();
         let ids = (ClusterId([1; 16]), TransactionId([2; 16]));
-        let parts = cut_rows(&table(), &rows, ids.0, ids.1).unwrap();
+        let parts = cut_rows(&table().schema, &rows, ids.0, ids.1).unwrap();
         let days = crate::encode::parse_date(b"2021-12-03").unwrap();
         let low = i64::from(i32::MIN);
         let sentinels: Vec<Vec<u8>> = vec![

@@ -33,6 +33,18 @@ pub const TABLES_MAX: usize = 10_000;
 /// Dropped tables kept at most; more only while an unfinished query may read them.
 pub const DROPPED_TABLES_MAX: usize = 10_000;
 
+/// Indexes, checks and references of one table at most, of each kind.
+pub const RULES_MAX: usize = 64;
+
+/// Bytes of the SQL text of a default or a check at most.
+pub const RULE_BYTES_MAX: usize = 4 << 10;
+
+/// Bytes of a view's SELECT at most.
+pub const VIEW_BYTES_MAX: usize = 64 << 10;
+
+/// Relations that one view may name.
+pub const VIEW_DEPENDS_MAX: usize = 256;
+
 /// Outcomes kept by command id at most.
 pub const OUTCOMES_MAX: usize = 10_000;
 

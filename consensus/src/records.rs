@@ -18,6 +18,7 @@ const HEAD: &[u8] = b"H";
 const PRINCIPAL: u8 = b'p';
 const TABLE: u8 = b't';
 const SEGMENT: u8 = b's';
+const VIEW: u8 = b'v';
 const TRANSACTION: u8 = b'x';
 const JOB: u8 = b'j';
 const OUTCOME: u8 = b'o';
@@ -68,6 +69,7 @@ pub(crate) fn load(database: &Database) -> Result<(Catalog, Applied), ConsensusE
         match kind {
             PRINCIPAL => read(&mut catalog.principals, id, &value)?,
             TABLE => read(&mut catalog.tables, id, &value)?,
+            VIEW => read(&mut catalog.views, id, &value)?,
             SEGMENT => read(&mut segments, id, &value)?,
             TRANSACTION => read(&mut catalog.transactions, id, &value)?,
             JOB => read(&mut catalog.jobs, id, &value)?,
@@ -113,6 +115,7 @@ pub(crate) fn write_difference(
     difference(batch, PRINCIPAL, &old.principals, &new.principals)?;
     difference(batch, TRANSACTION, &old.transactions, &new.transactions)?;
     difference(batch, JOB, &old.jobs, &new.jobs)?;
+    difference(batch, VIEW, &old.views, &new.views)?;
     difference(batch, OUTCOME, &old.outcomes, &new.outcomes)?;
     for id in new.aborted_segments.difference(&old.aborted_segments) {
         batch.put(Family::State, &key(ABORTED, id), &())?;
@@ -280,17 +283,24 @@ mod tests {
             let receipts = cluster.receipts(&cluster.administrator, transaction, &table, 3);
             admin(cluster.commit(&receipts))
         };
-        let create = wire::CreateTable { schema: Some(schema.clone()), if_not_exists: false };
-        let query = wire::SubmitQuery { sql: "SELECT 1".into() };
+        let create = wire::CreateTable { schema: Some(schema.clone()), ..Default::default() };
+        let query = wire::SubmitQuery { sql: "SELECT 1".into(), parameters: None };
+        let view = wire::CreateView {
+            name: "v".into(),
+            sql: "SELECT id FROM t".into(),
+            depends: vec!["t".into()],
+            ..Default::default()
+        };
         let error = trine_proto::status::SqlError::new("57014", "given up");
         let abort = NodeCommandKind::Abort { transaction: TransactionId([9; 16]), error };
-        let drop = wire::DropTable { table: "t".into(), if_exists: false };
+        let drop = wire::DropTable { table: "t".into(), if_exists: false, cascade: true };
         vec![
             Command::Genesis(cluster.info.clone()),
             cluster.enrol("ann", [5; 32]),
             admin(Asked::CreateTable(create)),
             load(1),
             load(2),
+            admin(Asked::CreateView(view)),
             admin(Asked::SubmitQuery(query)),
             cluster.node(Party::ALL[1], abort),
             admin(Asked::DropTable(drop)),

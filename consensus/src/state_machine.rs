@@ -8,20 +8,28 @@
 //! |---|---|
 //! | entry 1, enrolment, network profile | `principals` |
 //! | CREATE and DROP TABLE, GRANT, REVOKE | `ddl` |
+//! | what a table demands of its rows | `rules` |
+//! | CREATE and DROP INDEX | `indexes` |
+//! | CREATE and DROP VIEW | `views` |
+//! | one name space for all of them | `names` |
 //! | three receipts become one visible batch; Abort | `commit` |
-//! | the turn and the verdicts of primary key checks | `validation` |
-//! | queries | `jobs` |
+//! | the turn and the verdicts of checks and of statements that write | `validation` |
+//! | queries, and how statements that write come in | `jobs` |
 //! | what is forgotten, and when | `retention` |
 
 mod commit;
 mod ddl;
+mod indexes;
 mod jobs;
+mod names;
 mod network;
 mod principals;
 mod retention;
+mod rules;
 #[cfg(test)]
 mod tests;
 mod validation;
+mod views;
 
 use prost::Message as _;
 use trine_proto::catalog::{Catalog, Principal};
@@ -136,6 +144,11 @@ fn dispatch(catalog: &mut Catalog, request: &Request, asked: &Asked) -> Result<O
         Asked::Abort(c) => commit::abort_by_client(catalog, request, c),
         Asked::SubmitQuery(c) => jobs::submit(catalog, request, c),
         Asked::CancelQuery(c) => jobs::cancel(catalog, request, c),
+        Asked::CreateIndex(c) => indexes::create(catalog, request, c),
+        Asked::DropIndex(c) => indexes::drop_index(catalog, request, c),
+        Asked::CreateView(c) => views::create(catalog, request, c),
+        Asked::DropView(c) => views::drop_view(catalog, request, c),
+        Asked::SubmitWrite(c) => jobs::submit_write(catalog, request, c),
     }
 }
 
@@ -159,8 +172,8 @@ fn node(catalog: &mut Catalog, index: LogIndex, signed: &SignedBytes) -> Result<
             jobs::failed(catalog, index, job, attempt, bounded(error))
         }
         NodeCommandKind::JobRetry { job, attempt } => jobs::retry(catalog, index, job, attempt),
-        NodeCommandKind::Verdict { transaction, attempt, unique } => {
-            validation::verdict(catalog, index, party, transaction, attempt, unique)
+        NodeCommandKind::Verdict { transaction, attempt, verdict } => {
+            validation::verdict(catalog, index, party, transaction, attempt, verdict)
         }
         NodeCommandKind::ValidationRetry { transaction, attempt } => {
             validation::retry(catalog, index, transaction, attempt)

@@ -72,7 +72,7 @@ fn seconds(profile: Profile, form: Circuit, bits: usize, rows: usize) -> f64 {
 fn main() {
     let bits = std::env::args().nth(1).map_or(64, |bits| bits.parse().unwrap());
     for round_trip_us in [50, 1000, 10_000, 50_000] {
-        for log in [10, 14, 17, 20, 22] {
+        for log in [10, 14, 17, 20] {
             let rows = 1 << log;
             let profile = Profile { round_trip_us, megabits_per_s: 65_536, lanes: 1 };
             let predicted = |form| profile.time_ns(cost::cost_less_than_as(form, rows, bits));

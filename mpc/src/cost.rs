@@ -148,14 +148,20 @@ impl Profile {
     pub fn time_ns(self, cost: Cost) -> u64 {
         let waiting = cost.rounds * u64::from(self.round_trip_us) * 500;
         let wire = cost.bytes_max() * 8000 / u64::from(self.megabits_per_s.max(1));
-        let work = cost.bytes_max() * WORK_PS_PER_BYTE / 1000 / u64::from(self.lanes.max(1));
+        let a_round = (cost.bytes_max() / cost.rounds.max(1)).min(CACHE_BYTES);
+        let ps_per_byte = WORK_PS_PER_BYTE + MEMORY_PS_PER_BYTE * a_round / CACHE_BYTES;
+        let work = cost.bytes_max() * ps_per_byte / 1000 / u64::from(self.lanes.max(1));
         waiting + wire + work
     }
 }
 
-/// Processor time of one payload byte: masks and gates (400 to 500 where memory is the limit), transport
-/// encryption at both ends.
+/// Processor time of one payload byte: masks, gates, transport encryption at both ends.
 const WORK_PS_PER_BYTE: u64 = 1100;
+/// What it costs more where the messages of a round fill the cache, so that the planes of a circuit go
+/// to memory and come back. Both are fitted to runs of 2^10 to 2^22 rows (`examples/forms.rs`).
+const MEMORY_PS_PER_BYTE: u64 = 1400;
+/// Payload of a round from which on all of it goes to memory.
+const CACHE_BYTES: u64 = 1 << 21;
 
 /// ceil(log2 n); 0 for n <= 1.
 #[must_use]

@@ -44,6 +44,7 @@
 //! | [`protocol::equal`], [`protocol::and_all_planes`] | 3(k-1) | ceil(log2 k) | nothing |
 //! | [`protocol::less_than`], tree | 3(2k-1-floor(log2 k)) | 1 + ceil(log2 k) | nothing |
 //! | [`protocol::less_than`], ripple | 3k | k | nothing |
+//! | the same in b blocks of at least two bits | [`cost::cost_less_than_as`] | about k/b + log2 b | nothing |
 //! | [`protocol::less_than_constant`] | 3 less | 1 less | nothing |
 //! | [`protocol::add`], [`protocol::subtract`], ripple | 3(k-1) | k-1 | nothing |
 //! | the same, prefix tree | [`cost::cost_carries_as`] | 1 + ceil(log2(k-1)) | nothing |
@@ -61,7 +62,8 @@
 //! | [`protocol::open_planes`], [`protocol::open_arith`] | 3k | 1 | the column |
 //!
 //! Which form of a circuit runs is a pure function of (profile, rows, width), so it is the same at all
-//! parties. Protocols over no rows cost nothing.
+//! parties; so is the number of parts that a long column is cut into, each with a thread and a lane of the
+//! network of its own. Lanes change neither bytes nor rounds. Protocols over no rows cost nothing.
 
 mod bits;
 pub mod cost;

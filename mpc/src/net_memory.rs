@@ -12,7 +12,12 @@ use crate::{MpcError, Result};
 struct State {
     queues: BTreeMap<(usize, usize, u32), VecDeque<Vec<u8>>>,
     closed: [bool; 3],
+    /// Buffers of messages that were taken out: fresh memory would cost more than the copy.
+    spare: Vec<Vec<u8>>,
 }
+
+/// Buffers kept.
+const SPARE_MAX: usize = 12;
 
 #[derive(Default)]
 struct Hub {
@@ -65,7 +70,10 @@ impl Drop for MemoryNet {
 
 impl Net for MemoryNet {
     fn send(&self, party: usize, lane: u32, bytes: &[u8]) -> Result<()> {
-        let bytes = bytes.to_vec();
+        let mut spare = self.lock().spare.pop().unwrap_or_default();
+        spare.clear();
+        spare.extend_from_slice(bytes);
+        let bytes = spare;
         let mut state = self.lock();
         if state.closed[self.party] {
             return Err(MpcError::Cancelled);
@@ -93,6 +101,10 @@ impl Net for MemoryNet {
                     return Err(MpcError::WrongLength { party, expected, got });
                 }
                 into.copy_from_slice(&bytes);
+                let mut state = self.lock();
+                if state.spare.len() < SPARE_MAX {
+                    state.spare.push(bytes);
+                }
                 return Ok(());
             }
             if state.closed[party] {

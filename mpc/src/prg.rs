@@ -108,6 +108,7 @@ impl PairStream {
     }
 
     /// `words` random words.
+    #[cfg(test)]
     pub(crate) fn words(&mut self, at: Position, words: usize) -> Vec<u64> {
         let mut out = vec![0; words];
         self.xor_into(at, &mut out);

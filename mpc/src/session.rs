@@ -98,7 +98,7 @@ impl Drop for Live {
 /// Buffers kept for reuse: more are in use at a time only in the shallowest circuits.
 const BUFFERS_MAX: usize = 16;
 /// Words that they may hold together: what is kept is memory that columns cannot have.
-const BUFFER_WORDS_MAX: usize = 1 << 22;
+const BUFFER_WORDS_MAX: usize = 1 << 23;
 
 /// One party's side of a protocol run. `Session::dry` has no network: every protocol charges its
 /// predicted cost and returns *ghost* shares (right length and width, no data).

@@ -8,11 +8,11 @@ use std::borrow::Cow;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use trine_mpc::{AttemptKeys, MpcError, Net, Profile, Session};
-use trine_proto::catalog::{Catalog, JobEntry, NetProfile, Validation};
+use trine_proto::catalog::{Catalog, JobEntry, NetProfile, Subject, Validation};
 use trine_proto::ids::{Party, TransactionId};
 use trine_proto::status::{SqlError, sqlstate};
 use trine_proto::wire;
-use trine_query::{Explain, Observer, QueryError, ResultShares};
+use trine_query::{Done, Explain, Observer, QueryError, ResultShares};
 use trine_storage::Store;
 
 /// Lanes of the network under a profile: the main line of a job, and one for every thread of a fork.
@@ -33,8 +33,8 @@ fn bound(catalog: &Catalog, net_profile: NetProfile) -> Cow<'_, Catalog> {
 pub(crate) enum End {
     /// This party's part of a result.
     Result(Box<ResultShares>),
-    /// Whether the keys are unique.
-    Verdict(bool),
+    /// What was found, this party's part of what the client is told, and who the client is.
+    Verdict(Box<Done>, String),
     /// Another attempt would meet the same.
     Failed(SqlError),
     /// A peer went away: the next attempt may succeed.
@@ -128,8 +128,9 @@ impl Context {
     pub(crate) fn query(&self, catalog: &Catalog, job: &JobEntry, handle: &Handle) -> End {
         let bound = bound(catalog, job.net_profile);
         let catalog = bound.as_ref();
-        let statement = match trine_query::compile(
+        let statement = match trine_query::compile_with(
             &job.sql,
+            job.parameters.as_ref(),
             catalog,
             job.position,
             &job.principal,
@@ -157,7 +158,7 @@ impl Context {
         };
         let id = AttemptId { kind: AttemptKind::Query, job: job.id.0, attempt: job.attempt };
         let started = Instant::now();
-        let run = |session: &mut Session| {
+        let run = |session: &mut Session, _| {
             trine_query::execute(&statement, session, &self.store, &mut Reporter(handle))
         };
         match self.protocol(job.net_profile, id, digest, handle, run) {
@@ -170,7 +171,7 @@ impl Context {
         }
     }
 
-    /// Runs a key check's current attempt.
+    /// Runs the current attempt at a check.
     pub(crate) fn validation(
         &self,
         catalog: &Catalog,
@@ -184,26 +185,36 @@ impl Context {
         let Ok(encoded) = postcard::to_stdvec(&subject) else {
             return End::Failed(internal("a validation does not encode"));
         };
-        let visible: Vec<u8> = catalog
-            .tables
-            .get(&validation.table)
-            .into_iter()
-            .flat_map(|table| table.visible(validation.position))
-            .flat_map(|segment| segment.id.0)
-            .collect();
+        let bound = bound(catalog, validation.net_profile);
+        let compiled = trine_query::compile_work(&bound, transaction, validation)
+            .and_then(|work| work.digest().map(|digest| (work, digest)));
+        let (work, plan) = match compiled {
+            Ok(compiled) => compiled,
+            Err(e) => return End::Failed(e),
+        };
         let digest = HelloDigest {
             statement: *blake3::hash(&encoded).as_bytes(),
             principal: String::new(),
             position: validation.position.0,
             log_digest: [0; 32],
-            plan: *blake3::hash(&visible).as_bytes(),
+            plan,
             plan_format: trine_query::plan::PLAN_FORMAT,
         };
-        let run = |session: &mut Session| {
-            trine_query::check_unique(catalog, validation, session, &self.store)
+        let run = |session: &mut Session, salts| {
+            trine_query::run_work(&work, session, &self.store, salts)
         };
         match self.protocol(validation.net_profile, id, digest, handle, run) {
-            Ok(unique) => End::Verdict(unique),
+            Ok(mut done) => {
+                done.shares.header.attempt = validation.attempt;
+                let owner = match &validation.subject {
+                    Subject::Write(write) => write.principal.clone(),
+                    _ => catalog
+                        .tables
+                        .get(&validation.table)
+                        .map_or_else(String::new, |t| t.owner.clone()),
+                };
+                End::Verdict(Box::new(done), owner)
+            }
             Err(end) => end,
         }
     }
@@ -215,7 +226,7 @@ impl Context {
         id: AttemptId,
         digest: HelloDigest,
         handle: &Handle,
-        run: impl FnOnce(&mut Session) -> Result<T, QueryError>,
+        run: impl FnOnce(&mut Session, Salts) -> Result<T, QueryError>,
     ) -> Result<T, End> {
         if let Err(down) = self.mesh.wait_all_up(self.party_wait) {
             return Err(End::Failed(self.party_down(down)));
@@ -227,9 +238,9 @@ impl Context {
             net.abort("the attempt is over");
             return Err(End::Stopped);
         }
-        let result = Self::handshake(self.party, &net, id, digest).and_then(|keys| {
+        let result = Self::handshake(self.party, &net, id, digest).and_then(|(keys, salts)| {
             let shared: Arc<dyn Net> = Arc::<AttemptNet>::clone(&net);
-            run(&mut Session::new(self.party.index(), shared, keys, profile))
+            run(&mut Session::new(self.party.index(), shared, keys, profile), salts)
         });
         result.map_err(|e| {
             let lost =
@@ -253,7 +264,7 @@ impl Context {
         net: &AttemptNet,
         id: AttemptId,
         digest: HelloDigest,
-    ) -> Result<AttemptKeys, QueryError> {
+    ) -> Result<(AttemptKeys, Salts), QueryError> {
         let mut nonce = [0; 32];
         getrandom::fill(&mut nonce).map_err(|_| MpcError::Randomness)?;
         let mine = Hello { nonce, streams: Vec::new(), verdict: Ok(digest.clone()) };
@@ -276,12 +287,12 @@ impl Context {
             context.extend_from_slice(high);
             context
         };
-        Ok(AttemptKeys::derive(
-            &net.pair_secret(party.next()),
-            &net.pair_secret(party.previous()),
-            &context(party.next(), &next.nonce),
-            &context(party.previous(), &previous.nonce),
-        ))
+        let secrets = [net.pair_secret(party.next()), net.pair_secret(party.previous())];
+        let contexts =
+            [context(party.next(), &next.nonce), context(party.previous(), &previous.nonce)];
+        let keys = AttemptKeys::derive(&secrets[0], &secrets[1], &contexts[0], &contexts[1]);
+        // Component i is held by this party and the previous one, component i+1 by the next one too.
+        Ok((keys, [salt(&secrets[1], &contexts[1]), salt(&secrets[0], &contexts[0])]))
     }
 
     /// What an error means for the job.
@@ -327,6 +338,18 @@ fn internal(message: &str) -> SqlError {
     SqlError::new(sqlstate::INTERNAL_ERROR, message)
 }
 
+/// Salts of the two components that this party holds of a segment made in the attempt.
+type Salts = [[u8; 16]; 2];
+
+/// What keys the digest of a component: known to the pair that holds it, fresh for every attempt.
+fn salt(pair_secret: &[u8; 32], context: &[u8]) -> [u8; 16] {
+    let mut hasher = blake3::Hasher::new_derive_key("trine salt of a segment made by nodes v1");
+    hasher.update(pair_secret).update(context);
+    let mut salt = [0; 16];
+    hasher.finalize_xof().fill(&mut salt);
+    salt
+}
+
 /// Compares what two nodes are about to run; an error names what differs.
 fn same(
     mine: &HelloDigest,
@@ -368,6 +391,19 @@ mod tests {
             plan: [3; 32],
             plan_format: 1,
         }
+    }
+
+    #[test]
+    fn a_job_plans_by_the_profile_of_its_position_whatever_is_in_force() {
+        let profile = NetProfile { round_trip_us: 1024, megabits_per_s: 512, lanes: 2 };
+        let of = |in_force| {
+            let catalog = Catalog { net_profile: in_force, ..Catalog::default() };
+            bound(&catalog, profile).into_owned()
+        };
+        assert_eq!(of(profile).net_profile, profile);
+        assert_eq!(of(profile), of(NetProfile::default()));
+        assert_eq!(lanes(trine_query::profile(profile)), 3);
+        assert_eq!(lanes(trine_query::profile(NetProfile::default())), 1);
     }
 
     #[test]

@@ -1,34 +1,33 @@
 //! Which segment files the log still wants: visibility, deletion and repair follow the catalog alone.
 
 use std::collections::BTreeSet;
-use trine_proto::catalog::{Catalog, JobStatus, TableEntry};
-use trine_proto::ids::{SegmentId, TableId};
+use trine_proto::catalog::Catalog;
+use trine_proto::ids::{LogIndex, SegmentId, TableId};
 
 /// What the log says of files.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Files {
     /// Must be here.
     pub(crate) listed: BTreeSet<(TableId, SegmentId)>,
-    /// Must not be here: given up, or of a dropped table that no unfinished query may read.
+    /// Must not be here: given up, or replaced or of a dropped table, and no unfinished query may read it.
     pub(crate) gone: BTreeSet<SegmentId>,
 }
 
 impl Files {
     /// From the replicated state.
     pub(crate) fn of(catalog: &Catalog) -> Self {
-        let active = catalog.jobs.values().filter(|job| job.status == JobStatus::Active);
-        let oldest = active.map(|job| job.position).min();
-        let needed = |table: &TableEntry| match table.dropped {
-            None => true,
-            Some(end) => oldest.is_some_and(|position| position < end),
+        let oldest = catalog.oldest_unfinished();
+        let needed = |ended: Option<LogIndex>| {
+            ended.is_none_or(|end| oldest.is_some_and(|position| position < end))
         };
         let mut files = Self { gone: catalog.aborted_segments.clone(), ..Self::default() };
         for table in catalog.tables.values() {
-            let segments = table.segments.iter().map(|segment| segment.id);
-            if needed(table) {
-                files.listed.extend(segments.map(|segment| (table.id, segment)));
-            } else {
-                files.gone.extend(segments);
+            for segment in &table.segments {
+                if needed(table.dropped) && needed(segment.valid_to) {
+                    files.listed.insert((table.id, segment.id));
+                } else {
+                    files.gone.insert(segment.id);
+                }
             }
         }
         files
@@ -39,7 +38,9 @@ impl Files {
 mod tests {
     use super::*;
     use std::collections::BTreeMap;
-    use trine_proto::catalog::{JobEntry, NetProfile, SegmentEntry};
+    use trine_proto::catalog::{
+        JobEntry, JobStatus, NetProfile, SegmentEntry, TableEntry, TableRules,
+    };
     use trine_proto::ids::{JobId, LogIndex};
     use trine_proto::schema::TableSchema;
 
@@ -50,6 +51,7 @@ mod tests {
             valid_from: LogIndex(1),
             valid_to: None,
             component_digests: [[0; 32]; 3],
+            has_valid: false,
         };
         TableEntry {
             id: TableId(id),
@@ -59,6 +61,7 @@ mod tests {
             dropped: dropped.map(LogIndex),
             segments: vec![segment],
             grants: BTreeMap::new(),
+            rules: TableRules::default(),
         }
     }
 
@@ -81,6 +84,7 @@ mod tests {
             done: [false; 3],
             signed_at_ms: 0,
             net_profile: NetProfile::default(),
+            parameters: None,
         };
         catalog.jobs.insert(job.id, job.clone());
         assert_eq!(Files::of(&catalog).listed.len(), 2);

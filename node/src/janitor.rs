@@ -1,16 +1,16 @@
 //! Staged parts that nobody commits: after a long time this node proposes to give them up. Nothing is
 //! deleted by a timer: the log decides, and a Commit that comes first wins.
 
-use crate::limits::{STAGED_KEEP, STAGED_LOOK};
+use crate::limits::{PARAMETERS_KEEP, STAGED_KEEP, STAGED_LOOK};
 use crate::runner::Runner;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use trine_consensus::Consensus;
-use trine_proto::catalog::{Catalog, TransactionState};
+use trine_proto::catalog::{Catalog, JobStatus, Subject, TransactionState, WriteEntry};
 use trine_proto::command::NodeCommandKind;
-use trine_proto::ids::{SegmentId, TransactionId};
+use trine_proto::ids::{SegmentId, TableId, TransactionId};
 use trine_proto::status::{SqlError, sqlstate};
 use trine_storage::Store;
 
@@ -22,6 +22,7 @@ pub(crate) async fn run(
     mut stop: watch::Receiver<bool>,
 ) {
     let mut seen = BTreeMap::new();
+    let mut parameters_seen = BTreeMap::new();
     loop {
         tokio::select! {
             _ = stop.wait_for(|stop| *stop) => return,
@@ -31,8 +32,18 @@ pub(crate) async fn run(
         let Ok(Ok(stored)) = tokio::task::spawn_blocking(move || files.list()).await else {
             continue;
         };
+        let (parameters, stored): (Vec<_>, Vec<_>) =
+            stored.into_iter().partition(|(table, _)| *table == TableId::PARAMETERS);
+        let catalog = consensus.catalog();
+        let unused = unused(parameters.into_iter().map(|(_, id)| id).collect(), &catalog);
+        for segment in overdue(&mut parameters_seen, &unused, Instant::now(), PARAMETERS_KEEP) {
+            // The log knows nothing of them: each node forgets its own part.
+            if let Err(e) = store.remove(TableId::PARAMETERS, segment) {
+                tracing::warn!(error = %e, "old parameters stay on disk for now");
+            }
+        }
         let stored = stored.into_iter().map(|(_, segment)| segment).collect();
-        let staged = unresolved(stored, &consensus.catalog());
+        let staged = unresolved(stored, &catalog);
         for segment in overdue(&mut seen, &staged, Instant::now(), STAGED_KEEP) {
             tracing::warn!(%segment, "a staged part was never committed; giving it up");
             let error = SqlError::new(
@@ -45,13 +56,36 @@ pub(crate) async fn run(
     }
 }
 
+/// Rows of parameters that no unfinished statement names.
+fn unused(stored: BTreeSet<SegmentId>, catalog: &Catalog) -> BTreeSet<SegmentId> {
+    let jobs = catalog.jobs.values().filter(|j| j.status == JobStatus::Active);
+    let queries = jobs.filter_map(|j| j.parameters.as_ref());
+    let writes = writes(catalog).filter_map(|(_, _, write)| write.parameters.as_ref());
+    let named: BTreeSet<SegmentId> = queries.chain(writes).map(|p| p.segment).collect();
+    stored.difference(&named).copied().collect()
+}
+
+/// Unfinished statements that write, with their attempt.
+fn writes(catalog: &Catalog) -> impl Iterator<Item = (TransactionId, u32, &WriteEntry)> {
+    catalog.transactions.iter().filter_map(|(id, state)| match state {
+        TransactionState::Validating(v) => match &v.subject {
+            Subject::Write(write) => Some((*id, v.attempt, &**write)),
+            _ => None,
+        },
+        _ => None,
+    })
+}
+
 /// What is stored and neither listed nor given up nor under check.
 fn unresolved(stored: BTreeSet<SegmentId>, catalog: &Catalog) -> BTreeSet<SegmentId> {
     let listed: BTreeSet<SegmentId> =
         catalog.tables.values().flat_map(|t| t.segments.iter().map(|s| s.id)).collect();
+    let written: BTreeSet<SegmentId> = writes(catalog)
+        .flat_map(|(id, attempt, _)| (1..=attempt).map(move |a| id.segment_of_attempt(a)))
+        .collect();
     let checked = |id: &SegmentId| {
         let state = catalog.transactions.get(&TransactionId(id.0));
-        matches!(state, Some(TransactionState::Validating(_)))
+        written.contains(id) || matches!(state, Some(TransactionState::Validating(_)))
     };
     stored
         .into_iter()

@@ -124,6 +124,9 @@ pub(crate) const STAGED_LOOK: Duration = Duration::from_secs(60);
 /// of many batches commits each batch when it is complete, so this is one batch's time.
 pub(crate) const STAGED_KEEP: Duration = Duration::from_secs(3_600);
 
+/// How long a row of secret parameters that no unfinished statement names is kept.
+pub(crate) const PARAMETERS_KEEP: Duration = Duration::from_secs(300);
+
 /// How long a proposal may take until the log has an answer.
 pub(crate) const PROPOSE_TIMEOUT: Duration = Duration::from_secs(10);
 

@@ -10,6 +10,8 @@ use trine_query::ResultShares;
 pub(crate) struct StoredResult {
     /// The attempt that made it; a client combines parts of equal attempts only.
     pub(crate) attempt: u32,
+    /// Report of a transaction: whose it is. None: the log knows who asked the query.
+    pub(crate) owner: Option<String>,
     /// Header and shares.
     pub(crate) shares: ResultShares,
 }
@@ -94,7 +96,7 @@ mod tests {
     fn result(attempt: u32, bytes: usize) -> StoredResult {
         let vectors = vec![ShareVector { own: vec![0; bytes], next: Vec::new() }];
         let header = wire::ResultHeader::default();
-        StoredResult { attempt, shares: ResultShares { header, vectors } }
+        StoredResult { attempt, owner: None, shares: ResultShares { header, vectors } }
     }
 
     #[test]

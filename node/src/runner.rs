@@ -185,7 +185,7 @@ impl Runner {
             }
         };
         let how = match &end {
-            End::Result(_) | End::Verdict(_) => "done",
+            End::Result(_) | End::Verdict(..) => "done",
             End::Failed(_) => "failed",
             End::Lost => "lost",
             End::Stopped => "stopped",
@@ -200,14 +200,17 @@ impl Runner {
         let attempt = task.attempt;
         let kind = match (task.work, end) {
             (Work::Query(job), End::Result(shares)) => {
-                self.results.put(job, StoredResult { attempt, shares: *shares });
+                self.results.put(job, StoredResult { attempt, owner: None, shares: *shares });
                 NodeCommandKind::JobDone { job, attempt }
             }
             (Work::Query(job), End::Failed(error)) => {
                 NodeCommandKind::JobFailed { job, attempt, error }
             }
-            (Work::Validation(transaction), End::Verdict(unique)) => {
-                NodeCommandKind::Verdict { transaction, attempt, unique }
+            (Work::Validation(transaction), End::Verdict(done, owner)) => {
+                let verdict = done.verdict;
+                let result = StoredResult { attempt, owner: Some(owner), shares: done.shares };
+                self.results.put(JobId(transaction.0), result);
+                NodeCommandKind::Verdict { transaction, attempt, verdict }
             }
             (Work::Validation(transaction), End::Failed(error)) => {
                 NodeCommandKind::Abort { transaction, error }

@@ -14,7 +14,7 @@ use trine_proto::ids::{JobId, LogIndex, Party, TransactionId};
 pub(crate) enum Work {
     /// A query job.
     Query(JobId),
-    /// The check of a batch's primary key.
+    /// The check of a batch or an index, or a statement that writes.
     Validation(TransactionId),
 }
 
@@ -150,6 +150,7 @@ mod tests {
             done: [false; 3],
             signed_at_ms: 0,
             net_profile: NetProfile::default(),
+            parameters: None,
         }
     }
 

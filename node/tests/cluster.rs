@@ -144,7 +144,7 @@ async fn a_primary_key_is_checked_before_a_batch_is_seen() {
     assert_eq!(error.sqlstate, sqlstate::UNDEFINED_OBJECT);
     // A dropped table leaves no file behind.
     assert!(parquet_files(&cluster, P[2]) >= 2);
-    let drop = wire::DropTable { table: "k".into(), if_exists: false };
+    let drop = wire::DropTable { table: "k".into(), ..Default::default() };
     raw.propose(P[0], Command::DropTable(drop)).await.unwrap();
     while parquet_files(&cluster, P[2]) > 0 {
         tokio::time::sleep(Duration::from_millis(10)).await;

@@ -5,7 +5,7 @@
 //! catalog *at its own position* however late it runs.
 
 use crate::ids::{ClusterId, JobId, LogIndex, SegmentId, TableId, TransactionId};
-use crate::schema::TableSchema;
+use crate::schema::{self, TableSchema};
 use crate::status::SqlError;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -78,6 +78,9 @@ pub struct SegmentEntry {
     pub valid_to: Option<LogIndex>,
     /// Keyed digests of the three components, as all holders reported them.
     pub component_digests: [[u8; 32]; 3],
+    /// Whether it holds a shared *valid* column behind the stored columns of the schema: rows whose
+    /// bit is 0 do not exist. Batches of the nodes' own making have it.
+    pub has_valid: bool,
 }
 
 /// One table.
@@ -97,7 +100,124 @@ pub struct TableEntry {
     pub segments: Vec<SegmentEntry>,
     /// Who may SELECT beside the owner: principal name (or "public") to the positions at which it
     /// was granted (true) and revoked (false), ascending.
-    pub grants: BTreeMap<String, Vec<(LogIndex, bool)>>,
+    pub grants: Grants,
+    /// Defaults, constraints, indexes.
+    pub rules: TableRules,
+}
+
+/// Principal name (or "public") to the positions at which SELECT was granted (true) and revoked
+/// (false), ascending.
+pub type Grants = BTreeMap<String, Vec<(LogIndex, bool)>>;
+
+/// One stored SELECT under a name. It is put in the place of its name when a query is planned.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ViewEntry {
+    /// From the same numbers as tables.
+    pub id: TableId,
+    /// Name, in one name space with tables and indexes.
+    pub name: String,
+    /// Names of its first columns; the others are called as the SELECT calls them.
+    pub columns: Vec<String>,
+    /// The SELECT.
+    pub sql: String,
+    /// Tables and views that it names, at its creation.
+    pub depends: BTreeSet<TableId>,
+    /// Who created it.
+    pub owner: String,
+    /// Exists from this position on.
+    pub created: LogIndex,
+    /// Does not exist from this position on.
+    pub dropped: Option<LogIndex>,
+    /// Who may SELECT beside the owner.
+    pub grants: Grants,
+}
+
+/// What a table demands of its rows beside their types.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TableRules {
+    /// DEFAULT by column position: the SQL text of a constant.
+    pub defaults: BTreeMap<usize, String>,
+    /// CHECK.
+    pub checks: Vec<CheckRule>,
+    /// REFERENCES.
+    pub references: Vec<ReferenceRule>,
+    /// Indexes and UNIQUE constraints, ended ones included while a job may plan with them.
+    pub indexes: Vec<IndexEntry>,
+}
+
+/// CHECK: must not be FALSE for any row.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckRule {
+    /// Name of the constraint.
+    pub name: String,
+    /// Condition over the columns of one row.
+    pub sql: String,
+}
+
+/// REFERENCES: rows without NULL in the columns have a partner.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReferenceRule {
+    /// Name of the constraint.
+    pub name: String,
+    /// Positions of the columns.
+    pub columns: Vec<usize>,
+    /// The table referred to.
+    pub table: TableId,
+    /// Positions of the columns there, a key of that table.
+    pub targets: Vec<usize>,
+}
+
+/// An index. It speeds up nothing, because every operator is oblivious; UNIQUE is a constraint.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IndexEntry {
+    /// Name, in one name space with tables and views.
+    pub name: String,
+    /// Positions of the columns.
+    pub columns: Vec<usize>,
+    /// Rows without NULL in the columns differ in them.
+    pub unique: bool,
+    /// Declared as a constraint: DROP INDEX does not remove it.
+    pub constraint: bool,
+    /// In force from this position on.
+    pub created: LogIndex,
+    /// Not in force from this position on.
+    pub dropped: Option<LogIndex>,
+}
+
+/// Whether something that begins and may have ended exists at a position.
+fn exists(created: LogIndex, dropped: Option<LogIndex>, at: LogIndex) -> bool {
+    created <= at && dropped.is_none_or(|end| at < end)
+}
+
+fn granted(grants: &Grants, owner: &str, principal: &str, at: LogIndex) -> bool {
+    let granted = |who: &str| {
+        grants
+            .get(who)
+            .and_then(|g| g.iter().rev().find(|(i, _)| *i <= at))
+            .is_some_and(|(_, yes)| *yes)
+    };
+    owner == principal || granted(principal) || granted("public")
+}
+
+impl ViewEntry {
+    /// Whether it exists at a position.
+    #[must_use]
+    pub fn exists(&self, at: LogIndex) -> bool {
+        exists(self.created, self.dropped, at)
+    }
+    /// Whether a principal may SELECT at a position.
+    #[must_use]
+    pub fn may_select(&self, principal: &str, at: LogIndex) -> bool {
+        granted(&self.grants, &self.owner, principal, at)
+    }
+}
+
+impl IndexEntry {
+    /// Whether it is in force at a position.
+    #[must_use]
+    pub fn exists(&self, at: LogIndex) -> bool {
+        exists(self.created, self.dropped, at)
+    }
 }
 
 impl TableEntry {
@@ -112,48 +232,125 @@ impl TableEntry {
     pub fn rows(&self, at: LogIndex) -> u64 {
         self.visible(at).map(|s| s.rows).sum()
     }
+    /// Whether it exists at a position.
+    #[must_use]
+    pub fn exists(&self, at: LogIndex) -> bool {
+        exists(self.created, self.dropped, at)
+    }
     /// Whether a principal may SELECT at a position.
     #[must_use]
     pub fn may_select(&self, principal: &str, at: LogIndex) -> bool {
-        let granted = |who: &str| {
-            self.grants
-                .get(who)
-                .and_then(|g| g.iter().rev().find(|(i, _)| *i <= at))
-                .is_some_and(|(_, yes)| *yes)
-        };
-        self.owner == principal || granted(principal) || granted("public")
+        granted(&self.grants, &self.owner, principal, at)
+    }
+    /// Sets of columns in which rows without NULL in them differ, at a position: the primary key
+    /// first, then unique indexes.
+    pub fn unique_keys(&self, at: LogIndex) -> impl Iterator<Item = &[usize]> {
+        let primary = Some(self.schema.primary_key.as_slice()).filter(|k| !k.is_empty());
+        let unique = self.rules.indexes.iter().filter(move |i| i.unique && i.exists(at));
+        primary.into_iter().chain(unique.map(|i| i.columns.as_slice()))
+    }
+    /// Whether a batch must be checked under MPC before it is visible, at a position.
+    #[must_use]
+    pub fn is_constrained(&self, at: LogIndex) -> bool {
+        self.unique_keys(at).next().is_some()
+            || !self.rules.checks.is_empty()
+            || !self.rules.references.is_empty()
+            || self.schema.columns.iter().any(schema::Column::may_leave_range)
     }
 }
 
 /// What became of a transaction. Kept by id: the answer to a client that lost it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TransactionState {
-    /// Waits for the check of its constraints under MPC.
-    Validating(Validation),
+    /// Waits for its turn, for the check of its constraints under MPC, or for its statement.
+    Validating(Box<Validation>),
     /// Visible from this position on.
     Committed(LogIndex),
     /// Refused or given up at this position.
     Aborted(LogIndex, SqlError),
 }
 
-/// A staged batch whose table has a PRIMARY KEY: a job of its own, one at a time per table, in log
-/// order; it checks uniqueness over the segments visible *now* plus the batch.
+/// Work on a table that waits for its turn or runs: one at a time per table, in log order, over the
+/// segments visible when it starts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Validation {
     /// The table.
     pub table: TableId,
-    /// The batch, as it will be listed (`valid_from` is set at commit).
-    pub segment: SegmentEntry,
-    /// Position of the Commit entry; the turn among the validations of the table.
+    /// What is checked or written.
+    pub subject: Subject,
+    /// Position of the entry that asked for it; the turn among the work on the table.
     pub queued: LogIndex,
-    /// Current attempt, from 1; 0 while another validation of the table is running.
+    /// Current attempt, from 1; 0 while other work on the table is running.
     pub attempt: u32,
-    /// Position at which the current attempt started: snapshot of the check.
+    /// Position at which the current attempt started: its snapshot.
     pub position: LogIndex,
-    /// Verdicts of the parties for the current attempt: whether the keys are unique.
-    pub verdicts: [Option<bool>; 3],
+    /// Verdicts of the parties for the current attempt.
+    pub verdicts: [Option<Verdict>; 3],
     /// Network profile in force at the position.
     pub net_profile: NetProfile,
+}
+
+/// See [`Validation`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Subject {
+    /// A staged batch, as it will be listed (`valid_from` is set at commit).
+    Batch(SegmentEntry),
+    /// A unique index over the rows there are (`created` is set at commit).
+    Index(IndexEntry),
+    /// A statement that writes.
+    Write(Box<WriteEntry>),
+}
+
+/// A statement that writes: INSERT … SELECT, UPDATE, DELETE.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WriteEntry {
+    /// Name of the principal who asked.
+    pub principal: String,
+    /// Statement text; its literals are public.
+    pub sql: String,
+    /// Takes the place of all segments visible at the attempt's position; else adds one.
+    pub rewrites: bool,
+    /// Its secret parameters.
+    pub parameters: Option<Parameters>,
+    /// BLAKE3 of the signed command.
+    pub statement_digest: [u8; 32],
+    /// The client's signed time, Unix milliseconds: now() of the statement.
+    pub signed_at_ms: u64,
+}
+
+/// A row of secret parameters that its client uploaded: where it lies and how it is encoded.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parameters {
+    /// The segment, of table [`TableId::PARAMETERS`].
+    pub segment: SegmentId,
+    /// Columns "1", "2", ….
+    pub schema: TableSchema,
+}
+
+/// What a party found in an attempt. All three must say the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Verdict {
+    /// Every constraint holds.
+    Holds,
+    /// Some constraint does not; which one is the client's to know.
+    Violated,
+    /// Every constraint holds for the rows of the statement, and they are staged.
+    Staged(Staged),
+}
+
+/// One party's report of the segment that it wrote.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Staged {
+    /// Public row bound.
+    pub rows: u64,
+    /// Digest of the schema that it was written for.
+    pub schema_digest: [u8; 32],
+    /// Keyed digest of component i of party i.
+    pub first_digest: [u8; 32],
+    /// Keyed digest of component i+1.
+    pub second_digest: [u8; 32],
+    /// Plain digest of the PUBLIC columns.
+    pub public_digest: [u8; 32],
 }
 
 /// State of a query job.
@@ -194,6 +391,8 @@ pub struct JobEntry {
     pub signed_at_ms: u64,
     /// Network profile in force at the position: a later one changes no plan.
     pub net_profile: NetProfile,
+    /// Its secret parameters.
+    pub parameters: Option<Parameters>,
 }
 
 /// The whole replicated state.
@@ -205,8 +404,10 @@ pub struct Catalog {
     pub principals: BTreeMap<String, Principal>,
     /// Tables by id, dropped ones included while a job may need them.
     pub tables: BTreeMap<TableId, TableEntry>,
-    /// Next table id.
+    /// Next table id; views have ids of the same row.
     pub next_table: u64,
+    /// Views by id, dropped ones included while a job may need them.
+    pub views: BTreeMap<TableId, ViewEntry>,
     /// Transactions by id.
     pub transactions: BTreeMap<TransactionId, TransactionState>,
     /// Jobs by id.
@@ -229,9 +430,30 @@ impl Catalog {
     /// The table of this name that exists at a position.
     #[must_use]
     pub fn table(&self, name: &str, at: LogIndex) -> Option<&TableEntry> {
-        self.tables.values().find(|t| {
-            t.schema.name == name && t.created <= at && t.dropped.is_none_or(|end| at < end)
+        self.tables.values().find(|t| t.schema.name == name && t.exists(at))
+    }
+    /// The view of this name that exists at a position.
+    #[must_use]
+    pub fn view(&self, name: &str, at: LogIndex) -> Option<&ViewEntry> {
+        self.views.values().find(|v| v.name == name && v.exists(at))
+    }
+    /// The index of this name that exists at a position, and its table.
+    #[must_use]
+    pub fn index(&self, name: &str, at: LogIndex) -> Option<(&TableEntry, &IndexEntry)> {
+        self.tables.values().filter(|t| t.exists(at)).find_map(|t| {
+            let found = t.rules.indexes.iter().find(|i| i.name == name && i.exists(at));
+            found.map(|index| (t, index))
         })
+    }
+    /// Position of the oldest work that is not finished: what ended before it nobody reads any more.
+    #[must_use]
+    pub fn oldest_unfinished(&self) -> Option<LogIndex> {
+        let jobs = self.jobs.values().filter(|j| j.status == JobStatus::Active).map(|j| j.position);
+        let work = self.transactions.values().filter_map(|state| match state {
+            TransactionState::Validating(v) if v.attempt > 0 => Some(v.position),
+            _ => None,
+        });
+        jobs.chain(work).min()
     }
     /// The principal with this key.
     #[must_use]
@@ -244,8 +466,6 @@ impl Catalog {
         principal: &'a str,
         at: LogIndex,
     ) -> impl Iterator<Item = &'a TableEntry> {
-        self.tables.values().filter(move |t| {
-            t.created <= at && t.dropped.is_none_or(|end| at < end) && t.may_select(principal, at)
-        })
+        self.tables.values().filter(move |t| t.exists(at) && t.may_select(principal, at))
     }
 }

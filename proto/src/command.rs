@@ -1,6 +1,6 @@
 //! What travels in the Raft log, and what the replicated state made of it.
 
-use crate::catalog::{ClusterInfo, NetProfile};
+use crate::catalog::{ClusterInfo, NetProfile, Verdict};
 use crate::ids::{ClusterId, JobId, LogIndex, Party, TableId, TransactionId};
 use crate::status::SqlError;
 use serde::{Deserialize, Serialize};
@@ -71,14 +71,14 @@ pub enum NodeCommandKind {
         /// The lost attempt; the next is this + 1.
         attempt: u32,
     },
-    /// Verdict on the uniqueness check of a transaction.
+    /// What this party found in an attempt at the work of a transaction.
     Verdict {
         /// The transaction.
         transaction: TransactionId,
         /// The attempt.
         attempt: u32,
-        /// Whether the keys are unique.
-        unique: bool,
+        /// What it found.
+        verdict: Verdict,
     },
     /// The attempt of a validation was lost: start the next one.
     ValidationRetry {
@@ -106,7 +106,7 @@ pub enum Outcome {
     Applied(LogIndex),
     /// Nothing to do (IF EXISTS, IF NOT EXISTS, a repeated proposal); the notice is for the user.
     Nothing(LogIndex, String),
-    /// A table was created.
+    /// A table or a view was created.
     TableCreated(LogIndex, TableId),
     /// The query is ordered; the position is its snapshot.
     JobAccepted(LogIndex, JobId),

@@ -92,6 +92,19 @@ random_id!(
     JobId
 );
 
+impl TransactionId {
+    /// The segment that an attempt at a writing statement makes: every attempt has its own, so that
+    /// none finds the file of another.
+    #[must_use]
+    pub fn segment_of_attempt(self, attempt: u32) -> SegmentId {
+        let mut hasher = blake3::Hasher::new_derive_key("trine segment of a writing attempt v1");
+        hasher.update(&self.0).update(&attempt.to_le_bytes());
+        let mut id = [0; 16];
+        hasher.finalize_xof().fill(&mut id);
+        SegmentId(id)
+    }
+}
+
 impl From<TransactionId> for SegmentId {
     fn from(id: TransactionId) -> Self {
         Self(id.0)
@@ -103,6 +116,11 @@ impl From<TransactionId> for SegmentId {
     Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Debug, Default,
 )]
 pub struct TableId(pub u64);
+
+impl TableId {
+    /// Not in the catalog: where rows of secret parameters lie.
+    pub const PARAMETERS: Self = Self(u64::MAX);
+}
 
 impl fmt::Display for TableId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -180,6 +180,17 @@ impl Column {
             (_, None) => 1,
         }
     }
+
+    /// Whether it is secret and has a declared range that its bits do not fill, so that shares can
+    /// hold a value outside of it.
+    #[must_use]
+    pub fn may_leave_range(&self) -> bool {
+        self.secrecy == Secrecy::Secret
+            && self.range.is_some_and(|(low, high)| {
+                let span = (i128::from(high) - i128::from(low)) as u128;
+                span == 0 || !(span + 1).is_power_of_two()
+            })
+    }
 }
 
 impl TableSchema {
@@ -206,6 +217,23 @@ impl TableSchema {
                     secrecy: column.secrecy,
                 });
             }
+        }
+        stored
+    }
+
+    /// The stored vectors of a segment: those of the table and, behind them, one shared bit a row
+    /// that says whether the row exists, if the segment has it.
+    #[must_use]
+    pub fn segment_columns(&self, has_valid: bool) -> Vec<StoredColumn> {
+        let mut stored = self.stored_columns();
+        if has_valid {
+            stored.push(StoredColumn {
+                column: self.columns.len(),
+                form: Form::Boolean,
+                bits: 1,
+                row_bytes: 1,
+                secrecy: Secrecy::Secret,
+            });
         }
         stored
     }

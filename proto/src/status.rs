@@ -20,7 +20,11 @@ pub mod sqlstate {
     pub const BAD_COPY_FILE: &str = "22P04";
     pub const INVALID_PARAMETER: &str = "22023";
     pub const NOT_NULL_VIOLATION: &str = "23502";
+    pub const INTEGRITY_VIOLATION: &str = "23000";
+    pub const FOREIGN_KEY_VIOLATION: &str = "23503";
     pub const UNIQUE_VIOLATION: &str = "23505";
+    pub const CHECK_VIOLATION: &str = "23514";
+    pub const DEPENDENT_OBJECTS: &str = "2BP01";
     pub const INVALID_AUTHORIZATION: &str = "28000";
     pub const SERIALIZATION_FAILURE: &str = "40001";
     pub const SYNTAX_ERROR: &str = "42601";
@@ -29,9 +33,11 @@ pub mod sqlstate {
     pub const AMBIGUOUS_COLUMN: &str = "42702";
     pub const UNDEFINED_COLUMN: &str = "42703";
     pub const DUPLICATE_OBJECT: &str = "42710";
+    pub const WRONG_OBJECT_TYPE: &str = "42809";
     pub const GROUPING_ERROR: &str = "42803";
     pub const DATATYPE_MISMATCH: &str = "42804";
     pub const UNDEFINED_FUNCTION: &str = "42883";
+    pub const UNDEFINED_PARAMETER: &str = "42P02";
     pub const UNDEFINED_TABLE: &str = "42P01";
     pub const DUPLICATE_TABLE: &str = "42P07";
     pub const UNDEFINED_OBJECT: &str = "42704";

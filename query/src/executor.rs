@@ -10,6 +10,7 @@ use crate::error::{QueryError, Result};
 use crate::expr::{gather, merge};
 use crate::ops::pair_aggregate::pair_aggregate;
 use crate::ops::scan::Source;
+use crate::ops::sort_aggregate::GroupBy;
 use crate::ops::unique_join::Join;
 use crate::ops::window::Window;
 use crate::ops::{
@@ -76,7 +77,7 @@ struct Run<'a> {
 }
 
 /// One row a kind: 1 where it happened in some row of some operator.
-type Failures = Vec<(Failure, Planes)>;
+pub(crate) type Failures = Vec<(Failure, Planes)>;
 
 /// Runs a plan whose root is Reveal, as one party of three. All parties must run the same plan.
 ///
@@ -111,6 +112,19 @@ pub fn dry_run(plan: &Plan, profile: Profile) -> Result<Vec<OperatorCost>> {
     Ok(costs)
 }
 
+/// Runs a plan without a Reveal; its relation stays shared, and so does what failed in some row.
+/// `wants` of its columns.
+pub(crate) fn evaluate<'a>(
+    plan: &Plan,
+    wants: &[Want],
+    session: &'a mut Session,
+    store: Option<&'a Store>,
+    observer: Option<&'a mut dyn Observer>,
+) -> Result<(Relation, Failures)> {
+    let (relation, _, failures) = walk(plan, wants, session, store, observer)?;
+    Ok((relation, failures))
+}
+
 fn execute<'a>(
     plan: &Plan,
     session: &'a mut Session,
@@ -120,12 +134,23 @@ fn execute<'a>(
     if !matches!(plan.op, Operator::Reveal { .. }) {
         return Err(QueryError::bug("the root of a plan is no Reveal"));
     }
+    let wants = vec![Want::ANY; plan.fields.len()];
+    walk(plan, &wants, session, store, observer)
+}
+
+fn walk<'a>(
+    plan: &Plan,
+    wants: &[Want],
+    session: &'a mut Session,
+    store: Option<&'a Store>,
+    observer: Option<&'a mut dyn Observer>,
+) -> Result<(Relation, Vec<OperatorCost>, Failures)> {
     let total = count(plan);
-    // What a run before this one left behind is not this one's.
-    drop(session.take_raised());
     let mut kept = BTreeMap::new();
     used_again(plan, &mut kept);
-    let wants = plan_wants(plan)?;
+    let wants = plan_wants(plan, wants)?;
+    // What a run before this one left behind is not this one's.
+    drop(session.take_raised());
     let (costs, failures) = (Vec::new(), Vec::new());
     let mut run = Run { session, store, observer, costs, failures, done: 0, total, wants, kept };
     let relation = run.relation(plan)?;
@@ -168,6 +193,7 @@ pub const fn operator_name(op: &Operator) -> &'static str {
         Operator::SmallDomainAggregate { .. } => "SmallDomainAggregate",
         Operator::SortAggregate { .. } => "SortAggregate",
         Operator::UniqueKeyJoin { method: JoinMethod::Sort, .. } => "UniqueKeyJoin",
+        Operator::UniqueKeyJoin { method: JoinMethod::Merge, .. } => "MergeJoin",
         Operator::UniqueKeyJoin { method: JoinMethod::Lookup, .. } => "LookupJoin",
         Operator::CrossJoin { .. } => "CrossJoin",
         Operator::PairAggregate { .. } => "PairAggregate",
@@ -275,9 +301,10 @@ impl Run<'_> {
             Operator::SmallDomainAggregate { keys, aggregates, .. } => {
                 small_domain::small_domain(next()?, keys, aggregates, s)
             }
-            Operator::SortAggregate { keys, determined, aggregates, .. } => {
+            Operator::SortAggregate { keys, determined, presorted, aggregates, .. } => {
                 let needed = keys.len().saturating_sub(*determined as usize);
-                let grouped = sort_aggregate::sort_aggregate(next()?, keys, needed, aggregates, s)?;
+                let by = GroupBy { keys, needed, presorted: *presorted };
+                let grouped = sort_aggregate::sort_aggregate(next()?, &by, aggregates, s)?;
                 let groups = usize::try_from(plan.rows).unwrap_or(usize::MAX).min(grouped.rows);
                 Ok(grouped.slice(s, 0..groups))
             }
@@ -319,6 +346,10 @@ fn unique_key_join(
     let join = Join { kind: *kind, many_keys, unique_keys, residual, unique_wants };
     match method {
         JoinMethod::Sort => unique_join::unique_join(many, unique, &join, s),
+        JoinMethod::Merge => {
+            let many_wants = all.get(..many.columns.len()).unwrap_or_default();
+            unique_join::merge_join(many, unique, &join, many_wants, s)
+        }
         JoinMethod::Lookup => lookup_join::lookup_join(many, unique, &join, s),
     }
 }

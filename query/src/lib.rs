@@ -14,7 +14,7 @@
 //! 5. The root, Reveal, zeroes what does not exist and hands out share vectors: only the client
 //!    opens them ([`execute`] puts the header in front). What the nodes themselves learn is decided
 //!    in `policy` alone.
-//! 6. [`check_unique`] checks the PRIMARY KEY of a staged batch.
+//! 6. [`compile_work`] and [`run_work`] check the constraints of what is written.
 
 mod arith;
 mod bits;
@@ -34,13 +34,13 @@ mod relation;
 mod rules;
 mod statement;
 pub mod types;
-mod unique;
 mod want;
+mod work;
 
 pub use cost::profile;
 pub use error::QueryError;
 pub use executor::{Executed, Observer, OperatorCost, dry_run, inputs, operator_name, run};
 pub use frontend::Explain;
 pub use output::{ShareVector, sql_type};
-pub use statement::{ResultShares, Statement, compile, execute};
-pub use unique::check_unique;
+pub use statement::{ResultShares, Statement, check_view, compile, compile_with, execute};
+pub use work::{Done, Work, compile_work, run_work};

@@ -3,6 +3,7 @@
 
 use crate::types::Type;
 use serde::{Deserialize, Serialize};
+use trine_proto::catalog::SegmentEntry;
 use trine_proto::ids::{SegmentId, TableId};
 use trine_proto::schema::TableSchema;
 use trine_proto::status::{SqlError, sqlstate};
@@ -433,6 +434,9 @@ pub enum JoinKind {
 pub enum JoinMethod {
     /// The union of both sides is sorted by the key.
     Sort,
+    /// As Sort, but rows stay in the order of the key, those of both sides, the unique ones not valid: a GROUP BY of
+    /// the key above needs no sort of its own. Inner joins without a residual.
+    Merge,
     /// Every row of the many side is compared with each row of the unique side: no sort. For tiny unique sides.
     Lookup,
 }
@@ -549,17 +553,35 @@ pub struct Plan {
     pub rows: u64,
 }
 
+/// One segment as a scan reads it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SegmentScan {
+    /// Which.
+    pub id: SegmentId,
+    /// Public row count.
+    pub rows: u64,
+    /// Whether it has a shared *valid* column; without one all its rows exist.
+    pub has_valid: bool,
+}
+
+impl From<&SegmentEntry> for SegmentScan {
+    fn from(entry: &SegmentEntry) -> Self {
+        Self { id: entry.id, rows: entry.rows, has_valid: entry.has_valid }
+    }
+}
+
 /// The operators.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Operator {
-    /// Rows of a table at the snapshot; all valid. Fields follow `columns`.
+    /// Rows of a table at the snapshot; all valid unless a segment has a *valid* column. Fields follow
+    /// `columns`.
     Scan {
         /// Table.
         table: TableId,
         /// Its schema (names, encodings).
         schema: TableSchema,
-        /// Visible segments in commit order, with their rows.
-        segments: Vec<(SegmentId, u64)>,
+        /// Visible segments in commit order.
+        segments: Vec<SegmentScan>,
         /// Positions of the columns that are read.
         columns: Vec<usize>,
     },
@@ -608,11 +630,14 @@ pub enum Operator {
         keys: Vec<Expr>,
         /// So many of the last keys follow from the others: they travel, but are neither sorted by nor compared.
         determined: u32,
+        /// Whether the input has the rows of each group one after the other already, none that is not valid among
+        /// them (see [`JoinMethod::Merge`]). No MIN, MAX or DISTINCT then.
+        presorted: bool,
         /// Fields: keys, then one each.
         aggregates: Vec<Aggregate>,
     },
     /// Equality join with a side on which the key is unique (among valid rows without NULL in the key).
-    /// Rows: those of the many side. Fields: many side's, then (Inner, Left) the unique side's.
+    /// Rows: those of the many side (Merge: of both). Fields: many side's, then (Inner, Left) the unique side's.
     /// Semi and Anti do not need uniqueness.
     UniqueKeyJoin {
         /// Kind.
@@ -674,7 +699,8 @@ pub enum Operator {
         /// Relation of exactly one row.
         one: Box<Plan>,
     },
-    /// Valid rows first, in order; ties at random (secret).
+    /// Valid rows first, in order; ties at random (secret). Rows: all of the input, or only the first
+    /// ones of the order, which a selection finds without sorting the others.
     Sort {
         /// Input.
         input: Box<Plan>,

@@ -82,6 +82,11 @@ impl<'a> Planner<'a> {
         Ok(Plan { op: Operator::Reveal { input: Box::new(input), size, ordered }, fields, rows })
     }
 
+    /// A relation of which only the existence of rows counts.
+    pub(crate) fn found(&self, logical: &LogicalPlan) -> Result<Plan, SqlError> {
+        self.relation(logical, false)
+    }
+
     /// An unsupported expression, at its first column.
     fn unsupported(
         &self,

@@ -6,7 +6,7 @@
 
 use crate::plan::{Plan, ResultSize};
 use trine_mpc::Disclosure;
-use trine_proto::catalog::{Catalog, TableEntry};
+use trine_proto::catalog::{Catalog, TableEntry, ViewEntry};
 use trine_proto::ids::LogIndex;
 use trine_proto::status::{SqlError, sqlstate};
 
@@ -15,17 +15,18 @@ pub(crate) const HIDDEN_ROWS_MAX: u64 = 1024;
 
 /// What EXPLAIN says of [`permit_result_size`].
 pub(crate) const RESULT_SIZE: &str = "number of result rows, to the next power of two";
-/// What EXPLAIN says of [`permit_uniqueness_verdict`].
-pub(crate) const UNIQUENESS_VERDICT: &str = "whether the keys of a batch are unique, one bit";
+/// What [`permit_verdict`] opens.
+pub(crate) const VERDICT: &str = "whether a constraint is violated, one bit over all of them";
 
-/// The table of this name, if it exists and the principal may SELECT from it.
+/// The table of this name, if it exists and the principal may SELECT from it, or the owner of the view
+/// around (the lender) owns it: a view lends what its owner owns and nothing else.
 ///
 /// # Errors
 /// 42P01 for an unknown table, 42501 for one that is not granted.
 pub(crate) fn readable_table<'a>(
     catalog: &'a Catalog,
     at: LogIndex,
-    principal: &str,
+    (principal, lender): (&str, Option<&str>),
     database: Option<&str>,
     schema: Option<&str>,
     name: &str,
@@ -44,17 +45,30 @@ pub(crate) fn readable_table<'a>(
             format!("relation \"{name}\" does not exist"),
         ));
     };
-    if !entry.may_select(principal, at) {
-        return Err(SqlError::new(
-            sqlstate::INSUFFICIENT_PRIVILEGE,
-            format!("permission denied for table {name}"),
-        )
-        .hint(format!(
-            "the owner, {}, can say: GRANT SELECT ON {name} TO {principal}",
-            entry.owner
-        )));
+    if !entry.may_select(principal, at) && lender != Some(entry.owner.as_str()) {
+        return Err(denied("table", name, &entry.owner, principal));
     }
     Ok(entry)
+}
+
+fn denied(kind: &str, name: &str, owner: &str, principal: &str) -> SqlError {
+    SqlError::new(sqlstate::INSUFFICIENT_PRIVILEGE, format!("permission denied for {kind} {name}"))
+        .hint(format!("the owner, {owner}, can say: GRANT SELECT ON {name} TO {principal}"))
+}
+
+/// Whether a principal may use a view; inside another view, also if that one's owner owns it.
+///
+/// # Errors
+/// 42501.
+pub(crate) fn readable_view(
+    view: &ViewEntry,
+    at: LogIndex,
+    (principal, lender): (&str, Option<&str>),
+) -> Result<(), SqlError> {
+    if view.may_select(principal, at) || lender == Some(view.owner.as_str()) {
+        return Ok(());
+    }
+    Err(denied("view", &view.name, &view.owner, principal))
 }
 
 /// What of a result's size the nodes may learn, by its public bound.
@@ -69,8 +83,8 @@ pub(crate) fn permit_result_size(_plan: &Plan) -> Disclosure {
     Disclosure::permit_after_policy_check(RESULT_SIZE)
 }
 
-/// Permission to open whether a batch's keys are unique against the visible rows.
+/// Permission to open whether any constraint of a table is violated by what is being written.
 #[allow(clippy::disallowed_methods)] // the one place that may
-pub(crate) fn permit_uniqueness_verdict() -> Disclosure {
-    Disclosure::permit_after_policy_check(UNIQUENESS_VERDICT)
+pub(crate) fn permit_verdict() -> Disclosure {
+    Disclosure::permit_after_policy_check(VERDICT)
 }

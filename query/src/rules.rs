@@ -36,8 +36,8 @@ fn with_inputs(plan: Plan, f: &dyn Fn(Plan) -> Plan) -> Plan {
         Operator::SmallDomainAggregate { input, keys, aggregates } => {
             Operator::SmallDomainAggregate { input: one(input), keys, aggregates }
         }
-        Operator::SortAggregate { input, keys, determined, aggregates } => {
-            Operator::SortAggregate { input: one(input), keys, determined, aggregates }
+        Operator::SortAggregate { input, keys, determined, presorted, aggregates } => {
+            Operator::SortAggregate { input: one(input), keys, determined, presorted, aggregates }
         }
         Operator::UniqueKeyJoin {
             kind,

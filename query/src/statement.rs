@@ -3,15 +3,17 @@
 use crate::error::QueryError;
 use crate::executor::{self, Observer};
 use crate::explain;
-use crate::frontend::{self, Explain, Positions};
-use crate::output::ShareVector;
-use crate::plan::{Failure as PlanFailure, PLAN_FORMAT, Plan};
+use crate::frontend::{self, Bound, Explain, Positions};
+use crate::output::{ShareVector, sql_type};
+use crate::plan::{Failure as PlanFailure, Field, PLAN_FORMAT, Plan};
 use crate::planner::Planner;
 use crate::rules;
+use crate::types::{NumberKind, Type};
 use std::thread;
 use trine_mpc::{Profile, Session};
-use trine_proto::catalog::{Catalog, NetProfile};
+use trine_proto::catalog::{Catalog, NetProfile, Parameters};
 use trine_proto::ids::LogIndex;
+use trine_proto::schema::{Column, ColumnType, DECIMAL_DIGITS_MAX, Secrecy, TableSchema};
 use trine_proto::status::{SqlError, sqlstate};
 use trine_proto::wire::{self, Counted, ExplainRow, ResultHeader, ResultKind};
 use trine_storage::Store;
@@ -53,12 +55,55 @@ pub fn compile(
     principal: &str,
     signed_at_ms: u64,
 ) -> Result<Statement, SqlError> {
+    on_a_large_stack(|| on_this_stack(sql, catalog, at, principal, signed_at_ms))
+}
+
+/// The same for a statement whose parameters `$1`, `$2`, … its client has shared. The plan names the
+/// set, so that the nodes agree on it.
+///
+/// # Errors
+/// As [`compile`]; 42P02 for a parameter that there is not.
+pub fn compile_with(
+    sql: &str,
+    parameters: Option<&Parameters>,
+    catalog: &Catalog,
+    at: LogIndex,
+    principal: &str,
+    signed_at_ms: u64,
+) -> Result<Statement, SqlError> {
+    on_a_large_stack(|| {
+        let bound = frontend::bind_with(sql, catalog, at, (principal, signed_at_ms), parameters)?;
+        planned(sql, &bound, catalog)
+    })
+}
+
+/// Whether a view of this SELECT and these column names could be used: plans it once.
+///
+/// # Errors
+/// As [`compile`]; 42701 for columns of one name.
+pub fn check_view(
+    sql: &str,
+    columns: &[String],
+    catalog: &Catalog,
+    at: LogIndex,
+    principal: &str,
+) -> Result<(), SqlError> {
+    on_a_large_stack(|| {
+        on_this_stack(sql, catalog, at, principal, 0)?;
+        frontend::check_view(sql, columns, catalog, at, principal)
+    })
+}
+
+/// Runs the compiler on a thread of its own: deep statements recurse.
+pub(crate) fn on_a_large_stack<T: Send>(
+    work: impl FnOnce() -> Result<T, SqlError> + Send,
+) -> Result<T, SqlError> {
     let failed = |what: &str| SqlError::new(sqlstate::INTERNAL_ERROR, what);
     thread::scope(|scope| {
         thread::Builder::new()
             .name("compile".into())
             .stack_size(STACK_BYTES)
-            .spawn_scoped(scope, || on_this_stack(sql, catalog, at, principal, signed_at_ms))
+            .spawn_scoped(scope, work)
             .map_err(|_| failed("no memory to compile the statement"))?
             .join()
             .map_err(|_| failed("the statement could not be compiled: a defect of the planner"))?
@@ -73,12 +118,52 @@ fn on_this_stack(
     signed_at_ms: u64,
 ) -> Result<Statement, SqlError> {
     let bound = frontend::bind(sql, catalog, at, principal, signed_at_ms)?;
+    planned(sql, &bound, catalog)
+}
+
+fn planned(sql: &str, bound: &Bound, catalog: &Catalog) -> Result<Statement, SqlError> {
     let positions = Positions::new(sql);
     let net_profile = catalog.net_profile;
     let plan = Planner::new(&positions, net_profile).plan(&bound.plan, &bound.names)?;
     let plan = rules::apply(plan);
     let digest = digest(&plan, net_profile)?;
     Ok(Statement { explain: bound.explain, plan, net_profile, digest })
+}
+
+/// The stored type that holds all values of a result column.
+fn stored_column(field: &Field) -> Result<Column, SqlError> {
+    let refused = || {
+        SqlError::unsupported(
+            format!(
+                "column \"{}\" has the type {}, which cannot be stored",
+                field.name,
+                sql_type(&field.ty)
+            ),
+            "CAST it to a type of a column: BIGINT, or DECIMAL of up to 18 digits",
+        )
+    };
+    let ty = match &field.ty {
+        Type::Boolean => ColumnType::Boolean,
+        Type::Text { bytes } => ColumnType::Varchar { bytes_max: *bytes },
+        Type::Number { kind, low, high } => match kind {
+            NumberKind::SmallInt => ColumnType::SmallInt,
+            NumberKind::Int => ColumnType::Int,
+            NumberKind::BigInt => ColumnType::BigInt,
+            NumberKind::Date => ColumnType::Date,
+            NumberKind::Enum { labels } => ColumnType::Enum { labels: labels.clone() },
+            NumberKind::Decimal { precision, scale } => {
+                let top = 10_i128.pow(u32::from(DECIMAL_DIGITS_MAX)) - 1;
+                let precision = (*precision).min(DECIMAL_DIGITS_MAX);
+                if *low < -top || *high > top || *scale > precision {
+                    return Err(refused());
+                }
+                ColumnType::Decimal { precision, scale: *scale }
+            }
+            NumberKind::Double { .. } => return Err(refused()),
+        },
+    };
+    let name = field.name.clone();
+    Ok(Column { name, ty, nullable: true, secrecy: Secrecy::Secret, range: None })
 }
 
 /// BLAKE3 over the plan format, the plan and the profile that chooses its circuits.
@@ -89,6 +174,17 @@ fn digest(plan: &Plan, net_profile: NetProfile) -> Result<[u8; 32], SqlError> {
 }
 
 impl Statement {
+    /// A table that could hold the result, with secret columns.
+    ///
+    /// # Errors
+    /// 0A000 for a column whose values no stored type holds.
+    pub fn result_schema(&self, name: &str) -> Result<TableSchema, SqlError> {
+        let columns = self.plan.fields.iter().map(stored_column).collect::<Result<_, _>>()?;
+        let schema = TableSchema { name: name.into(), columns, primary_key: Vec::new() };
+        // The checks that every CREATE TABLE meets: names that differ, above all.
+        TableSchema::try_from(&wire::TableSchema::from(&schema))
+    }
+
     /// What the nodes compare before the first protocol message.
     #[must_use]
     pub const fn digest(&self) -> [u8; 32] {
@@ -116,7 +212,8 @@ impl Statement {
     }
 }
 
-fn described(failure: PlanFailure) -> wire::Failure {
+/// How the client is told of a failure.
+pub(crate) fn described(failure: PlanFailure) -> wire::Failure {
     let SqlError { sqlstate, message, hint, .. } = failure.error();
     wire::Failure { sqlstate, message, hint }
 }

@@ -14,11 +14,14 @@ use std::sync::Arc;
 use std::thread;
 use trine_client::cut::{NodePart, cut_rows};
 use trine_client::open::{ResultPart, ResultVector, open_result};
-use trine_client::statement::{self, Insert, Statement};
-use trine_client::{Table, arrange, random_id};
+use trine_client::statement::{self, Insert, Statement, Write};
+use trine_client::{
+    Table, TableDefinition, arrange, explained, named_result, parameter_row, random_id,
+    rows_written,
+};
 use trine_consensus::testing::{LocalSequencer, TestCluster, client_with_id};
 use trine_mpc::{AttemptKeys, Session};
-use trine_proto::catalog::{Catalog, TransactionState, Validation};
+use trine_proto::catalog::{Catalog, TableRules, TransactionState, Validation, Verdict};
 use trine_proto::command::{NodeCommandKind, Outcome};
 use trine_proto::ids::{JobId, LogIndex, Party, SegmentId, TableId, TransactionId};
 use trine_proto::result::result_digest;
@@ -75,27 +78,43 @@ impl InProcess {
     fn run_one(&self, statement: Statement) -> Result<Output, EngineError> {
         let command = match statement {
             Statement::Insert(insert) => return self.insert(&insert),
+            Statement::Write(write) => return self.write(&write),
+            Statement::CreateTableAs { table, columns, sql, if_not_exists, .. } => {
+                return self.create_table_as(&table, &columns, &sql, if_not_exists);
+            }
             Statement::Query { sql, .. } => return Ok(self.query(sql)?.into()),
-            Statement::CreateIndex => return Ok(Output::done(None)),
+            Statement::Reindex | Statement::Set => return Ok(Output::done(None)),
+            Statement::Show(settings) => return Ok(shown(settings)),
+            Statement::CreateIndex(index) => Command::CreateIndex(index),
+            Statement::DropIndex(index) => Command::DropIndex(index),
+            Statement::DropView(view) => Command::DropView(view),
+            Statement::CreateView { view, .. } => {
+                let catalog = self.sequencer.catalog();
+                let at = catalog.applied;
+                trine_query::check_view(&view.sql, &view.columns, &catalog, at, PRINCIPAL)?;
+                Command::CreateView(view)
+            }
             Statement::ShowTables => {
                 return Err(EngineError::new(
                     sqlstate::FEATURE_NOT_SUPPORTED,
                     "SHOW TABLES asks a node; there is none in process",
                 ));
             }
-            Statement::CreateTable { schema, if_not_exists } => {
-                let schema = Some(wire::TableSchema::from(&schema));
-                Command::CreateTable(wire::CreateTable { schema, if_not_exists })
+            Statement::CreateTable { schema, rules, if_not_exists } => {
+                let (schema, rules) = (Some(wire::TableSchema::from(&schema)), Some(rules));
+                Command::CreateTable(wire::CreateTable { schema, if_not_exists, rules })
             }
-            Statement::DropTable { table, if_exists } => {
-                Command::DropTable(wire::DropTable { table, if_exists })
+            Statement::DropTable { table, if_exists, cascade } => {
+                Command::DropTable(wire::DropTable { table, if_exists, cascade })
             }
             Statement::Grant { grant, table, principal } => {
                 let body = wire::Grant { table, principal };
                 if grant { Command::Grant(body) } else { Command::Revoke(body) }
             }
         };
-        self.propose(command)?;
+        if let (id, Outcome::Validating(_)) = self.propose(command)? {
+            self.validate(TransactionId(id))?;
+        }
         Ok(Output::done(None))
     }
 
@@ -111,22 +130,24 @@ impl InProcess {
     }
 
     fn insert(&self, insert: &Insert) -> Result<Output, EngineError> {
-        let (id, schema) = self.table(&insert.table)?;
-        let rows = arrange(&schema, insert)?;
+        let (id, definition) = self.table(&insert.table)?;
+        let schema = &definition.schema;
+        let rows = arrange(&definition, insert)?;
         let transaction = TransactionId(random_id()?);
-        let parts = cut_rows(&schema, &rows, self.cluster.info.cluster_id, transaction)?;
-        self.commit(id, &schema, transaction, parts)?;
+        let parts = cut_rows(schema, &rows, self.cluster.info.cluster_id, transaction)?;
+        self.commit(id, schema, transaction, parts)?;
         Ok(Output::done(u64::try_from(rows.len()).ok()))
     }
 
     /// A table as the catalog has it now.
-    fn table(&self, name: &str) -> Result<(TableId, TableSchema), SqlError> {
+    fn table(&self, name: &str) -> Result<(TableId, TableDefinition), SqlError> {
         let catalog = self.sequencer.catalog();
         let entry = catalog.table(name, catalog.applied).ok_or_else(|| {
             let message = format!("relation \"{name}\" does not exist");
             SqlError::new(sqlstate::UNDEFINED_TABLE, message)
         })?;
-        Ok((entry.id, entry.schema.clone()))
+        let rules = wire_defaults(&entry.rules);
+        Ok((entry.id, TableDefinition::new(entry.schema.clone(), &rules)?))
     }
 
     /// Stages the three parts of an upload and commits them as one batch.
@@ -195,35 +216,138 @@ impl InProcess {
         })
     }
 
-    /// The check of the PRIMARY KEY under MPC, and its verdicts.
-    fn validate(&self, transaction: TransactionId) -> Result<(), EngineError> {
+    /// Work on a table under MPC (a check, a statement that writes), its verdicts, and its report.
+    fn validate(&self, transaction: TransactionId) -> Result<Table, EngineError> {
         let catalog = self.sequencer.catalog();
         let Some(TransactionState::Validating(validation)) = catalog.transactions.get(&transaction)
         else {
-            return Err(EngineError::new(sqlstate::INTERNAL_ERROR, "the batch does not validate"));
+            return Err(EngineError::new(sqlstate::INTERNAL_ERROR, "the work does not run"));
         };
-        let check = |session: &mut Session, store: &Store| {
-            trine_query::check_unique(&catalog, validation, session, store)
+        let report = match self.work(&catalog, transaction, validation) {
+            Ok((verdicts, report)) => {
+                self.say(transaction, validation, verdicts);
+                report
+            }
+            Err(e) => {
+                let error = SqlError::new(&e.sqlstate, e.message.clone());
+                let kind = NodeCommandKind::Abort { transaction, error };
+                self.sequencer.propose(self.cluster.node(Party::ALL[0], kind));
+                return Err(e);
+            }
         };
-        let verdicts = self.three_parties(&catalog, check)?;
-        self.say(transaction, validation, verdicts);
-        match self.sequencer.catalog().transactions.get(&transaction) {
-            Some(TransactionState::Aborted(_, error)) => Err(error.clone().into()),
-            Some(TransactionState::Committed(_)) => Ok(()),
-            _ => Err(EngineError::new(sqlstate::INTERNAL_ERROR, "the validation has no end")),
+        let after = self.sequencer.catalog();
+        self.forget_replaced(&catalog, &after, validation.table)?;
+        match after.transactions.get(&transaction) {
+            Some(TransactionState::Aborted(_, error)) => {
+                Err(explained(error.clone(), &report).into())
+            }
+            Some(TransactionState::Committed(_)) => Ok(report),
+            _ => Err(EngineError::new(sqlstate::INTERNAL_ERROR, "the work has no end")),
         }
     }
 
-    fn say(&self, transaction: TransactionId, validation: &Validation, verdicts: [bool; 3]) {
-        for (party, unique) in Party::ALL.into_iter().zip(verdicts) {
+    fn work(
+        &self,
+        catalog: &Catalog,
+        transaction: TransactionId,
+        validation: &Validation,
+    ) -> Result<([Verdict; 3], Table), EngineError> {
+        let work = trine_query::compile_work(catalog, transaction, validation)?;
+        let salts: [[u8; 16]; 3] = [random_id()?, random_id()?, random_id()?];
+        let run = |session: &mut Session, store: &Store| {
+            let party = session.party();
+            trine_query::run_work(&work, session, store, [salts[party], salts[(party + 1) % 3]])
+        };
+        let done = self.three_parties(catalog, run)?;
+        let verdicts = [0, 1, 2].map(|party| done[party].verdict);
+        let job = JobId(transaction.0);
+        let mut parts: [ResultPart; 3] = Default::default();
+        for ((party, done), part) in Party::ALL.into_iter().zip(done).zip(&mut parts) {
+            *part = self.part(party, job, done.shares);
+        }
+        Ok((verdicts, open_result(self.cluster.info.cluster_id, job, &parts)?))
+    }
+
+    /// Deletes the segments that an entry ended: nothing else runs that could read them.
+    fn forget_replaced(
+        &self,
+        before: &Catalog,
+        after: &Catalog,
+        table: TableId,
+    ) -> Result<(), EngineError> {
+        let Some(entry) = before.tables.get(&table) else { return Ok(()) };
+        let gone = entry.segments.iter().filter(|s| after.aborted_segments.contains(&s.id));
+        for segment in gone {
+            for store in &self.stores {
+                store.remove(table, segment.id).map_err(|e| internal(&e))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A statement that writes: its parameters as a row of shares at the stores, its turn, its report.
+    fn write(&self, write: &Write) -> Result<Output, EngineError> {
+        let (_, definition) = self.table(&write.table)?;
+        let row = parameter_row(&definition, write)?;
+        let mut parameters = None;
+        if let Some(row) = &row {
+            let id = TransactionId(random_id()?);
+            let cells = std::slice::from_ref(&row.cells);
+            let parts = cut_rows(&row.schema, cells, self.cluster.info.cluster_id, id)?;
+            for (party, part) in Party::ALL.into_iter().zip(parts) {
+                self.stage(party, TableId::PARAMETERS, &row.schema, id, part)?;
+            }
+            let schema = Some(wire::TableSchema::from(&row.schema));
+            parameters = Some(wire::ParameterSet { id: id.0.to_vec(), schema });
+        }
+        let (sql, table) = (write.sql.clone(), write.table.clone());
+        let mut command = wire::SubmitWrite { sql, table, kind: 0, parameters: parameters.clone() };
+        command.set_kind(write.kind);
+        let (id, _) = self.propose(Command::SubmitWrite(command))?;
+        let report = self.validate(TransactionId(id));
+        if let Some(id) = parameters.and_then(|set| SegmentId::from_slice(&set.id)) {
+            for store in &self.stores {
+                store.remove(TableId::PARAMETERS, id).map_err(|e| internal(&e))?;
+            }
+        }
+        Ok(Output::done(Some(rows_written(&report?)?)))
+    }
+
+    /// Creates a table with the columns of a SELECT and fills it, as the client does.
+    fn create_table_as(
+        &self,
+        table: &str,
+        columns: &[String],
+        sql: &str,
+        if_not_exists: bool,
+    ) -> Result<Output, EngineError> {
+        let catalog = self.sequencer.catalog();
+        let statement = trine_query::compile(sql, &catalog, catalog.applied, PRINCIPAL, 0)?;
+        let schema = named_result(statement.result_schema("result")?, table, columns)?;
+        let schema = Some(wire::TableSchema::from(&schema));
+        let create = wire::CreateTable { schema, if_not_exists, rules: None };
+        let (_, outcome) = self.propose(Command::CreateTable(create))?;
+        if matches!(outcome, Outcome::Nothing(..)) {
+            return Ok(Output::done(None));
+        }
+        let filled = self.write(&Write::filling(table, sql));
+        if filled.is_err() {
+            let drop = wire::DropTable { table: table.to_owned(), ..Default::default() };
+            self.propose(Command::DropTable(drop))?;
+        }
+        filled
+    }
+
+    fn say(&self, transaction: TransactionId, validation: &Validation, verdicts: [Verdict; 3]) {
+        for (party, verdict) in Party::ALL.into_iter().zip(verdicts) {
             let attempt = validation.attempt;
-            let kind = NodeCommandKind::Verdict { transaction, attempt, unique };
+            let kind = NodeCommandKind::Verdict { transaction, attempt, verdict };
             self.sequencer.propose(self.cluster.node(party, kind));
         }
     }
 
     fn query(&self, sql: String) -> Result<Table, EngineError> {
-        let submit = Command::SubmitQuery(wire::SubmitQuery { sql: sql.clone() });
+        let submit = Command::SubmitQuery(wire::SubmitQuery { sql: sql.clone(), parameters: None });
         let (id, outcome) = self.propose(submit)?;
         let (job, position) = (JobId(id), outcome.index());
         let answer = self.answer(&sql, job, position);
@@ -304,6 +428,27 @@ impl InProcess {
             lost.unwrap_or_else(|| EngineError::new(sqlstate::INTERNAL_ERROR, "a party is missing"))
         })
     }
+}
+
+/// The answer to SHOW.
+fn shown(settings: Vec<(String, String)>) -> Output {
+    let value = |text: String| crate::value::Value::Text(text);
+    match settings.as_slice() {
+        [(name, setting)] => Output::result(vec![name.clone()], vec![vec![value(setting.clone())]]),
+        _ => {
+            let rows = settings.into_iter().map(|(n, s)| vec![value(n), value(s)]).collect();
+            Output::result(vec!["name".into(), "setting".into()], rows)
+        }
+    }
+}
+
+/// The defaults as nodes describe them.
+fn wire_defaults(rules: &TableRules) -> wire::TableRules {
+    let defaults = rules.defaults.iter().map(|(column, sql)| wire::DefaultRule {
+        column: u32::try_from(*column).unwrap_or(u32::MAX),
+        sql: sql.clone(),
+    });
+    wire::TableRules { defaults: defaults.collect(), ..Default::default() }
 }
 
 fn internal(error: &dyn std::error::Error) -> EngineError {

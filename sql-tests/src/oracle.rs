@@ -51,7 +51,7 @@ impl Oracle {
             .map(|t| t.to_string().to_lowercase())
             .collect();
         let sql = match words.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
-            ["grant" | "revoke", ..] | ["create" | "drop", "index"] => {
+            ["grant" | "revoke" | "reindex", ..] | ["create" | "drop", "index" | "unique"] => {
                 return Ok(Output::done(None));
             }
             ["create", "table"] => plain_table(statement),

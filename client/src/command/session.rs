@@ -113,7 +113,9 @@ impl Session {
                 // Machines read the other formats: they get results only.
                 if matches!(self.format, Format::Table | Format::Expanded) {
                     match rows {
-                        Some(rows) => writeln!(self.out, "{tag} 0 {rows}")?,
+                        // As psql does: an object id that nobody has any more.
+                        Some(rows) if tag == "INSERT" => writeln!(self.out, "{tag} 0 {rows}")?,
+                        Some(rows) => writeln!(self.out, "{tag} {rows}")?,
                         None => writeln!(self.out, "{tag}")?,
                     }
                 }

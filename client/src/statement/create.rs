@@ -1,7 +1,9 @@
 //! CREATE TABLE: PostgreSQL's column definitions plus `RANGE (low, high)`, `ENUM('a','b')` and
-//! `PUBLIC`, which its grammar does not know.
+//! `PUBLIC`, which its grammar does not know. Defaults are computed here; conditions of CHECK go on as
+//! text, the nodes evaluate them under MPC.
 
 use super::Statement;
+use super::constant::{constant, literal_text};
 use super::parser::Parser;
 use crate::encode::{CellError, ColumnEncoder, Encoded};
 use sqlparser::tokenizer::Token as Sql;
@@ -16,22 +18,14 @@ const TEXT_BYTES: u32 = 64;
 
 /// What follows CREATE TABLE.
 pub(super) fn table(p: &mut Parser<'_>) -> Result<Statement, SqlError> {
-    let if_not_exists = p.word("IF");
-    if if_not_exists {
-        p.expect_word("NOT")?;
-        p.expect_word("EXISTS")?;
-    }
+    let if_not_exists = p.if_not_exists();
     let name_position = p.position();
     let name = p.name()?;
-    if p.word("AS") {
-        return Err(SqlError::unsupported(
-            "CREATE TABLE … AS is not supported yet",
-            "create the table with its columns and load it",
-        )
-        .at(name_position));
+    if let Some(query) = as_query(p, &name, if_not_exists)? {
+        return Ok(query);
     }
     p.expect_symbol(&Sql::LParen)?;
-    let mut draft = Draft { columns: Vec::new(), key: None };
+    let mut draft = Draft::default();
     loop {
         if !table_constraint(p, &mut draft)? {
             column(p, &mut draft)?;
@@ -50,10 +44,51 @@ pub(super) fn table(p: &mut Parser<'_>) -> Result<Statement, SqlError> {
         .map_err(|e| if e.position == 0 { e.at(name_position) } else { e })
 }
 
+/// `[(names)] AS SELECT …`, if that is what follows.
+fn as_query(
+    p: &mut Parser<'_>,
+    name: &str,
+    if_not_exists: bool,
+) -> Result<Option<Statement>, SqlError> {
+    let mut ahead = p.clone();
+    let columns = match ahead.peek() {
+        Some(Sql::LParen) => ahead.name_list().ok(),
+        _ => Some(Vec::new()),
+    };
+    let Some(columns) = columns.filter(|_| ahead.word("AS")) else { return Ok(None) };
+    *p = ahead;
+    let (offset, text) = (p.position() - 1, p.rest());
+    // WITH DATA is what is done anyhow.
+    let sql = text.strip_suffix("WITH DATA").unwrap_or(text).trim_end();
+    let first = sql.trim_start_matches('(').split_whitespace().next().unwrap_or_default();
+    if !["SELECT", "WITH", "VALUES"].iter().any(|w| first.eq_ignore_ascii_case(w)) {
+        let error = SqlError::new(sqlstate::SYNTAX_ERROR, "CREATE TABLE … AS takes a SELECT");
+        return Err(error.at(offset + 1));
+    }
+    let columns = columns.into_iter().map(|(name, _)| name).collect();
+    let (table, sql) = (name.to_owned(), sql.to_owned());
+    Ok(Some(Statement::CreateTableAs { table, columns, sql, offset, if_not_exists }))
+}
+
+/// Columns of a constraint with the positions of their names.
+type Names = Vec<(String, u32)>;
+
+/// What a REFERENCES goes to: table, columns (none: its primary key).
+type Target = (String, Vec<String>);
+
+#[derive(Default)]
 struct Draft {
     columns: Vec<Column>,
     /// Names of the primary key's columns and where it was declared.
-    key: Option<(Vec<(String, u32)>, u32)>,
+    key: Option<(Names, u32)>,
+    /// By column: the value, as SQL text.
+    defaults: Vec<(usize, String)>,
+    /// Name (may be empty), condition.
+    checks: Vec<(String, String)>,
+    /// Name (may be empty), columns.
+    uniques: Vec<(String, Names)>,
+    /// Name (may be empty), columns, target.
+    references: Vec<(String, Names, Target)>,
 }
 
 impl Draft {
@@ -71,67 +106,154 @@ impl Draft {
     }
 }
 
-fn finish(name: String, draft: Draft, if_not_exists: bool) -> Result<Statement, SqlError> {
-    let mut schema = TableSchema { name, columns: draft.columns, primary_key: Vec::new() };
-    for (column, position) in draft.key.map(|(columns, _)| columns).unwrap_or_default() {
-        let Some(k) = schema.position(&column) else {
+fn finish(name: String, mut draft: Draft, if_not_exists: bool) -> Result<Statement, SqlError> {
+    let mut schema =
+        TableSchema { name, columns: std::mem::take(&mut draft.columns), primary_key: Vec::new() };
+    if let Some((columns, _)) = draft.key.take() {
+        schema.primary_key = positions(&schema, &columns, "the primary key")?;
+        for k in schema.primary_key.clone() {
+            schema.columns[k].nullable = false;
+        }
+    }
+    // The contract's own checks, the same that every node makes.
+    let schema = TableSchema::try_from(&wire::TableSchema::from(&schema))?;
+    let rules = rules(&schema, draft)?;
+    Ok(Statement::CreateTable { schema, rules, if_not_exists })
+}
+
+/// Positions of named columns, each once.
+fn positions(schema: &TableSchema, names: &Names, what: &str) -> Result<Vec<usize>, SqlError> {
+    let mut out = Vec::with_capacity(names.len());
+    for (column, position) in names {
+        let Some(k) = schema.position(column) else {
             return Err(SqlError::new(
                 sqlstate::UNDEFINED_COLUMN,
                 format!("column \"{column}\" named in key does not exist"),
             )
-            .at(position));
+            .at(*position));
         };
-        if schema.primary_key.contains(&k) {
+        if out.contains(&k) {
             return Err(SqlError::new(
                 sqlstate::DUPLICATE_COLUMN,
-                format!("column \"{column}\" appears twice in the primary key"),
+                format!("column \"{column}\" appears twice in {what}"),
             )
-            .at(position));
+            .at(*position));
         }
-        schema.columns[k].nullable = false;
-        schema.primary_key.push(k);
+        out.push(k);
     }
-    // The contract's own checks, the same that every node makes.
-    let schema = TableSchema::try_from(&wire::TableSchema::from(&schema))?;
-    Ok(Statement::CreateTable { schema, if_not_exists })
+    Ok(out)
+}
+
+fn rules(schema: &TableSchema, draft: Draft) -> Result<wire::TableRules, SqlError> {
+    let number = |k: usize| u32::try_from(k).unwrap_or(u32::MAX);
+    let numbers = |names: &Names, what: &str| {
+        positions(schema, names, what).map(|k| k.into_iter().map(number).collect::<Vec<u32>>())
+    };
+    let table = &schema.name;
+    let mut rules = wire::TableRules::default();
+    for (column, sql) in draft.defaults {
+        rules.defaults.push(wire::DefaultRule { column: number(column), sql });
+    }
+    for (index, (name, sql)) in draft.checks.into_iter().enumerate() {
+        let made =
+            if index == 0 { format!("{table}_check") } else { format!("{table}_check{index}") };
+        let name = if name.is_empty() { made } else { name };
+        rules.checks.push(wire::CheckRule { name, sql });
+    }
+    for (name, columns) in draft.uniques {
+        let columns = numbers(&columns, "the unique constraint")?;
+        let same = |k: &[u32]| k.len() == columns.len() && columns.iter().all(|c| k.contains(c));
+        let key: Vec<u32> = schema.primary_key.iter().copied().map(number).collect();
+        // What is unique already needs no second check.
+        if same(&key) || rules.indexes.iter().any(|i| same(&i.columns)) {
+            continue;
+        }
+        rules.indexes.push(wire::IndexRule { name, columns, unique: true, constraint: true });
+    }
+    for (index, (name, columns, (target, targets))) in draft.references.into_iter().enumerate() {
+        let made =
+            if index == 0 { format!("{table}_fkey") } else { format!("{table}_fkey{index}") };
+        let name = if name.is_empty() { made } else { name };
+        let columns = numbers(&columns, "the foreign key")?;
+        rules.references.push(wire::ReferenceRule { name, columns, table: target, targets });
+    }
+    Ok(rules)
 }
 
 fn table_constraint(p: &mut Parser<'_>, draft: &mut Draft) -> Result<bool, SqlError> {
     let position = p.position();
-    if p.word("CONSTRAINT") {
-        p.identifier()?;
-    }
+    let named = p.word("CONSTRAINT");
+    let name = if named { p.identifier()? } else { String::new() };
     if p.word("PRIMARY") {
         p.expect_word("KEY")?;
-        p.expect_symbol(&Sql::LParen)?;
-        let mut columns = Vec::new();
-        loop {
-            let at = p.position();
-            columns.push((p.identifier()?, at));
-            if !p.symbol(&Sql::Comma) {
-                break;
-            }
-        }
-        p.expect_symbol(&Sql::RParen)?;
+        let columns = p.name_list()?;
         draft.set_key(columns, position)?;
         return Ok(true);
     }
-    for word in ["UNIQUE", "CHECK", "FOREIGN", "EXCLUDE", "LIKE"] {
-        let is_column = p.peek_second().is_some_and(|t| matches!(t, Sql::Word(_)))
-            && !matches!(word, "FOREIGN" | "LIKE");
+    if p.words_follow(&["FOREIGN", "KEY"]) {
+        p.words(&["FOREIGN", "KEY"]);
+        let columns = p.name_list()?;
+        p.expect_word("REFERENCES")?;
+        let target = references(p)?;
+        draft.references.push((name, columns, target));
+        return Ok(true);
+    }
+    // Without CONSTRAINT in front these words may begin a column's name.
+    let list_follows = p.peek_second() == Some(&Sql::LParen);
+    if list_follows && p.word("UNIQUE") {
+        draft.uniques.push((name, p.name_list()?));
+        return Ok(true);
+    }
+    if list_follows && p.word("CHECK") {
+        draft.checks.push((name, p.parenthesised()?.to_owned()));
+        return Ok(true);
+    }
+    for word in ["EXCLUDE", "LIKE"] {
         let at = p.position();
-        if !is_column && p.word(word) {
+        let is_column = !named && p.peek_second().is_some_and(|t| matches!(t, Sql::Word(_)));
+        if (word == "LIKE" || !is_column) && p.word(word) {
             return Err(unsupported_constraint(word, at));
         }
     }
-    Ok(false)
+    if named { Err(p.unexpected("a constraint is expected")) } else { Ok(false) }
+}
+
+/// Table and columns after REFERENCES, and what may follow them.
+fn references(p: &mut Parser<'_>) -> Result<Target, SqlError> {
+    let table = p.name()?;
+    let columns = if p.peek() == Some(&Sql::LParen) {
+        p.name_list()?.into_iter().map(|(name, _)| name).collect()
+    } else {
+        Vec::new()
+    };
+    loop {
+        let at = p.position();
+        if p.word("ON") {
+            if !p.word("DELETE") {
+                p.expect_word("UPDATE")?;
+            }
+            if !p.word("RESTRICT") && !p.words(&["NO", "ACTION"]) {
+                return Err(SqlError::unsupported(
+                    format!("ON DELETE and ON UPDATE {} are not supported", p.keyword_text()),
+                    "write NO ACTION or leave it out: what is referred to stays",
+                )
+                .at(at));
+            }
+        } else if p.word("MATCH") {
+            if !p.word("SIMPLE") {
+                return Err(
+                    SqlError::unsupported("MATCH FULL is not supported", "leave it out").at(at)
+                );
+            }
+        } else if !p.words(&["NOT", "DEFERRABLE"]) && !p.words(&["INITIALLY", "IMMEDIATE"]) {
+            return Ok((table, columns));
+        }
+    }
 }
 
 fn unsupported_constraint(word: &str, position: u32) -> SqlError {
     let hint = match word {
-        "UNIQUE" => "PRIMARY KEY is the unique constraint that is enforced",
-        "CHECK" => "a declared range is enforced on input: INT RANGE (0, 9999)",
-        "DEFAULT" => "write the value in every INSERT",
+        "GENERATED" => "write the value in every INSERT",
         _ => "leave the constraint out",
     };
     SqlError::unsupported(format!("{word} is not supported yet"), hint).at(position)
@@ -149,6 +271,7 @@ fn column(p: &mut Parser<'_>, draft: &mut Draft) -> Result<(), SqlError> {
     }
     let ty = column_type(p)?;
     let mut column = Column { name, ty, nullable: true, secrecy: Secrecy::Secret, range: None };
+    let mut constraint_name = String::new();
     loop {
         let at = p.position();
         if p.word("NOT") {
@@ -165,11 +288,25 @@ fn column(p: &mut Parser<'_>, draft: &mut Draft) -> Result<(), SqlError> {
             column.secrecy = Secrecy::Secret;
         } else if p.word("RANGE") {
             column.range = Some(range(p, &column, at)?);
-        } else if let Some(word) =
-            ["UNIQUE", "CHECK", "DEFAULT", "REFERENCES", "COLLATE", "GENERATED", "CONSTRAINT"]
-                .into_iter()
-                .find(|w| p.word(w))
-        {
+        } else if p.word("DEFAULT") {
+            let cell = constant(p)?;
+            let encoder = ColumnEncoder::new(&Column { nullable: true, ..column.clone() });
+            encoder.cell(&cell).map_err(|e| e.of_column(&column.name).at(at))?;
+            draft.defaults.push((draft.columns.len(), literal_text(&cell)));
+        } else if p.word("CONSTRAINT") {
+            constraint_name = p.identifier()?;
+            continue;
+        } else if p.word("UNIQUE") {
+            let columns = vec![(column.name.clone(), at)];
+            draft.uniques.push((std::mem::take(&mut constraint_name), columns));
+        } else if p.word("CHECK") {
+            let condition = p.parenthesised()?.to_owned();
+            draft.checks.push((std::mem::take(&mut constraint_name), condition));
+        } else if p.word("REFERENCES") {
+            let columns = vec![(column.name.clone(), at)];
+            let target = references(p)?;
+            draft.references.push((std::mem::take(&mut constraint_name), columns, target));
+        } else if let Some(word) = ["COLLATE", "GENERATED"].into_iter().find(|w| p.word(w)) {
             return Err(unsupported_constraint(word, at));
         } else {
             break;
@@ -179,7 +316,7 @@ fn column(p: &mut Parser<'_>, draft: &mut Draft) -> Result<(), SqlError> {
     Ok(())
 }
 
-fn column_type(p: &mut Parser<'_>) -> Result<ColumnType, SqlError> {
+pub(super) fn column_type(p: &mut Parser<'_>) -> Result<ColumnType, SqlError> {
     let position = p.position();
     let word = match p.peek() {
         Some(Sql::Word(w)) if w.quote_style.is_none() => w.value.to_uppercase(),

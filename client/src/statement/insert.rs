@@ -1,21 +1,34 @@
-//! INSERT INTO … VALUES: literals only, because a literal is cut into shares here and the nodes
-//! never see the statement.
+//! INSERT INTO … VALUES: constants only, because a value is cut into shares here and the nodes never
+//! see the statement.
 
+use super::constant::constant;
+use super::lexer::Fragment;
 use super::parser::Parser;
-use crate::encode::{Cell, parse_date};
+use super::{Statement, write};
+use crate::encode::Cell;
 use sqlparser::tokenizer::Token as Sql;
 use std::fmt;
 use trine_proto::status::{SqlError, sqlstate};
 
-/// Rows of literals for a table. The cells are data: [`fmt::Debug`] shows shapes only.
+/// What an INSERT gives for one column of one row.
+#[derive(Clone, PartialEq)]
+pub enum Given {
+    /// A value.
+    Cell(Cell),
+    /// DEFAULT.
+    Default,
+}
+
+/// Rows of values for a table. The cells are data: [`fmt::Debug`] shows shapes only.
 #[derive(Clone, PartialEq)]
 pub struct Insert {
     /// The table.
     pub table: String,
     /// Target columns with their 1-based positions in the text, if a list was written.
     pub columns: Option<Vec<(String, u32)>>,
-    /// Rows of cells with the 1-based position of each; at least one row, all of one length.
-    pub rows: Vec<Vec<(Cell, u32)>>,
+    /// Rows of values with the 1-based position of each; at least one row, all of one length. One row of
+    /// length 0: DEFAULT VALUES.
+    pub rows: Vec<Vec<(Given, u32)>>,
     /// Position of the table's name.
     pub position: u32,
 }
@@ -27,19 +40,31 @@ impl fmt::Debug for Insert {
 }
 
 /// The whole statement.
-pub(super) fn parse(p: &mut Parser<'_>) -> Result<Insert, SqlError> {
+pub(super) fn parse(p: &mut Parser<'_>, fragment: &Fragment<'_>) -> Result<Statement, SqlError> {
     p.expect_word("INSERT")?;
     p.expect_word("INTO")?;
     let position = p.position();
     let table = p.name()?;
-    let columns = if p.symbol(&Sql::LParen) { Some(column_list(p)?) } else { None };
+    let columns = if p.peek() == Some(&Sql::LParen) && !p.query_in_parentheses() {
+        Some(column_list(p)?)
+    } else {
+        None
+    };
     let source = p.position();
+    if p.words(&["DEFAULT", "VALUES"]) {
+        p.end()?;
+        let rows = vec![Vec::new()];
+        return Ok(Statement::Insert(Insert { table, columns: Some(Vec::new()), rows, position }));
+    }
+    if p.query_in_parentheses() || p.words_follow(&["SELECT"]) || p.words_follow(&["WITH"]) {
+        return write::insert(p, fragment, (table, position), columns).map(Statement::Write);
+    }
     if !p.word("VALUES") {
         let word = p.keyword_text();
         return Err(match word.as_str() {
-            "SELECT" | "WITH" | "TABLE" | "(" => SqlError::unsupported(
-                "INSERT … SELECT is not supported yet",
-                "write the rows: INSERT INTO t VALUES (…), (…)",
+            "TABLE" => SqlError::unsupported(
+                "INSERT … TABLE is not supported",
+                "write INSERT INTO t SELECT * FROM u",
             ),
             "DEFAULT" | "OVERRIDING" | "AS" => SqlError::unsupported(
                 format!("INSERT … {word} is not supported"),
@@ -62,49 +87,35 @@ pub(super) fn parse(p: &mut Parser<'_>) -> Result<Insert, SqlError> {
         return Err(SqlError::unsupported(message, "leave the clause out").at(after));
     }
     p.end()?;
-    Ok(Insert { table, columns, rows, position })
+    Ok(Statement::Insert(Insert { table, columns, rows, position }))
 }
 
 fn column_list(p: &mut Parser<'_>) -> Result<Vec<(String, u32)>, SqlError> {
-    let mut columns: Vec<(String, u32)> = Vec::new();
-    loop {
-        let position = p.position();
-        let name = p.identifier()?;
-        if columns.iter().any(|(n, _)| *n == name) {
-            return Err(SqlError::new(
-                sqlstate::DUPLICATE_COLUMN,
-                format!("column \"{name}\" specified more than once"),
-            )
-            .at(position));
-        }
-        columns.push((name, position));
-        if !p.symbol(&Sql::Comma) {
-            break;
-        }
+    let columns = p.name_list()?;
+    let mut seen = std::collections::BTreeSet::new();
+    if let Some((name, position)) = columns.iter().find(|(name, _)| !seen.insert(name.as_str())) {
+        return Err(SqlError::new(
+            sqlstate::DUPLICATE_COLUMN,
+            format!("column \"{name}\" specified more than once"),
+        )
+        .at(*position));
     }
-    p.expect_symbol(&Sql::RParen)?;
     Ok(columns)
 }
 
-fn row(p: &mut Parser<'_>, expected: Option<usize>) -> Result<Vec<(Cell, u32)>, SqlError> {
+fn row(p: &mut Parser<'_>, expected: Option<usize>) -> Result<Vec<(Given, u32)>, SqlError> {
     let start = p.position();
     p.expect_symbol(&Sql::LParen)?;
     let mut cells = Vec::with_capacity(expected.unwrap_or(8));
     loop {
         let position = p.position();
-        cells.push((literal(p)?, position));
+        let given = if p.word("DEFAULT") { Given::Default } else { Given::Cell(constant(p)?) };
+        cells.push((given, position));
         if !p.symbol(&Sql::Comma) {
             break;
         }
     }
-    if !matches!(p.peek(), Some(Sql::RParen)) {
-        return Err(if p.peek().is_none() {
-            p.unexpected("\")\" is expected")
-        } else {
-            no_literal(p.position())
-        });
-    }
-    p.advance();
+    p.expect_symbol(&Sql::RParen)?;
     if expected.is_some_and(|n| n != cells.len()) {
         return Err(SqlError::new(
             sqlstate::SYNTAX_ERROR,
@@ -113,61 +124,4 @@ fn row(p: &mut Parser<'_>, expected: Option<usize>) -> Result<Vec<(Cell, u32)>, 
         .at(start));
     }
     Ok(cells)
-}
-
-fn no_literal(position: u32) -> SqlError {
-    SqlError::unsupported(
-        "only literals can stand in VALUES",
-        "numbers, 'text', TRUE, FALSE, NULL and DATE '2024-12-31'; compute the value first",
-    )
-    .at(position)
-}
-
-fn literal(p: &mut Parser<'_>) -> Result<Cell, SqlError> {
-    let position = p.position();
-    for (word, cell) in [
-        ("NULL", Cell::Null),
-        // No column has a default, so that its default is NULL.
-        ("DEFAULT", Cell::Null),
-        ("TRUE", Cell::Bool(true)),
-        ("FALSE", Cell::Bool(false)),
-    ] {
-        if p.word(word) {
-            return Ok(cell);
-        }
-    }
-    if p.word("DATE") {
-        let Some(text) = string(p) else {
-            return Err(p.unexpected("DATE is followed by 'YYYY-MM-DD'"));
-        };
-        let days = parse_date(text.as_bytes())
-            .map_err(|e| SqlError::new(e.sqlstate, e.reason).at(position))?;
-        return Ok(Cell::Date(days));
-    }
-    if let Some(text) = string(p) {
-        return Ok(Cell::Text(text));
-    }
-    let negative = p.symbol(&Sql::Minus);
-    let _ = !negative && p.symbol(&Sql::Plus);
-    match p.peek() {
-        Some(Sql::Number(digits, _)) => {
-            p.advance();
-            Ok(Cell::Number(if negative { format!("-{digits}") } else { digits.clone() }))
-        }
-        None => Err(p.unexpected("a literal is expected")),
-        Some(Sql::Comma | Sql::RParen) => Err(p.unexpected("a literal is expected")),
-        Some(_) => Err(no_literal(position)),
-    }
-}
-
-fn string(p: &mut Parser<'_>) -> Option<String> {
-    let text = match p.peek()? {
-        Sql::SingleQuotedString(s)
-        | Sql::EscapedStringLiteral(s)
-        | Sql::UnicodeStringLiteral(s) => s.clone(),
-        Sql::DollarQuotedString(s) => s.value.clone(),
-        _ => return None,
-    };
-    p.advance();
-    Some(text)
 }

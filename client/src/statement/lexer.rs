@@ -39,6 +39,13 @@ impl<'a> Fragment<'a> {
             _ => "",
         }
     }
+    /// The text of the tokens from `first` up to, not including, `end`.
+    pub(crate) fn text_of(&self, first: usize, end: usize) -> &'a str {
+        match (self.tokens.get(first), end.checked_sub(1).and_then(|last| self.tokens.get(last))) {
+            (Some(a), Some(b)) if first < end => &self.whole[a.bytes.0..b.bytes.1],
+            _ => "",
+        }
+    }
     /// Characters of the whole text before the statement.
     #[must_use]
     pub fn offset(&self) -> u32 {

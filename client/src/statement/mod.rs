@@ -4,19 +4,26 @@
 //!
 //! Positions are 1-based characters of the whole text given, as `wire::Error` counts them.
 
+pub(crate) mod constant;
 mod create;
+mod index;
 mod insert;
 mod lexer;
 mod parser;
+mod settings;
+mod view;
+mod write;
 
-pub use insert::Insert;
+pub use insert::{Given, Insert};
 pub use lexer::{Fragment, is_complete, split};
+pub use write::{Parameter, Target, Write};
 
 use lexer::is_word;
 use parser::Parser;
 use sqlparser::tokenizer::Token as Sql;
 use trine_proto::schema::TableSchema;
 use trine_proto::status::SqlError;
+use trine_proto::wire;
 
 /// One statement that Trine can do.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,6 +32,21 @@ pub enum Statement {
     CreateTable {
         /// Name, columns, primary key.
         schema: TableSchema,
+        /// Defaults and constraints.
+        rules: wire::TableRules,
+        /// IF NOT EXISTS was written.
+        if_not_exists: bool,
+    },
+    /// CREATE TABLE … AS SELECT: the result stays shared.
+    CreateTableAs {
+        /// The table.
+        table: String,
+        /// Names of its first columns; those of the SELECT for the others.
+        columns: Vec<String>,
+        /// The SELECT; its literals are public.
+        sql: String,
+        /// Characters before it in the whole text.
+        offset: u32,
         /// IF NOT EXISTS was written.
         if_not_exists: bool,
     },
@@ -34,7 +56,24 @@ pub enum Statement {
         table: String,
         /// IF EXISTS was written.
         if_exists: bool,
+        /// CASCADE was written.
+        cascade: bool,
     },
+    /// CREATE [UNIQUE] INDEX.
+    CreateIndex(wire::CreateIndex),
+    /// DROP INDEX.
+    DropIndex(wire::DropIndex),
+    /// REINDEX: nothing to do.
+    Reindex,
+    /// CREATE VIEW.
+    CreateView {
+        /// What the nodes are told.
+        view: wire::CreateView,
+        /// Characters before its SELECT in the whole text.
+        offset: u32,
+    },
+    /// DROP VIEW.
+    DropView(wire::DropView),
     /// GRANT (true) or REVOKE (false) SELECT ON table TO / FROM principal.
     Grant {
         /// Grant, else revoke.
@@ -46,6 +85,8 @@ pub enum Statement {
     },
     /// INSERT INTO … VALUES: rows of literals, which leave as shares only.
     Insert(Insert),
+    /// INSERT … SELECT, UPDATE, DELETE: a job whose values leave as shares only.
+    Write(Write),
     /// SELECT, WITH, VALUES or EXPLAIN: goes to the nodes as it is written.
     Query {
         /// The text, without the semicolon.
@@ -55,8 +96,10 @@ pub enum Statement {
     },
     /// SHOW TABLES.
     ShowTables,
-    /// CREATE INDEX: accepted, nothing is done.
-    CreateIndex,
+    /// SHOW of settings: names and values.
+    Show(Vec<(String, String)>),
+    /// SET or RESET of a setting that changes nothing.
+    Set,
 }
 
 /// Recognises one statement of a text that was [`split`].
@@ -70,11 +113,24 @@ pub fn parse(fragment: &Fragment<'_>) -> Result<Statement, SqlError> {
         "SELECT" | "WITH" | "VALUES" | "EXPLAIN" => query(fragment)?,
         "(" => query(fragment)?,
         "CREATE" => create(&mut p)?,
-        "DROP" => drop_table(&mut p)?,
+        "DROP" => drop_object(&mut p)?,
+        "REINDEX" => {
+            let _ = p.rest();
+            Statement::Reindex
+        }
         "GRANT" => grant(&mut p, true)?,
         "REVOKE" => grant(&mut p, false)?,
-        "INSERT" => Statement::Insert(insert::parse(&mut p)?),
-        "SHOW" => show(&mut p)?,
+        "INSERT" => insert::parse(&mut p, fragment)?,
+        "UPDATE" => Statement::Write(write::update(&mut p, fragment)?),
+        "DELETE" => Statement::Write(write::delete(&mut p, fragment)?),
+        "SHOW" => {
+            p.advance();
+            settings::show(&mut p)?
+        }
+        "SET" | "RESET" => {
+            let reset = p.word("RESET") || !p.word("SET");
+            settings::set(&mut p, reset)?
+        }
         other => return Err(refuse(other, start)),
     };
     Ok(statement)
@@ -90,17 +146,13 @@ pub fn parse_all(text: &str) -> Result<Vec<Statement>, SqlError> {
 
 fn refuse(word: &str, position: u32) -> SqlError {
     let hint = match word {
-        "UPDATE" => "values cannot be changed in place yet: load the new rows into a new table",
-        "DELETE" | "TRUNCATE" => {
-            "rows cannot be deleted yet: DROP TABLE removes the table as a whole"
-        }
+        "TRUNCATE" => "write DELETE FROM table, or DROP TABLE",
         "COPY" => "use `trine load FILE.csv --table T`",
         "ALTER" => "create a table with the columns wanted and load into that",
         "BEGIN" | "START" | "COMMIT" | "ROLLBACK" | "END" | "ABORT" | "SAVEPOINT" => {
             "every statement is a transaction of its own; one INSERT may have many rows"
         }
         "PREPARE" | "EXECUTE" | "DEALLOCATE" => "write the statement with its literals",
-        "SET" | "RESET" => "there are no settings",
         "MERGE" => "INSERT the rows into a new table",
         "DESCRIBE" | "DESC" => "use SHOW TABLES, or \\d TABLE in the shell",
         _ => {
@@ -113,8 +165,8 @@ fn refuse(word: &str, position: u32) -> SqlError {
                 },
             )
             .hint(
-                "Trine does SELECT, EXPLAIN, INSERT … VALUES, CREATE TABLE, DROP TABLE, GRANT, \
-                 REVOKE and SHOW TABLES",
+                "Trine does SELECT, EXPLAIN, INSERT, UPDATE, DELETE, CREATE and DROP of TABLE, VIEW and \
+                 INDEX, GRANT, REVOKE, SHOW and SET",
             )
             .at(position);
         }
@@ -156,43 +208,55 @@ fn create(p: &mut Parser<'_>) -> Result<Statement, SqlError> {
         return create::table(p);
     }
     if p.word("INDEX") {
-        return Ok(Statement::CreateIndex);
+        return index::create(p, false);
+    }
+    if p.words(&["UNIQUE", "INDEX"]) {
+        return index::create(p, true);
+    }
+    if p.words(&["OR", "REPLACE", "VIEW"]) {
+        return view::create(p, true);
+    }
+    if p.word("VIEW") {
+        return view::create(p, false);
     }
     let (position, word) = (p.position(), p.keyword_text());
     let hint = match word.as_str() {
-        "UNIQUE" => "declare a PRIMARY KEY in CREATE TABLE",
-        "VIEW" | "MATERIALIZED" => "write the view's SELECT in WITH name AS (…)",
+        "UNIQUE" => "write CREATE UNIQUE INDEX name ON table (columns)",
+        "MATERIALIZED" => "write CREATE VIEW",
         "TEMP" | "TEMPORARY" | "LOCAL" | "GLOBAL" | "UNLOGGED" | "EXTERNAL" => {
-            "write CREATE TABLE and DROP TABLE"
+            "leave the word out, and DROP what is needed no longer"
         }
         "OR" => "write DROP TABLE IF EXISTS, then CREATE TABLE",
         "TYPE" => "write ENUM('a','b') as the type of the column",
         "USER" | "ROLE" => "an administrator enrols principals with `trine admin enrol`",
-        _ => "Trine has CREATE TABLE and CREATE INDEX",
+        _ => "Trine has CREATE TABLE, CREATE VIEW and CREATE INDEX",
     };
     Err(SqlError::unsupported(format!("CREATE {word} is not supported").trim_end(), hint)
         .at(position))
 }
 
-fn drop_table(p: &mut Parser<'_>) -> Result<Statement, SqlError> {
+fn drop_object(p: &mut Parser<'_>) -> Result<Statement, SqlError> {
     p.expect_word("DROP")?;
+    if p.word("VIEW") {
+        return view::drop_view(p);
+    }
+    if p.word("INDEX") {
+        return index::drop_index(p);
+    }
     if !p.word("TABLE") {
         let (position, word) = (p.position(), p.keyword_text());
         return Err(SqlError::unsupported(
             format!("DROP {word} is not supported"),
-            "Trine has DROP TABLE",
+            "Trine has DROP TABLE, DROP VIEW and DROP INDEX",
         )
         .at(position));
     }
-    let if_exists = p.word("IF");
-    if if_exists {
-        p.expect_word("EXISTS")?;
-    }
+    let if_exists = p.if_exists();
     let table = p.name()?;
-    let _ = p.word("RESTRICT");
+    let cascade = p.cascade();
     p.refuse_list("DROP TABLE")?;
     p.end()?;
-    Ok(Statement::DropTable { table, if_exists })
+    Ok(Statement::DropTable { table, if_exists, cascade })
 }
 
 fn grant(p: &mut Parser<'_>, grant: bool) -> Result<Statement, SqlError> {
@@ -221,20 +285,6 @@ fn grant(p: &mut Parser<'_>, grant: bool) -> Result<Statement, SqlError> {
     p.refuse_list("GRANT and REVOKE")?;
     p.end()?;
     Ok(Statement::Grant { grant, table, principal })
-}
-
-fn show(p: &mut Parser<'_>) -> Result<Statement, SqlError> {
-    p.expect_word("SHOW")?;
-    let position = p.position();
-    if !p.word("TABLES") {
-        return Err(SqlError::unsupported(
-            format!("SHOW {} is not supported", p.keyword_text()),
-            "write SHOW TABLES",
-        )
-        .at(position));
-    }
-    p.end()?;
-    Ok(Statement::ShowTables)
 }
 
 #[cfg(test)]

@@ -72,7 +72,9 @@ const RESERVED: [&str; 62] = [
 ];
 
 /// See the module. Nothing is copied; refused tokens are not consumed.
+#[derive(Clone)]
 pub(crate) struct Parser<'a> {
+    fragment: &'a Fragment<'a>,
     tokens: &'a [Token],
     next: usize,
     end_position: u32,
@@ -80,8 +82,152 @@ pub(crate) struct Parser<'a> {
 
 impl<'a> Parser<'a> {
     /// At the first token.
-    pub(crate) fn new(fragment: &'a Fragment<'_>) -> Self {
-        Self { tokens: fragment.tokens(), next: 0, end_position: fragment.end_position() }
+    pub(crate) fn new(fragment: &'a Fragment<'a>) -> Self {
+        let end_position = fragment.end_position();
+        Self { fragment, tokens: fragment.tokens(), next: 0, end_position }
+    }
+
+    /// Over some of the tokens, by their places.
+    pub(crate) fn between(fragment: &'a Fragment<'a>, from: usize, to: usize) -> Self {
+        let tokens = fragment.tokens().get(from..to).unwrap_or_default();
+        let end =
+            fragment.tokens().get(to).map_or_else(|| fragment.end_position(), Token::position);
+        Self { fragment, tokens, next: 0, end_position: end }
+    }
+
+    /// Takes an expression: everything up to a comma, a closing parenthesis or one of these words
+    /// outside parentheses. Gives the places of its first token and of the one behind it.
+    ///
+    /// # Errors
+    /// `42601` if there is none.
+    pub(crate) fn expression(&mut self, ends: &[&str]) -> Result<(usize, usize), SqlError> {
+        let from = self.next;
+        let mut open = 0_usize;
+        while let Some(token) = self.peek() {
+            match token {
+                Sql::LParen | Sql::LBracket => open += 1,
+                Sql::RParen | Sql::RBracket if open == 0 => break,
+                Sql::RParen | Sql::RBracket => open -= 1,
+                Sql::Comma if open == 0 => break,
+                token if open == 0 && ends.iter().any(|w| is_word(token, w)) => break,
+                _ => {}
+            }
+            self.next += 1;
+        }
+        if self.next == from {
+            return Err(self.unexpected("an expression is expected"));
+        }
+        Ok((from, self.next))
+    }
+
+    /// The text from a token, by its place among the tokens, up to the next one.
+    pub(crate) fn text_since(&self, mark: usize) -> &'a str {
+        self.fragment.text_of(mark, self.next)
+    }
+
+    /// The text from the next token to the end; everything is taken.
+    pub(crate) fn rest(&mut self) -> &'a str {
+        let mark = self.next;
+        self.next = self.tokens.len();
+        self.fragment.text_of(mark, self.next)
+    }
+
+    /// Takes a string if it is next.
+    pub(crate) fn string(&mut self) -> Option<String> {
+        let text = match self.peek()? {
+            Sql::SingleQuotedString(s)
+            | Sql::EscapedStringLiteral(s)
+            | Sql::UnicodeStringLiteral(s) => s.clone(),
+            Sql::DollarQuotedString(s) => s.value.clone(),
+            _ => return None,
+        };
+        self.next += 1;
+        Some(text)
+    }
+
+    /// Whether these unquoted words stand next.
+    pub(crate) fn words_follow(&self, words: &[&str]) -> bool {
+        let next = self.tokens.get(self.next..).unwrap_or_default();
+        next.len() >= words.len() && next.iter().zip(words).all(|(t, w)| is_word(&t.sql, w))
+    }
+
+    /// Takes these words if they stand next, in this order.
+    pub(crate) fn words(&mut self, words: &[&str]) -> bool {
+        let found = self.words_follow(words);
+        self.next += if found { words.len() } else { 0 };
+        found
+    }
+
+    /// Whether a parenthesis is next that holds a query.
+    pub(crate) fn query_in_parentheses(&self) -> bool {
+        let mut next = self.tokens.get(self.next..).unwrap_or_default().iter();
+        let first = next.find(|t| t.sql != Sql::LParen);
+        self.peek() == Some(&Sql::LParen)
+            && first
+                .is_some_and(|t| ["SELECT", "WITH", "VALUES"].iter().any(|w| is_word(&t.sql, w)))
+    }
+
+    /// IF EXISTS.
+    pub(crate) fn if_exists(&mut self) -> bool {
+        self.words(&["IF", "EXISTS"])
+    }
+
+    /// IF NOT EXISTS.
+    pub(crate) fn if_not_exists(&mut self) -> bool {
+        self.words(&["IF", "NOT", "EXISTS"])
+    }
+
+    /// CASCADE (true), RESTRICT or nothing.
+    pub(crate) fn cascade(&mut self) -> bool {
+        let cascade = self.word("CASCADE");
+        let _ = !cascade && self.word("RESTRICT");
+        cascade
+    }
+
+    /// Names in parentheses, with their positions; `(` is next.
+    ///
+    /// # Errors
+    /// `42601`.
+    pub(crate) fn name_list(&mut self) -> Result<Vec<(String, u32)>, SqlError> {
+        self.expect_symbol(&Sql::LParen)?;
+        let mut names = Vec::new();
+        loop {
+            let at = self.position();
+            names.push((self.identifier()?, at));
+            if !self.symbol(&Sql::Comma) {
+                break;
+            }
+        }
+        self.expect_symbol(&Sql::RParen)?;
+        Ok(names)
+    }
+
+    /// The text between the parentheses that begin next; they are taken.
+    ///
+    /// # Errors
+    /// `42601`: no parenthesis, nothing in it, or it does not end.
+    pub(crate) fn parenthesised(&mut self) -> Result<&'a str, SqlError> {
+        self.expect_symbol(&Sql::LParen)?;
+        let mark = self.next;
+        let mut open = 1_usize;
+        loop {
+            match self.peek() {
+                None => return Err(self.unexpected("\")\" is expected")),
+                Some(Sql::LParen) => open += 1,
+                Some(Sql::RParen) => open -= 1,
+                Some(_) => {}
+            }
+            if open == 0 {
+                break;
+            }
+            self.next += 1;
+        }
+        if self.next == mark {
+            return Err(self.unexpected("an expression is expected"));
+        }
+        let text = self.text_since(mark);
+        self.next += 1;
+        Ok(text)
     }
 
     /// The next token, `None` at the end.
@@ -238,7 +384,7 @@ impl<'a> Parser<'a> {
 }
 
 /// Whether a token may hold data.
-fn is_literal(token: &Sql) -> bool {
+pub(crate) fn is_literal(token: &Sql) -> bool {
     !matches!(
         token,
         Sql::Word(_)

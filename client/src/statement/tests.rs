@@ -2,6 +2,7 @@ use super::*;
 use crate::encode::Cell;
 use crate::output::render_error;
 use trine_proto::schema::{ColumnType, Secrecy};
+use trine_proto::wire;
 
 fn one(text: &str) -> Statement {
     let mut all = parse_all(text).unwrap_or_else(|e| panic!("{text}: {e}"));
@@ -97,9 +98,20 @@ fn create_table_points_at_what_is_wrong() {
     is_error("create table t (a int range (5, 1))", "42P16", "range (5, 1))");
     is_error("create table t (a smallint range (0, 40000))", "22003", "40000))");
     is_error("create table t (a text range (0, 1))", "42P16", "range (0, 1))");
-    is_error("create table t (a int unique)", "0A000", "unique)");
-    is_error("create table t (a int default 5)", "0A000", "default 5)");
-    is_error("create table t (a int, check (a > 0))", "0A000", "check (a > 0))");
+    is_error("create table t (a int default true)", "42804", "default true)");
+    is_error("create table t (a int default now())", "0A000", "now())");
+    is_error("create table t (a smallint default 99999)", "22003", "default 99999)");
+    is_error("create table t (a int, check ())", "42601", "))");
+    is_error("create table t (a int, check (a > 0)", "42601", "");
+    is_error("create table t (a int, unique (b))", "42703", "b))");
+    is_error("create table t (a int, unique (a, a))", "42701", "a))");
+    is_error(
+        "create table t (a int references u on delete cascade)",
+        "0A000",
+        "on delete cascade)",
+    );
+    is_error("create table t (a int, constraint c b int)", "42601", "b int)");
+    is_error("create table t (a int generated always as (1))", "0A000", "generated always as (1))");
     is_error("create table t (a int, primary key (b))", "42703", "b))");
     is_error("create table t (a int primary key, b int primary key)", "42P16", "primary key)");
     is_error("create table t (a int,)", "42601", ")");
@@ -109,8 +121,11 @@ fn create_table_points_at_what_is_wrong() {
     is_error("create table t (a int", "42601", "");
     is_error("create table t (a int) x", "42601", "x");
     is_error("create table s.t (a int)", "0A000", "s.t (a int)");
-    is_error("create table t as select 1", "0A000", "t as select 1");
-    is_error("create view v as select 1", "0A000", "view v as select 1");
+    is_error("create table t as insert into u values (1)", "42601", "insert into u values (1)");
+    is_error("create table t (a int) as select 1", "42601", "as select 1");
+    is_error("create view v as insert into t values (1)", "42601", "insert into t values (1)");
+    is_error("create view v (a,) as select 1", "42601", ") as select 1");
+    is_error("create materialized view v as select 1", "0A000", "materialized view v as select 1");
     is_error("create table t (a int[])", "0A000", "int[])");
 }
 
@@ -124,18 +139,19 @@ fn insert_takes_literals_apart() {
     };
     assert_eq!(insert.table, "t");
     assert_eq!(insert.columns, Some(vec![("a".to_owned(), 16), ("B".to_owned(), 19)]));
-    let cells: Vec<Vec<Cell>> =
+    let cells: Vec<Vec<Given>> =
         insert.rows.iter().map(|r| r.iter().map(|c| c.0.clone()).collect()).collect();
-    let number = |n: &str| Cell::Number(n.into());
-    let text = |t: &str| Cell::Text(t.into());
+    let number = |n: &str| Given::Cell(Cell::Number(n.into()));
+    let text = |t: &str| Given::Cell(Cell::Text(t.into()));
+    let cell = Given::Cell;
     assert!(
         cells
             == vec![
                 vec![number("1"), text("it's")],
-                vec![number("-2.50"), Cell::Null],
-                vec![number("3"), Cell::Bool(true)],
-                vec![Cell::Date(2), text("a\nb")],
-                vec![number(".5"), Cell::Null],
+                vec![number("-2.50"), cell(Cell::Null)],
+                vec![number("3"), cell(Cell::Bool(true))],
+                vec![cell(Cell::Date(2)), text("a\nb")],
+                vec![number("0.5"), Given::Default],
             ]
     );
     assert_eq!(insert.rows[0][1].1, 35);
@@ -143,13 +159,11 @@ fn insert_takes_literals_apart() {
 
 #[test]
 fn what_an_insert_cannot_hold_is_refused_here() {
-    is_error("insert into t values (1 + 1)", "0A000", "+ 1)");
     is_error("insert into t values (now())", "0A000", "now())");
-    is_error("insert into t values ((select 1))", "0A000", "(select 1))");
-    is_error("insert into t values ('1'::int)", "0A000", "::int)");
-    is_error("insert into t select * from u", "0A000", "select * from u");
-    is_error("insert into t (a) select 1", "0A000", "select 1");
-    is_error("insert into t default values", "0A000", "default values");
+    is_error("insert into t values ((select 1))", "0A000", "select 1))");
+    is_error("insert into t values ('x'::int)", "22P02", "::int)");
+    is_error("insert into t values (default + 1)", "42601", "+ 1)");
+    is_error("insert into t table u", "0A000", "table u");
     is_error("insert into t values (1) returning a", "0A000", "returning a");
     is_error("insert into t values (1) on conflict do nothing", "0A000", "on conflict do nothing");
     is_error("insert into t values (1), (1, 2)", "42601", "(1, 2)");
@@ -169,10 +183,12 @@ fn no_error_quotes_a_literal() {
         "insert into 'SENTINEL' values (1)",
         "insert into t values (date 'SENTINEL')",
         "insert into t values (1) 'SENTINEL'",
-        "insert into t values ($$SENTINEL$$ || 'SENTINEL')",
+        "insert into t values ($$SENTINEL$$ + 'SENTINEL')",
         "'SENTINEL'",
         "insert into t values ('SENTINEL",
-        "update t set a = 'SENTINEL'",
+        "update t set a = interval 'SENTINEL'",
+        "update t set a = b + X'5E4713'",
+        "update 'SENTINEL' set a = 1",
     ] {
         let e = parse_all(text).unwrap_err();
         assert!(!format!("{e:?}").contains("SENTINEL"), "{e:?}");
@@ -219,7 +235,7 @@ fn what_writes_inside_a_query_never_leaves() {
 fn the_other_statements() {
     assert_eq!(
         one("drop table if exists T;"),
-        Statement::DropTable { table: "t".into(), if_exists: true }
+        Statement::DropTable { table: "t".into(), if_exists: true, cascade: false }
     );
     assert_eq!(
         one("GRANT SELECT ON TABLE t TO Ann"),
@@ -234,34 +250,152 @@ fn the_other_statements() {
         Statement::Grant { grant: true, table: "t".into(), principal: "Clinic A".into() }
     );
     assert_eq!(one("show tables"), Statement::ShowTables);
-    assert_eq!(one("create index i on t (a)"), Statement::CreateIndex);
+    let index = |name: &str, columns: &[&str], unique| {
+        Statement::CreateIndex(wire::CreateIndex {
+            name: name.into(),
+            table: "t".into(),
+            columns: columns.iter().map(|c| (*c).to_owned()).collect(),
+            unique,
+            if_not_exists: false,
+        })
+    };
+    assert_eq!(one("create index i on t (a)"), index("i", &["a"], false));
+    let ordered = "CREATE UNIQUE INDEX ON public.t USING btree (a DESC NULLS LAST, \"B\" ASC)";
+    assert_eq!(one(ordered), index("", &["a", "B"], true));
+    let dropped = wire::DropIndex { name: "i".into(), if_exists: true };
+    assert_eq!(one("drop index if exists i cascade"), Statement::DropIndex(dropped));
+    assert_eq!(one("reindex table t"), Statement::Reindex);
+    let view = wire::CreateView {
+        name: "v".into(),
+        sql: "select x, 'ü' from t".into(),
+        columns: vec!["a".into()],
+        or_replace: true,
+        if_not_exists: false,
+        depends: vec!["t".into()],
+    };
+    let text = "create or replace view v (a) as select x, 'ü' from t;";
+    assert_eq!(one(text), Statement::CreateView { view, offset: 32 });
+    let dropped = wire::DropView { name: "v".into(), if_exists: false, cascade: true };
+    assert_eq!(one("drop view v cascade"), Statement::DropView(dropped));
+    assert_eq!(one("set client_encoding = 'UTF8'"), Statement::Set);
+    assert_eq!(one("set time zone 'UTC'"), Statement::Set);
+    assert_eq!(one("reset all"), Statement::Set);
+    let shown = vec![("timezone".to_owned(), "UTC".to_owned())];
+    assert_eq!(one("show time zone"), Statement::Show(shown));
     assert!(parse_all(" -- nothing\n ; ").unwrap().is_empty());
 }
 
 #[test]
 fn what_is_not_done_says_what_to_write() {
-    is_error("select 1; update t set a = 1", "0A000", "update t set a = 1");
-    is_error("delete from t", "0A000", "delete from t");
+    is_error("select 1; update t set (a, b) = (1, 2)", "0A000", "(a, b) = (1, 2)");
+    is_error("update t set", "42601", "");
+    is_error("update t set a = , b = 1", "42601", ", b = 1");
+    is_error("update t set a = b + interval '1' day", "0A000", "interval '1' day");
+    is_error("delete t", "42601", "t");
     is_error("truncate t", "0A000", "truncate t");
     is_error("begin", "0A000", "begin");
     is_error("alter table t add b int", "0A000", "alter table t add b int");
-    is_error("drop view v", "0A000", "view v");
+    is_error("drop sequence s", "0A000", "sequence s");
+    is_error("drop view v, w", "0A000", ", w");
+    is_error("create index i on t ((a + 1))", "0A000", "(a + 1))");
+    is_error("create index i on t (lower(a))", "0A000", "lower(a))");
+    is_error("create index i on t (a) where a > 1", "0A000", "where a > 1");
+    is_error("create index i on t", "42601", "");
+    is_error("show nix", "42704", "nix");
+    is_error("set nix = 1", "42704", "nix = 1");
+    is_error("set timezone", "42601", "");
     is_error("grant insert on t to a", "0A000", "insert on t to a");
     is_error("grant select on t, u to a", "0A000", ", u to a");
     is_error("grant select on t to a, b", "0A000", ", b");
-    is_error("create unique index i on t (a)", "0A000", "unique index i on t (a)");
     is_error("selct 1", "42601", "selct 1");
     is_error("1", "42601", "1");
-    let text = "SELECT 1;\nUPDATE t SET a = 5";
+    let text = "SELECT 1;\nTRUNCATE t";
     assert_eq!(
         render_error(&parse_all(text).unwrap_err(), text),
-        "ERROR:  0A000: UPDATE is not supported yet\nLINE 2: UPDATE t SET a = 5\n        ^\nHINT:  \
-         values cannot be changed in place yet: load the new rows into a new table"
+        "ERROR:  0A000: TRUNCATE is not supported yet\nLINE 2: TRUNCATE t\n        ^\nHINT:  \
+         write DELETE FROM table, or DROP TABLE"
     );
     let text = "selct 1";
     assert_eq!(
         render_error(&parse_all(text).unwrap_err(), text),
         "ERROR:  42601: syntax error at or near \"selct\"\nLINE 1: selct 1\n        ^\nHINT:  Trine \
-         does SELECT, EXPLAIN, INSERT … VALUES, CREATE TABLE, DROP TABLE, GRANT, REVOKE and SHOW TABLES"
+         does SELECT, EXPLAIN, INSERT, UPDATE, DELETE, CREATE and DROP of TABLE, VIEW and INDEX, GRANT, REVOKE, SHOW and SET"
     );
+}
+
+fn write(text: &str) -> Write {
+    match one(text) {
+        Statement::Write(write) => write,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The text for the nodes, and the parameters with their targets.
+fn written(text: &str) -> (String, Vec<(Given, Target)>) {
+    let write = write(text);
+    let parameters = write.parameters.into_iter().map(|p| (p.given, p.target)).collect();
+    (write.sql.trim_end().to_owned(), parameters)
+}
+
+#[test]
+fn values_that_are_written_become_parameters() {
+    let number = |n: &str| Given::Cell(Cell::Number(n.into()));
+    let text = |t: &str| Given::Cell(Cell::Text(t.into()));
+    let column = |c: &str| Target::Column(c.into());
+    let (sql, parameters) = written(
+        "UPDATE t AS x SET a = 1 + 2, b = 'q', c = DEFAULT, d = d * -3 + CAST(e AS DECIMAL(8,2)) || \
+         'z', f = NULL WHERE g = 5 AND h = 'open'",
+    );
+    assert_eq!(
+        sql,
+        "UPDATE t AS x SET a = $1 , b = $2 , c = $3 , d = d * - $4 + CAST(e AS DECIMAL(8,2)) || $5 , \
+         f = $6 WHERE g = 5 AND h = 'open'"
+    );
+    let due = [
+        (number("3"), column("a")),
+        (text("q"), column("b")),
+        (Given::Default, column("c")),
+        (number("3"), Target::Expression),
+        (text("z"), Target::Expression),
+        (Given::Cell(Cell::Null), column("f")),
+    ];
+    assert!(parameters == due, "{:?}", parameters.iter().map(|p| &p.1).collect::<Vec<_>>());
+    let (sql, parameters) = written(
+        "insert into t (b, a) select 'x', u.v + 5 as s, - 7 from u where w = 'open' union select \
+         'y' as n, 1, count(*) from v",
+    );
+    assert_eq!(
+        sql,
+        "insert into t (b, a) select $1 , u.v + 5 as s, $2 from u where w = 'open' union select $3 \
+         as n, $4 , count(*) from v"
+    );
+    let due = [
+        (text("x"), Target::Place(0)),
+        (number("-7"), Target::Place(2)),
+        (text("y"), Target::Place(0)),
+        (number("1"), Target::Place(1)),
+    ];
+    assert!(parameters == due);
+    let (sql, parameters) = written("insert into t select *, 5 from u");
+    assert_eq!((sql.as_str(), parameters.len()), ("insert into t select *, $1 from u", 1));
+    assert_eq!(parameters[0].1, Target::Expression);
+    let (sql, parameters) = written("delete from t where a = 'open'");
+    assert_eq!((sql.as_str(), parameters.len()), ("delete from t where a = 'open'", 0));
+    let hidden = write("update t set a = 'SENTINEL'");
+    assert!(!format!("{hidden:?}").contains("SENTINEL"));
+}
+
+#[test]
+fn errors_of_the_nodes_point_into_the_text_given() {
+    let text = "select 1; update t set a = 'long secret', b = 2 where nix = 5";
+    let Statement::Write(write) = parse_all(text).unwrap().remove(1) else { panic!("an UPDATE") };
+    assert_eq!(write.sql, "update t set a = $1 , b = $2 where nix = 5 ");
+    let at = |word: &str| u32::try_from(write.sql.find(word).unwrap() + 1).unwrap();
+    let origin = |word: &str| u32::try_from(text.find(word).unwrap() + 1).unwrap();
+    for word in ["nix", "b = ", "update"] {
+        let error = SqlError::new("42703", "x").at(at(word));
+        assert_eq!(write.placed(error).position, origin(word), "{word}");
+    }
+    assert_eq!(write.placed(SqlError::new("42703", "x").at(at("$1"))).position, origin("'long"));
+    assert_eq!(write.placed(SqlError::new("42703", "x")).position, 0);
 }

@@ -324,6 +324,10 @@ impl wire::query_server::Query for Node {
         Ok(Response::new(self.applied()))
     }
 
+    async fn describe(&self, _: Request<wire::DescribeQuery>) -> Answer<wire::QueryDescription> {
+        Ok(Response::new(wire::QueryDescription::default()))
+    }
+
     async fn list(&self, _: Request<wire::ListJobs>) -> Answer<wire::JobList> {
         Ok(Response::new(wire::JobList::default()))
     }
@@ -346,6 +350,6 @@ impl wire::catalog_server::Catalog for Node {
         schema.columns.iter_mut().for_each(|c| c.public |= lying);
         let table = wire::TableDescription { schema: Some(schema), ..Default::default() };
         let log_index = state.log_index;
-        Ok(Response::new(wire::TableDescriptions { tables: vec![table], log_index }))
+        Ok(Response::new(wire::TableDescriptions { tables: vec![table], log_index, views: vec![] }))
     }
 }

@@ -2,7 +2,7 @@
 //! Commit and Abort comes first in the log wins.
 
 use prost::Message as _;
-use trine_proto::catalog::{Catalog, SegmentEntry, TransactionState};
+use trine_proto::catalog::{Catalog, SegmentEntry, Subject, TransactionState, Validation};
 use trine_proto::command::{Outcome, RECEIPT_DOMAIN, SignedBytes};
 use trine_proto::ids::{ClusterId, LogIndex, Party, SegmentId, TransactionId};
 use trine_proto::status::{SqlError, sqlstate};
@@ -30,7 +30,7 @@ struct Prepared {
     second: [u8; 32],
 }
 
-/// Makes a staged batch visible, or queues it for the check of its primary key.
+/// Makes a staged batch visible, or queues it for the check of its constraints.
 pub(super) fn commit(
     catalog: &mut Catalog,
     request: &Request,
@@ -58,16 +58,19 @@ pub(super) fn commit(
         )
         .hint("cut and upload the batch again"));
     }
-    let (id, keyed) = (table.id, !table.schema.primary_key.is_empty());
+    let (id, checked) = (table.id, table.is_constrained(request.index));
     let segment = SegmentEntry {
         id: transaction.into(),
         rows: batch.rows,
         valid_from: request.index,
         valid_to: None,
         component_digests: batch.component_digests,
+        has_valid: false,
     };
-    if keyed {
-        return validation::enqueue(catalog, request.index, transaction, id, segment);
+    // A unique index that is being checked must see all that is loaded meanwhile.
+    if checked || validation::constrains(catalog, id) {
+        let subject = Subject::Batch(segment);
+        return validation::enqueue(catalog, request.index, transaction, id, subject);
     }
     if let Some(table) = catalog.tables.get_mut(&id) {
         table.segments.push(segment);
@@ -86,7 +89,10 @@ pub(super) fn abort_by_client(
     // Before its Commit a transaction is known by nothing but its random id, which its client
     // alone drew; afterwards its table tells whose it is.
     if let Some(TransactionState::Validating(v)) = catalog.transactions.get(&transaction) {
-        let owner = catalog.tables.get(&v.table).map(|t| t.owner.as_str());
+        let owner = match &v.subject {
+            Subject::Write(write) => Some(write.principal.as_str()),
+            _ => catalog.tables.get(&v.table).map(|t| t.owner.as_str()),
+        };
         if owner != Some(request.principal.name.as_str()) && !request.principal.administrator {
             return Err(SqlError::new(
                 sqlstate::INSUFFICIENT_PRIVILEGE,
@@ -127,13 +133,27 @@ pub(super) fn abort(
     Ok(Outcome::Applied(index))
 }
 
-/// Records how a transaction ended.
+/// Records how a transaction ended. What it staged and did not commit may be deleted.
 pub(super) fn end(catalog: &mut Catalog, transaction: TransactionId, state: TransactionState) {
-    if matches!(state, TransactionState::Aborted(..)) {
-        catalog.aborted_segments.insert(transaction.into());
+    let aborted = matches!(state, TransactionState::Aborted(..));
+    let before = catalog.transactions.insert(transaction, state);
+    match before {
+        Some(TransactionState::Validating(v)) if matches!(v.subject, Subject::Write(_)) => {
+            write_over(catalog, transaction, &v, aborted);
+        }
+        _ if aborted => {
+            catalog.aborted_segments.insert(transaction.into());
+        }
+        _ => {}
     }
-    catalog.transactions.insert(transaction, state);
     retention::transactions(catalog);
+}
+
+/// Every attempt at a statement that writes may have left a segment at some nodes; the last one's
+/// is listed if it was committed.
+fn write_over(catalog: &mut Catalog, id: TransactionId, validation: &Validation, aborted: bool) {
+    let lost = if aborted { validation.attempt } else { validation.attempt.saturating_sub(1) };
+    catalog.aborted_segments.extend((1..=lost).map(|attempt| id.segment_of_attempt(attempt)));
 }
 
 /// The answer for a transaction that the log knows already. The segment lists and the set of

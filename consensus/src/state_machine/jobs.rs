@@ -1,14 +1,17 @@
 //! Queries: ordered by their entry, which is their snapshot and their turn; run by the nodes in
 //! attempts; ended by three reports, an error, or their owner.
 
-use trine_proto::catalog::{Catalog, JobEntry, JobStatus};
+use trine_proto::catalog::{
+    Catalog, JobEntry, JobStatus, Parameters, Subject, TransactionState, WriteEntry,
+};
 use trine_proto::command::Outcome;
-use trine_proto::ids::{JobId, LogIndex, Party};
+use trine_proto::ids::{JobId, LogIndex, Party, SegmentId, TransactionId};
+use trine_proto::schema::TableSchema;
 use trine_proto::status::{SqlError, sqlstate};
 use trine_proto::wire;
 
 use super::validation::given_up;
-use super::{Request, job_id, malformed, retention};
+use super::{Request, ddl, job_id, malformed, retention, validation};
 use crate::limits::{ATTEMPTS_MAX, JOBS_ACTIVE_MAX, STATEMENT_BYTES_MAX};
 
 /// Orders a query. Whether it may run is decided by every node when it plans.
@@ -18,12 +21,8 @@ pub(super) fn submit(
     command: &wire::SubmitQuery,
 ) -> Result<Outcome, SqlError> {
     let id = JobId(request.command_id);
-    if command.sql.is_empty() || command.sql.len() > STATEMENT_BYTES_MAX {
-        return Err(SqlError::new(
-            sqlstate::LIMIT_EXCEEDED,
-            format!("a statement has 1 to {STATEMENT_BYTES_MAX} bytes"),
-        ));
-    }
+    check_text(&command.sql)?;
+    let parameters = parameters(command.parameters.as_ref())?;
     if let Some(known) = catalog.jobs.get(&id) {
         // The outcome of this command id is forgotten, the job is not.
         return if known.statement_digest == request.digest {
@@ -51,10 +50,72 @@ pub(super) fn submit(
         done: [false; 3],
         signed_at_ms: request.signed_at_ms,
         net_profile: catalog.net_profile,
+        parameters,
     };
     catalog.jobs.insert(id, job);
     retention::jobs(catalog);
     Ok(Outcome::JobAccepted(request.index, id))
+}
+
+fn check_text(sql: &str) -> Result<(), SqlError> {
+    if sql.is_empty() || sql.len() > STATEMENT_BYTES_MAX {
+        return Err(SqlError::new(
+            sqlstate::LIMIT_EXCEEDED,
+            format!("a statement has 1 to {STATEMENT_BYTES_MAX} bytes"),
+        ));
+    }
+    Ok(())
+}
+
+fn parameters(set: Option<&wire::ParameterSet>) -> Result<Option<Parameters>, SqlError> {
+    let Some(set) = set else { return Ok(None) };
+    let segment = SegmentId::from_slice(&set.id)
+        .ok_or_else(|| malformed("the id of a parameter set has 16 bytes"))?;
+    let schema = set.schema.as_ref().ok_or_else(|| malformed("parameters have types"))?;
+    Ok(Some(Parameters { segment, schema: TableSchema::try_from(schema)? }))
+}
+
+/// Orders a statement that writes: it takes its turn among the work on its table. Whether the text is
+/// what it is said to be is decided by every node when it plans.
+pub(super) fn submit_write(
+    catalog: &mut Catalog,
+    request: &Request,
+    command: &wire::SubmitWrite,
+) -> Result<Outcome, SqlError> {
+    check_text(&command.sql)?;
+    let transaction = TransactionId(request.command_id);
+    if let Some(state) = catalog.transactions.get(&transaction) {
+        // The outcome of this command id is forgotten, the transaction is not.
+        return match state {
+            TransactionState::Committed(at) => Ok(Outcome::Committed(*at)),
+            TransactionState::Aborted(_, error) => Err(error.clone()),
+            TransactionState::Validating(v) => Ok(Outcome::Validating(v.queued)),
+        };
+    }
+    let rewrites = match command.kind() {
+        wire::WriteKind::Insert => false,
+        wire::WriteKind::Rewrite => true,
+        wire::WriteKind::Unspecified => return Err(malformed("what does the statement write?")),
+    };
+    let table = ddl::existing(catalog, &command.table, request.index)?;
+    if table.owner != request.principal.name && !request.principal.administrator {
+        return Err(SqlError::new(
+            sqlstate::INSUFFICIENT_PRIVILEGE,
+            format!("permission denied for table {}", command.table),
+        )
+        .hint(format!("only its owner \"{}\" may write", table.owner)));
+    }
+    let id = table.id;
+    let write = WriteEntry {
+        principal: request.principal.name.clone(),
+        sql: command.sql.clone(),
+        rewrites,
+        parameters: parameters(command.parameters.as_ref())?,
+        statement_digest: request.digest,
+        signed_at_ms: request.signed_at_ms,
+    };
+    let subject = Subject::Write(Box::new(write));
+    validation::enqueue(catalog, request.index, transaction, id, subject)
 }
 
 /// Its owner ends a query.

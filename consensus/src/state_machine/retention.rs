@@ -6,18 +6,35 @@
 //! propose commands whose time has passed. A replayed Commit is harmless at any time: the segment
 //! lists and the set of aborted segments are never cut.
 
-use trine_proto::catalog::{Catalog, JobStatus, TransactionState};
-use trine_proto::ids::LogIndex;
+use trine_proto::catalog::{Catalog, JobStatus, SegmentEntry, TransactionState};
+use trine_proto::ids::{LogIndex, TableId};
 
 use crate::limits::{
     DROPPED_TABLES_MAX, JOBS_ENDED_MAX, JOBS_ENDED_TEXT_BYTES_MAX, OUTCOMES_MAX,
     TRANSACTIONS_ENDED_MAX,
 };
 
-/// Position of the oldest unfinished query.
+/// Position of the oldest unfinished query or write.
 pub(super) fn oldest_unfinished(catalog: &Catalog) -> Option<LogIndex> {
-    let active = catalog.jobs.values().filter(|j| j.status == JobStatus::Active);
-    active.map(|j| j.position).min()
+    catalog.oldest_unfinished()
+}
+
+/// Forgets the segments of a table that ended before the oldest unfinished work. Their ids stay known
+/// as given up, so that no replayed Commit revives one.
+pub(super) fn segments(catalog: &mut Catalog, table: TableId) {
+    let oldest = oldest_unfinished(catalog);
+    let Some(entry) = catalog.tables.get_mut(&table) else { return };
+    let needed = |end: LogIndex| oldest.is_some_and(|oldest| oldest < end);
+    let passed = |s: &SegmentEntry| s.valid_to.is_some_and(|end| !needed(end));
+    catalog.aborted_segments.extend(entry.segments.iter().filter(|s| passed(s)).map(|s| s.id));
+    entry.segments.retain(|s| !passed(s));
+}
+
+/// Bounds the dropped views, but keeps what an unfinished query may plan with.
+pub(super) fn views(catalog: &mut Catalog) {
+    let oldest = oldest_unfinished(catalog);
+    let needed = |end: LogIndex| oldest.is_some_and(|oldest| oldest < end);
+    catalog.views.retain(|_, v| v.dropped.is_none_or(needed));
 }
 
 /// Bounds the outcomes by command id.
@@ -122,6 +139,7 @@ mod tests {
             done: [false; 3],
             signed_at_ms: 0,
             net_profile: NetProfile::default(),
+            parameters: None,
         }
     }
 
@@ -145,21 +163,24 @@ mod tests {
     fn unfinished_transactions_are_kept() {
         let mut catalog = Catalog::default();
         let waiting = trine_proto::catalog::Validation {
-            table: trine_proto::ids::TableId(0),
-            segment: trine_proto::catalog::SegmentEntry {
+            table: TableId(0),
+            subject: trine_proto::catalog::Subject::Batch(SegmentEntry {
                 id: trine_proto::ids::SegmentId(id(0)),
                 rows: 1,
                 valid_from: LogIndex(0),
                 valid_to: None,
                 component_digests: [[0; 32]; 3],
-            },
+                has_valid: false,
+            }),
             queued: LogIndex(0),
             attempt: 1,
             position: LogIndex(0),
             verdicts: [None; 3],
             net_profile: NetProfile::default(),
         };
-        catalog.transactions.insert(TransactionId(id(0)), TransactionState::Validating(waiting));
+        catalog
+            .transactions
+            .insert(TransactionId(id(0)), TransactionState::Validating(Box::new(waiting)));
         for n in 1..=TRANSACTIONS_ENDED_MAX as u64 + 1 {
             let state = TransactionState::Aborted(LogIndex(n), SqlError::new("57014", "x"));
             catalog.transactions.insert(TransactionId(id(n)), state);

@@ -4,8 +4,10 @@ mod commits;
 mod definitions;
 mod identities;
 mod networks;
+mod objects;
 mod queries;
 mod validations;
+mod writes;
 
 use trine_proto::catalog::{Catalog, TableEntry, TransactionState};
 use trine_proto::command::{Command, NodeCommandKind, Outcome};
@@ -108,11 +110,15 @@ pub(super) fn schema(name: &str, keyed: bool) -> wire::TableSchema {
 }
 
 pub(super) fn create(name: &str, keyed: bool, if_not_exists: bool) -> Asked {
-    Asked::CreateTable(wire::CreateTable { schema: Some(schema(name, keyed)), if_not_exists })
+    Asked::CreateTable(wire::CreateTable {
+        schema: Some(schema(name, keyed)),
+        if_not_exists,
+        rules: None,
+    })
 }
 
 pub(super) fn drop_table(table: &str, if_exists: bool) -> Asked {
-    Asked::DropTable(wire::DropTable { table: table.into(), if_exists })
+    Asked::DropTable(wire::DropTable { table: table.into(), if_exists, cascade: false })
 }
 
 pub(super) fn select_on(table: &str, principal: &str) -> wire::Grant {
@@ -124,7 +130,7 @@ pub(super) fn abort(id: u8) -> Asked {
 }
 
 pub(super) fn query(sql: &str) -> Asked {
-    Asked::SubmitQuery(wire::SubmitQuery { sql: sql.into() })
+    Asked::SubmitQuery(wire::SubmitQuery { sql: sql.into(), parameters: None })
 }
 
 pub(super) fn applied(outcome: &Outcome) {

@@ -1,42 +1,55 @@
-//! Primary key checks: one at a time per table, in log order. The nodes check the batch together
-//! with everything visible at the attempt's position and report a verdict each; the third equal
-//! one decides.
+//! Work on a table that takes its turn: checks of batches and of unique indexes, and statements that
+//! write. One at a time per table, in log order. The nodes work over everything visible at the
+//! attempt's position and report a verdict each; the third equal one decides.
 
-use trine_proto::catalog::{Catalog, SegmentEntry, TransactionState, Validation};
+use trine_proto::catalog::{
+    Catalog, SegmentEntry, Staged, Subject, TableEntry, TransactionState, Validation, Verdict,
+};
 use trine_proto::command::Outcome;
 use trine_proto::ids::{LogIndex, Party, TableId, TransactionId};
 use trine_proto::status::{SqlError, sqlstate};
 
 use super::commit::end;
+use super::{indexes, retention};
 use crate::limits::{ATTEMPTS_MAX, VALIDATIONS_MAX};
 
-/// Puts a batch into its table's queue; it starts at once when the queue is empty.
+/// Puts work into its table's queue; it starts at once when the queue is empty.
 pub(super) fn enqueue(
     catalog: &mut Catalog,
     index: LogIndex,
     transaction: TransactionId,
     table: TableId,
-    segment: SegmentEntry,
+    subject: Subject,
 ) -> Result<Outcome, SqlError> {
     if unfinished(catalog).count() >= VALIDATIONS_MAX {
         return Err(SqlError::new(
             sqlstate::LIMIT_EXCEEDED,
-            format!("{VALIDATIONS_MAX} batches already wait for the check of their keys"),
+            format!("{VALIDATIONS_MAX} batches and statements already wait for their turn"),
         )
         .hint("try again later"));
     }
     let validation = Validation {
         table,
-        segment,
+        subject,
         queued: index,
         attempt: 0,
         position: index,
         verdicts: [None; 3],
         net_profile: catalog.net_profile,
     };
-    catalog.transactions.insert(transaction, TransactionState::Validating(validation));
-    start_next(catalog, index, table);
+    catalog.transactions.insert(transaction, TransactionState::Validating(Box::new(validation)));
+    start_next(catalog, index);
     Ok(Outcome::Validating(index))
+}
+
+/// Whether work on a table waits or runs.
+pub(super) fn is_busy(catalog: &Catalog, table: TableId) -> bool {
+    unfinished(catalog).any(|(_, v)| v.table == table)
+}
+
+/// Whether a unique index of the table waits for its check.
+pub(super) fn constrains(catalog: &Catalog, table: TableId) -> bool {
+    unfinished(catalog).any(|(_, v)| v.table == table && matches!(v.subject, Subject::Index(_)))
 }
 
 /// One party's verdict on the current attempt.
@@ -46,7 +59,7 @@ pub(super) fn verdict(
     party: Party,
     transaction: TransactionId,
     attempt: u32,
-    unique: bool,
+    verdict: Verdict,
 ) -> Result<Outcome, SqlError> {
     let Some(validation) = running(catalog, transaction, attempt) else {
         return Ok(stale(index));
@@ -55,31 +68,113 @@ pub(super) fn verdict(
     if slot.is_some() {
         return Ok(Outcome::Nothing(index, format!("party {party} has already given its verdict")));
     }
-    *slot = Some(unique);
-    let (verdicts, table) = (validation.verdicts, validation.table);
-    let [Some(zero), Some(one), Some(two)] = verdicts else {
+    *slot = Some(verdict);
+    let [Some(zero), Some(one), Some(two)] = validation.verdicts else {
         return Ok(Outcome::Applied(index));
     };
-    if zero != one || one != two {
-        let error = SqlError::new(
-            sqlstate::DATA_CORRUPTED,
-            "the parties disagree on whether the batch's keys are unique",
-        )
-        .hint("nothing was loaded");
-        abort(catalog, index, transaction, error);
-    } else if zero {
-        publish(catalog, index, transaction);
-        return Ok(Outcome::Committed(index));
-    } else {
-        let name = catalog.tables.get(&table).map_or("", |t| t.schema.name.as_str());
-        let error = SqlError::new(
+    let validation = Validation::clone(validation);
+    let is_write = matches!(validation.subject, Subject::Write(_));
+    let error = match [zero, one, two] {
+        [Verdict::Holds, Verdict::Holds, Verdict::Holds] if !is_write => {
+            publish(catalog, index, transaction, &validation, None);
+            return Ok(Outcome::Committed(index));
+        }
+        [Verdict::Staged(a), Verdict::Staged(b), Verdict::Staged(c)] if is_write => {
+            match agreed(&[a, b, c]) {
+                Ok(segment) => {
+                    publish(catalog, index, transaction, &validation, Some(segment));
+                    return Ok(Outcome::Committed(index));
+                }
+                Err(error) => error,
+            }
+        }
+        [Verdict::Violated, Verdict::Violated, Verdict::Violated] => {
+            violation(catalog.tables.get(&validation.table), index, &validation.subject)
+        }
+        _ => inconsistent("the parties disagree on whether the constraints hold".into()),
+    };
+    abort(catalog, index, transaction, error);
+    Ok(Outcome::Applied(index))
+}
+
+/// The segment that three parties wrote, if they wrote one and the same: component c is the first of
+/// party c and the second of party c-1.
+fn agreed(staged: &[Staged; 3]) -> Result<SegmentEntry, SqlError> {
+    let [zero, ..] = staged;
+    for (party, other) in Party::ALL.into_iter().zip(staged) {
+        let public = |s: &Staged| (s.rows, s.schema_digest, s.public_digest);
+        if public(zero) != public(other) {
+            let what = format!("the statement's rows differ between party 0 and party {party}");
+            return Err(inconsistent(what));
+        }
+        let before = party.previous();
+        if staged[before.index()].second_digest != other.first_digest {
+            let what =
+                format!("component {party} differs between party {before} and party {party}");
+            return Err(inconsistent(what));
+        }
+    }
+    Ok(SegmentEntry {
+        id: trine_proto::ids::SegmentId([0; 16]),
+        rows: zero.rows,
+        valid_from: LogIndex(0),
+        valid_to: None,
+        component_digests: [staged[0], staged[1], staged[2]].map(|s| s.first_digest),
+        has_valid: true,
+    })
+}
+
+fn inconsistent(message: String) -> SqlError {
+    SqlError::new(sqlstate::DATA_CORRUPTED, message).hint("nothing was changed")
+}
+
+/// What is said of a violated constraint. Where there is but one, everybody knows which; where there
+/// are more, only the client can find out.
+fn violation(table: Option<&TableEntry>, at: LogIndex, subject: &Subject) -> SqlError {
+    let Some(table) = table else {
+        return SqlError::new(sqlstate::UNDEFINED_TABLE, "the table does not exist");
+    };
+    let name = &table.schema.name;
+    if let Subject::Index(index) = subject {
+        return SqlError::new(
+            sqlstate::UNIQUE_VIOLATION,
+            format!(
+                "could not create unique index \"{}\": table \"{name}\" contains duplicated values",
+                index.name
+            ),
+        );
+    }
+    let refused = "the whole batch was refused; nothing was loaded";
+    let rules = &table.rules;
+    // Ranges do not count: every client of ours checks them before it cuts.
+    let others = rules.checks.len() + rules.references.len();
+    let unique = rules.indexes.iter().filter(|i| i.unique && i.exists(at)).collect::<Vec<_>>();
+    let keyed = !table.schema.primary_key.is_empty();
+    let write = matches!(subject, Subject::Write(_));
+    match (keyed, unique.as_slice(), others, write) {
+        (true, [], 0, false) => SqlError::new(
             sqlstate::UNIQUE_VIOLATION,
             format!("duplicate key value violates primary key of table \"{name}\""),
         )
-        .hint("the whole batch was refused; nothing was loaded");
-        abort(catalog, index, transaction, error);
+        .hint(refused),
+        (false, [one], 0, false) => SqlError::new(
+            sqlstate::UNIQUE_VIOLATION,
+            format!("duplicate key value violates unique constraint \"{}\"", one.name),
+        )
+        .hint(refused),
+        (_, _, _, true) => SqlError::new(
+            sqlstate::INTEGRITY_VIOLATION,
+            format!(
+                "a value does not fit its column, or a constraint of table \"{name}\" is violated"
+            ),
+        )
+        .hint("the statement changed nothing; which constraint it was the nodes do not know"),
+        _ => SqlError::new(
+            sqlstate::INTEGRITY_VIOLATION,
+            format!("a constraint of table \"{name}\" is violated"),
+        )
+        .hint(format!("{refused}; which constraint it was the nodes do not know")),
     }
-    Ok(Outcome::Applied(index))
 }
 
 /// Starts the attempt after a lost one. The first proposal per attempt wins.
@@ -94,7 +189,7 @@ pub(super) fn retry(
         return Ok(stale(index));
     };
     if attempt >= ATTEMPTS_MAX {
-        abort(catalog, index, transaction, given_up("the check of the batch's keys"));
+        abort(catalog, index, transaction, given_up("the check of the batch or the statement"));
     } else {
         validation.attempt += 1;
         validation.position = index;
@@ -111,13 +206,11 @@ pub(super) fn abort(
     transaction: TransactionId,
     error: SqlError,
 ) {
-    let Some(TransactionState::Validating(validation)) = catalog.transactions.get(&transaction)
-    else {
+    if !matches!(catalog.transactions.get(&transaction), Some(TransactionState::Validating(_))) {
         return;
-    };
-    let table = validation.table;
+    }
     end(catalog, transaction, TransactionState::Aborted(index, error));
-    start_next(catalog, index, table);
+    start_next(catalog, index);
 }
 
 /// Aborts all that waits for a table that was dropped.
@@ -131,6 +224,7 @@ pub(super) fn table_dropped(catalog: &mut Catalog, index: LogIndex, table: Table
         );
         end(catalog, transaction, TransactionState::Aborted(index, error));
     }
+    start_next(catalog, index);
 }
 
 /// The error of work that was lost too often.
@@ -142,43 +236,87 @@ pub(super) fn given_up(what: &str) -> SqlError {
     .hint("check that all three nodes are up and reach each other, then try again")
 }
 
-fn publish(catalog: &mut Catalog, index: LogIndex, transaction: TransactionId) {
-    let Some(TransactionState::Validating(validation)) = catalog.transactions.get(&transaction)
-    else {
-        return;
-    };
-    let (id, mut segment) = (validation.table, validation.segment.clone());
-    segment.valid_from = index;
-    if let Some(table) = catalog.tables.get_mut(&id) {
-        table.segments.push(segment);
+/// Puts into force what was checked: a batch or an index, or the segment that a statement made.
+fn publish(
+    catalog: &mut Catalog,
+    index: LogIndex,
+    transaction: TransactionId,
+    validation: &Validation,
+    written: Option<SegmentEntry>,
+) {
+    let id = validation.table;
+    let mut ended = false;
+    let Some(table) = catalog.tables.get_mut(&id) else { return };
+    match (&validation.subject, written) {
+        (Subject::Batch(segment), _) => {
+            table.segments.push(SegmentEntry { valid_from: index, ..segment.clone() });
+        }
+        (Subject::Index(entry), _) => {
+            let entry = trine_proto::catalog::IndexEntry { created: index, ..entry.clone() };
+            indexes::add(catalog, id, entry);
+        }
+        (Subject::Write(write), Some(segment)) => {
+            if write.rewrites {
+                // What came after the attempt's position was not read and stays as it is.
+                for old in &mut table.segments {
+                    if old.valid_from <= validation.position && old.valid_to.is_none() {
+                        old.valid_to = Some(index);
+                        ended = true;
+                    }
+                }
+            }
+            let id = transaction.segment_of_attempt(validation.attempt);
+            if segment.rows > 0 {
+                table.segments.push(SegmentEntry { id, valid_from: index, ..segment });
+            } else {
+                catalog.aborted_segments.insert(id);
+            }
+        }
+        (Subject::Write(_), None) => {}
     }
     end(catalog, transaction, TransactionState::Committed(index));
-    start_next(catalog, index, id);
+    if ended {
+        retention::segments(catalog, id);
+    }
+    start_next(catalog, index);
 }
 
-/// Starts the oldest waiting validation of a table unless one is running.
-fn start_next(catalog: &mut Catalog, index: LogIndex, table: TableId) {
-    let mut oldest: Option<(LogIndex, TransactionId)> = None;
-    for (id, validation) in unfinished(catalog).filter(|(_, v)| v.table == table) {
-        if validation.attempt > 0 {
-            return;
-        }
-        if oldest.is_none_or(|(queued, _)| validation.queued < queued) {
-            oldest = Some((validation.queued, id));
+/// Starts what waits and meets no older work: of the same table, or of one that refers to it or that
+/// it refers to, because such work reads both.
+fn start_next(catalog: &mut Catalog, index: LogIndex) {
+    let mut queue: Vec<(LogIndex, TransactionId, TableId, bool)> =
+        unfinished(catalog).map(|(id, v)| (v.queued, id, v.table, v.attempt > 0)).collect();
+    queue.sort_unstable();
+    let mut due = Vec::new();
+    for (position, (_, id, table, runs)) in queue.iter().enumerate() {
+        let free =
+            || queue[..position].iter().all(|(_, _, other, _)| !linked(catalog, *table, *other));
+        if !runs && free() {
+            due.push(*id);
         }
     }
     let net_profile = catalog.net_profile;
-    let next = oldest.and_then(|(_, id)| catalog.transactions.get_mut(&id));
-    if let Some(TransactionState::Validating(validation)) = next {
-        validation.attempt = 1;
-        validation.position = index;
-        validation.net_profile = net_profile;
+    for id in due {
+        if let Some(TransactionState::Validating(v)) = catalog.transactions.get_mut(&id) {
+            v.attempt = 1;
+            v.position = index;
+            v.net_profile = net_profile;
+        }
     }
+}
+
+/// Whether work on one table reads or changes what work on the other relies on.
+fn linked(catalog: &Catalog, a: TableId, b: TableId) -> bool {
+    let refers = |from: TableId, to: TableId| {
+        let rules = catalog.tables.get(&from).map(|t| &t.rules);
+        rules.is_some_and(|r| r.references.iter().any(|r| r.table == to))
+    };
+    a == b || refers(a, b) || refers(b, a)
 }
 
 fn unfinished(catalog: &Catalog) -> impl Iterator<Item = (TransactionId, &Validation)> {
     catalog.transactions.iter().filter_map(|(id, state)| match state {
-        TransactionState::Validating(validation) => Some((*id, validation)),
+        TransactionState::Validating(validation) => Some((*id, &**validation)),
         TransactionState::Committed(_) | TransactionState::Aborted(..) => None,
     })
 }

@@ -224,9 +224,9 @@ pub(crate) fn less_than_distinct(
     s: &mut Session,
     form: Circuit,
     x: &Planes,
-    y: Planes,
+    y: &Planes,
 ) -> Result<Planes> {
-    s.by_rows(x.len(), [x, &y], |s, [x, y]| {
+    s.by_rows(x.len(), [x, y], |s, [x, y]| {
         let less = |j: usize| Sum::of(y.plane(j));
         let same = |j: usize| Sum::both(x.plane(j), y.plane(j)).flipped(true);
         less_of(s, form, x.len(), x.width(), less, same)

@@ -66,7 +66,7 @@ fn less_than_in_every_form() {
                 form,
                 k,
                 cost_less_than_short_as(form, ROWS, k),
-                |s, x, y| less_than_distinct(s, form, x, y.clone()),
+                |s, x, y| less_than_distinct(s, form, x, y),
                 |x, y| u128::from(x < y),
                 true,
             );

@@ -20,9 +20,27 @@ struct Run {
     parts: [Vec<u64>; 2],
 }
 
-impl Run {
-    fn new(words: usize, width: usize) -> Self {
-        Self { words, parts: [(); 2].map(|()| vec![0; words * width]) }
+/// Buffers that one level leaves to the next: fresh memory costs more than what is done with it.
+#[derive(Default)]
+struct Pool(Vec<Vec<u64>>);
+
+impl Pool {
+    /// So many words of anything.
+    fn take(&mut self, words: usize) -> Vec<u64> {
+        let mut buffer = self.0.pop().unwrap_or_default();
+        if buffer.capacity() > 4 * words {
+            buffer = Vec::new();
+        }
+        buffer.resize(words, 0);
+        buffer
+    }
+
+    fn run(&mut self, words: usize, width: usize) -> Run {
+        Run { words, parts: [(); 2].map(|()| self.take(words * width)) }
+    }
+
+    fn give(&mut self, run: Run) {
+        self.0.extend(run.parts);
     }
 }
 
@@ -33,6 +51,7 @@ pub(super) struct Keys {
     active: Run,
     waiting: Run,
     kept: Kept,
+    pool: Pool,
     /// Threads for what is local.
     threads: usize,
 }
@@ -73,8 +92,18 @@ impl Keys {
     pub(super) fn new(key: Planes, threads: usize) -> Self {
         let (width, words) = (key.width(), key.words());
         let (a, b) = key.into_components();
-        let kept = Kept { groups: width.div_ceil(64), rows: 0, words: Vec::new() };
-        Self { width, active: Run { words, parts: [a, b] }, waiting: Run::default(), kept, threads }
+        let groups = width.div_ceil(64);
+        let room = Vec::with_capacity((words + 1) * 64 * 2 * groups);
+        let kept = Kept { groups, rows: 0, words: room };
+        let pool = Pool::default();
+        Self {
+            width,
+            active: Run { words, parts: [a, b] },
+            waiting: Run::default(),
+            kept,
+            pool,
+            threads,
+        }
     }
 
     /// Follows the moves, to where `level` wants the rows. `less` are the opened bits of the active rows.
@@ -85,9 +114,9 @@ impl Keys {
             range.masks(less, &mut masks);
             all_masks.extend_from_slice(&masks);
         }
-        let mut active = Run::new(words(level.comparisons()), width);
-        let mut waiting = Run::new(words(lengths.waiting), width);
-        let mut leaving = Run::new(words(lengths.leaving), width);
+        let mut active = self.pool.run(words(level.comparisons()), width);
+        let mut waiting = self.pool.run(words(lengths.waiting), width);
+        let mut leaving = self.pool.run(words(lengths.leaving), width);
         let threads = if all_masks.len() * width < WORDS_A_THREAD { 1 } else { self.threads };
         let planes = width.div_ceil(threads).max(1);
         let own = &*self;
@@ -117,9 +146,10 @@ impl Keys {
                 }
             }
         });
-        self.active = active;
-        self.waiting = waiting;
+        self.pool.give(std::mem::replace(&mut self.active, active));
+        self.pool.give(std::mem::replace(&mut self.waiting, waiting));
         self.kept.append(&leaving, lengths.leaving, width);
+        self.pool.give(leaving);
     }
 
     /// Moves some planes of one component to the active, waiting and leaving rows.
@@ -153,12 +183,11 @@ impl Keys {
         }
     }
 
-    /// The two sides of every comparison of a level; the first is to be given back.
+    /// The two sides of every comparison of a level, to be given back.
     pub(super) fn operands(&mut self, level: &Level) -> (Planes, Planes) {
         let total = level.comparisons();
-        let size = self.width * words(total);
-        let [mut xs, mut ys] =
-            [std::mem::take(&mut self.active.parts), [vec![0; size], vec![0; size]]];
+        let mut xs = std::mem::take(&mut self.active.parts);
+        let mut ys = self.pool.run(words(total), self.width).parts;
         for (part, (x, y)) in xs.iter_mut().zip(&mut ys).enumerate() {
             self.fill_pivots(level, part, words(total), y);
             self.pick_pairs(level, part, words(total), x, y);
@@ -167,23 +196,29 @@ impl Keys {
         (planes(xs), planes(ys))
     }
 
-    /// Takes back the active rows.
-    pub(super) fn give_back(&mut self, x: Planes) {
+    /// Takes back both sides, the first of which holds the active rows.
+    pub(super) fn give_back(&mut self, x: Planes, y: Planes) {
         let (a, b) = x.into_components();
         self.active.parts = [a, b];
+        let (a, b) = y.into_components();
+        self.pool.0.extend([a, b]);
     }
 
     /// Every active row's pivot.
     fn fill_pivots(&self, level: &Level, part: usize, stride: usize, y: &mut [u64]) {
+        let mut pivots = Vec::with_capacity(level.fills.len());
         for plane in 0..self.width {
-            let target = &mut y[plane * stride..(plane + 1) * stride];
             let (group, bit) = (plane / 64, plane % 64);
+            if bit == 0 {
+                pivots.clear();
+                let words = level.fills.iter();
+                pivots.extend(words.map(|fill| self.kept.word(fill.pivot, part, group)));
+            }
+            let target = &mut y[plane * stride..(plane + 1) * stride];
             let mut from = 0;
-            for fill in &level.fills {
-                let set = self.kept.word(fill.pivot, part, group) >> bit & 1 == 1;
-                if set {
-                    fill_ones(target, from, from + fill.len);
-                }
+            for (fill, pivot) in level.fills.iter().zip(&pivots) {
+                let value = 0_u64.wrapping_sub(pivot >> bit & 1);
+                fill_bits(target, from, from + fill.len, value);
                 from += fill.len;
             }
         }
@@ -222,18 +257,48 @@ const fn words_of(from: usize, to: usize) -> usize {
     if from >= to { 0 } else { (to - 1) / 64 - from / 64 + 1 }
 }
 
-/// Sets bits `from..to`.
-fn fill_ones(target: &mut [u64], from: usize, to: usize) {
+/// Writes `value` (zeros or ones) to bits `from..to`, behind bits that stand already; what follows in the
+/// last word becomes zero.
+fn fill_bits(target: &mut [u64], from: usize, to: usize, value: u64) {
     if from >= to {
         return;
     }
     let (first, last) = (from / 64, (to - 1) / 64);
-    let (low, high) = (u64::MAX << (from % 64), crate::bits::tail_mask(to));
+    let high = crate::bits::tail_mask(to);
+    let below = if from.is_multiple_of(64) { 0 } else { target[first] };
+    let start = below | (value << (from % 64));
     if first == last {
-        target[first] |= low & high;
+        target[first] = start & high;
         return;
     }
-    target[first] |= low;
-    target[first + 1..last].fill(u64::MAX);
-    target[last] |= high;
+    target[first] = start;
+    target[first + 1..last].fill(value);
+    target[last] = value & high;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fills_follow_each_other() {
+        let lengths = [1, 62, 1, 64, 5, 130, 59, 200, 3];
+        let mut target = vec![u64::MAX; 9];
+        let (mut from, mut expected) = (0, Vec::new());
+        for (i, length) in lengths.into_iter().enumerate() {
+            let set = i % 2 == 0;
+            fill_bits(&mut target, from, from + length, 0_u64.wrapping_sub(u64::from(set)));
+            from += length;
+            expected.resize(from, set);
+        }
+        expected.resize(target.len() * 64, false);
+        let bit = |i: usize| target[i / 64] >> (i % 64) & 1 == 1;
+        assert!(
+            expected
+                .into_iter()
+                .enumerate()
+                .take(from.next_multiple_of(64))
+                .all(|(i, e)| bit(i) == e)
+        );
+    }
 }

@@ -13,10 +13,11 @@
 //! then the last messages have only those.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use super::column::Flat;
 use super::permute::{Kind, permute};
-use crate::prg::Position;
+use crate::prg::{Position, batch_elements};
 use crate::{MpcError, Result, Session};
 
 impl Kind {
@@ -138,8 +139,8 @@ impl Roles<'_> {
         s.end_round();
         let u = receive(s, self.pair_b, self.size(self.steps.rows))?;
         s.end_round();
-        let mut u = self.gather(2, u)?;
-        self.finish(s, self.pair_c, &mut u, false)
+        let u = self.gather(2, u)?;
+        self.finish(s, self.pair_c, u, false)
     }
 
     fn run_b(mut self, s: &mut Session, columns: Flat) -> Result<(SharedWith, SharedWith)> {
@@ -166,8 +167,8 @@ impl Roles<'_> {
         let mut v = self.gather(1, v)?;
         self.mask(s, self.pair_b, 1, &mut v, Kind::minus)?;
         s.end_round();
-        let mut v = self.gather(2, v)?;
-        self.finish(s, 0, &mut v, true)
+        let v = self.gather(2, v)?;
+        self.finish(s, 0, v, true)
     }
 
     /// A and C: takes a mask that only they know from their part and sends it to B; the sum of both
@@ -176,19 +177,26 @@ impl Roles<'_> {
         &self,
         s: &mut Session,
         peer: usize,
-        part: &mut Vec<u64>,
+        mut part: Vec<u64>,
         is_c: bool,
     ) -> Result<(SharedWith, SharedWith)> {
-        let size = self.size(self.steps.kept);
-        let stream = s.stream(peer)?;
-        let (mut x, y) = (stream.words(self.at[2], size), stream.words(self.at[3], size));
-        self.combine(part, if is_c { &y } else { &x }, self.steps.kept, Kind::minus);
-        self.combine(&mut x, &y, self.steps.kept, Kind::plus);
-        drop(y);
-        let part = std::mem::take(part);
+        let kept = self.steps.kept;
+        let mut own = vec![0; self.size(kept)];
+        self.for_mask(s, peer, 2, kept, |kind, range, x| {
+            own[range.clone()].copy_from_slice(x);
+            if !is_c {
+                kind.minus(&mut part[range], x);
+            }
+        })?;
+        self.for_mask(s, peer, 3, kept, |kind, range, y| {
+            kind.plus(&mut own[range.clone()], y);
+            if is_c {
+                kind.minus(&mut part[range], y);
+            }
+        })?;
         s.send_elements(self.pair_b, &part)?;
         s.end_round();
-        let own = SharedWith { peer, words: x };
+        let own = SharedWith { peer, words: own };
         Ok((own, SharedWith { peer: self.pair_b, words: part }))
     }
 
@@ -221,11 +229,31 @@ impl Roles<'_> {
         target: &mut [u64],
         f: impl Fn(Kind, &mut [u64], &[u64]),
     ) -> Result<()> {
-        let (stream, at) = (s.stream(peer)?, self.at[purpose]);
-        if self.kinds.iter().all(|kind| matches!(kind, Kind::Bits(_))) {
-            stream.xor_into(at, target);
-        } else {
-            self.combine(target, &stream.words(at, target.len()), self.steps.rows, f);
+        self.for_mask(s, peer, purpose, self.steps.rows, |kind, range, mask| {
+            f(kind, &mut target[range], mask);
+        })
+    }
+
+    /// Draws a mask for columns of `rows` rows piece by piece, which both that know it do alike.
+    fn for_mask(
+        &self,
+        s: &mut Session,
+        peer: usize,
+        purpose: usize,
+        rows: usize,
+        mut take: impl FnMut(Kind, Range<usize>, &[u64]),
+    ) -> Result<()> {
+        let stream = s.stream(peer)?;
+        let claim = stream.claim(self.at[purpose]);
+        let mut draw = stream.draw(claim);
+        let mut from = 0;
+        for &kind in &self.kinds {
+            let end = from + kind.words(rows);
+            while from < end {
+                let to = end.min(from + batch_elements::<u64>());
+                take(kind, from..to, draw.next(to - from));
+                from = to;
+            }
         }
         Ok(())
     }

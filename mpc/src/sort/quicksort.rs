@@ -88,9 +88,9 @@ fn open_order(
         let (form, cost) = cost_level(s.profile(), level.comparisons(), width);
         recomputed += cost;
         let (x, y) = keys.operands(&level);
-        let less = less_than_distinct(s, form, &x, y)?;
+        let less = less_than_distinct(s, form, &x, &y)?;
         let less = open_words(s, &less)?;
-        keys.give_back(x);
+        keys.give_back(x, y);
         let (moves, lengths) = segments.advance(&level, &less)?;
         level = segments.level();
         keys.follow(&moves, lengths, &less, &level);

@@ -16,7 +16,7 @@ pub(super) struct Shape {
 
 /// Segments of at least so many rows are split in planes: below, filling and packing a word for
 /// every plane costs more than picking rows.
-const PLANES_FROM: usize = 64;
+const PLANES_FROM: usize = 160;
 
 /// Rows from which a segment takes 3, 7, ... pivots, with one step a level: where ranking them costs less than the
 /// better balance saves (from the recurrence of the expected number of comparisons).

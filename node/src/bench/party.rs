@@ -139,7 +139,7 @@ fn session(
         plan_format: trine_query::plan::PLAN_FORMAT,
     };
     let net = mesh.begin(id, lanes(job.profile())).map_err(|e| e.to_string())?;
-    let keys = Context::handshake(party, &net, id, hello).map_err(|e| e.to_string())?;
+    let (keys, _) = Context::handshake(party, &net, id, hello).map_err(|e| e.to_string())?;
     let shared: Arc<dyn Net> = Arc::<AttemptNet>::clone(&net);
     let session = Session::new(party.index(), network(job, shared), keys, job.profile());
     Ok((net, session))

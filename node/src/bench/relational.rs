@@ -14,7 +14,7 @@ use trine_mpc::input::{cut_arithmetic, cut_boolean};
 use trine_mpc::sort::sort;
 use trine_mpc::{Planes, Session};
 use trine_proto::CHUNK_ROWS;
-use trine_proto::catalog::{Catalog, NetProfile, SegmentEntry, TableEntry};
+use trine_proto::catalog::{Catalog, NetProfile, SegmentEntry, TableEntry, TableRules};
 use trine_proto::ids::{LogIndex, Party, SegmentId, TableId};
 use trine_proto::schema::{Column, ColumnType, Form, Secrecy, StoredColumn, TableSchema};
 use trine_query::plan::{Operator, Plan};
@@ -186,6 +186,7 @@ fn compile(job: &Job) -> Result<Statement, QueryError> {
             valid_from: POSITION,
             valid_to: None,
             component_digests: [[0; 32]; 3],
+            has_valid: false,
         };
         let entry = TableEntry {
             id: TableId(index),
@@ -195,6 +196,7 @@ fn compile(job: &Job) -> Result<Statement, QueryError> {
             dropped: None,
             segments: vec![segment],
             grants: BTreeMap::new(),
+            rules: TableRules::default(),
         };
         catalog.tables.insert(entry.id, entry);
     }

@@ -126,7 +126,11 @@ impl Plane {
         };
         let [next, _] = &net.peers;
         let dialled = self.pool.lease(next.party, next.epoch, lanes);
-        let dialled = dialled.ok_or_else(|| MpcError::PeerLost { party: next.party.index() })?;
+        let Some(dialled) = dialled else {
+            let lost = MpcError::PeerLost { party: next.party.index() };
+            net.abort("no data stream can be made");
+            return Err(lost);
+        };
         net.dialled.lock().unwrap_or_else(PoisonError::into_inner).extend(dialled);
         Ok(net)
     }

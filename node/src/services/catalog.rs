@@ -3,7 +3,7 @@
 use super::Shared;
 use std::sync::Arc;
 use tonic::{Request, Response, Status};
-use trine_proto::catalog::TableEntry;
+use trine_proto::catalog::{TableEntry, ViewEntry};
 use trine_proto::ids::LogIndex;
 use trine_proto::status::{SqlError, sqlstate};
 use trine_proto::wire::{self, TableDescription, TableDescriptions};
@@ -24,7 +24,9 @@ impl wire::catalog_server::Catalog for CatalogService {
             let at = catalog.applied;
             let tables =
                 catalog.tables_for(&caller.name, at).map(|table| describe(table, at)).collect();
-            return Ok(Response::new(TableDescriptions { tables, log_index: at.0 }));
+            let mine = |v: &&ViewEntry| v.exists(at) && v.may_select(&caller.name, at);
+            let views = catalog.views.values().filter(mine).map(view).collect();
+            return Ok(Response::new(TableDescriptions { tables, log_index: at.0, views }));
         }
         let catalog = self.0.consensus.catalog();
         let at = catalog.applied;
@@ -41,7 +43,8 @@ impl wire::catalog_server::Catalog for CatalogService {
         }
         // No table is an answer too: with the position, the client sees whether this node is late.
         let tables = table.map(|table| describe(table, at)).into_iter().collect();
-        Ok(Response::new(TableDescriptions { tables, log_index: at.0 }))
+        let views = Vec::new();
+        Ok(Response::new(TableDescriptions { tables, log_index: at.0, views }))
     }
 }
 
@@ -53,5 +56,48 @@ fn describe(table: &TableEntry, at: LogIndex) -> TableDescription {
         rows: table.rows(at),
         segments: table.visible(at).count() as u64,
         readers,
+        rules: Some(rules(table, at)),
+    }
+}
+
+fn view(view: &ViewEntry) -> wire::ViewDescription {
+    wire::ViewDescription {
+        name: view.name.clone(),
+        owner: view.owner.clone(),
+        sql: view.sql.clone(),
+        columns: view.columns.clone(),
+    }
+}
+
+/// What is in force at a position; names of tables that are referred to are left out.
+fn rules(table: &TableEntry, at: LogIndex) -> wire::TableRules {
+    let number = |column: &usize| u32::try_from(*column).unwrap_or(u32::MAX);
+    let numbers = |columns: &[usize]| columns.iter().map(number).collect();
+    let rules = &table.rules;
+    let defaults = rules
+        .defaults
+        .iter()
+        .map(|(column, sql)| wire::DefaultRule { column: number(column), sql: sql.clone() });
+    let checks = rules
+        .checks
+        .iter()
+        .map(|check| wire::CheckRule { name: check.name.clone(), sql: check.sql.clone() });
+    let indexes = rules.indexes.iter().filter(|i| i.exists(at)).map(|i| wire::IndexRule {
+        name: i.name.clone(),
+        columns: numbers(&i.columns),
+        unique: i.unique,
+        constraint: i.constraint,
+    });
+    let references = rules.references.iter().map(|r| wire::ReferenceRule {
+        name: r.name.clone(),
+        columns: numbers(&r.columns),
+        table: String::new(),
+        targets: Vec::new(),
+    });
+    wire::TableRules {
+        defaults: defaults.collect(),
+        checks: checks.collect(),
+        indexes: indexes.collect(),
+        references: references.collect(),
     }
 }

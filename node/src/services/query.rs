@@ -8,8 +8,8 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
-use trine_proto::catalog::{JobEntry, JobStatus, Principal};
-use trine_proto::ids::{JobId, LogIndex};
+use trine_proto::catalog::{JobEntry, JobStatus, Principal, TransactionState};
+use trine_proto::ids::{JobId, LogIndex, TransactionId};
 use trine_proto::result::result_digest;
 use trine_proto::status::{SqlError, sqlstate};
 use trine_proto::wire::client_command::Command as Kind;
@@ -45,7 +45,11 @@ impl wire::query_server::Query for QueryService {
             )
             .into());
         }
-        self.plan_early(submit.sql, verified.signed.public_key, signed_at_ms).await?;
+        let parameters = submit.parameters.is_some();
+        // With parameters a statement is planned once they are known to the log.
+        if !parameters {
+            self.plan_early(submit.sql, verified.signed.public_key, signed_at_ms).await?;
+        }
         Ok(Response::new(propose(&self.0, verified.signed).await?.into()))
     }
 
@@ -95,7 +99,14 @@ impl wire::query_server::Query for QueryService {
         request: Request<wire::JobRef>,
     ) -> Result<Response<Self::FetchStream>, Status> {
         let caller = self.0.caller(&request).await?;
-        let job = self.job(&request.into_inner(), &caller).await?.id;
+        let asked = request.into_inner();
+        if let Some((id, report)) = self.report(&asked, &caller).await {
+            let (sender, receiver) = mpsc::channel(QUEUED);
+            let shared = Arc::clone(&self.0);
+            tokio::spawn(async move { send_result(&shared, id, &report, &sender).await });
+            return Ok(Response::new(ReceiverStream::new(receiver)));
+        }
+        let job = self.job(&asked, &caller).await?.id;
         let entry = self
             .0
             .caught_up(|catalog| {
@@ -131,6 +142,25 @@ impl wire::query_server::Query for QueryService {
             return Err(protocol("Cancel takes a CancelQuery").into());
         }
         Ok(Response::new(propose(&self.0, verified.signed).await?.into()))
+    }
+
+    async fn describe(
+        &self,
+        request: Request<wire::DescribeQuery>,
+    ) -> Result<Response<wire::QueryDescription>, Status> {
+        let caller = self.0.caller(&request).await?;
+        let sql = request.into_inner().sql;
+        let catalog = self.0.consensus.catalog();
+        let at: LogIndex = catalog.applied;
+        let planning = tokio::task::spawn_blocking(move || {
+            let statement = trine_query::compile(&sql, &catalog, at, &caller.name, 0)?;
+            statement.result_schema("result")
+        });
+        let described = planning
+            .await
+            .map_err(|_| SqlError::new(sqlstate::INTERNAL_ERROR, "the query was not planned"))??;
+        let result = Some(wire::TableSchema::from(&described));
+        Ok(Response::new(wire::QueryDescription { result, log_index: at.0 }))
     }
 
     async fn list(
@@ -174,6 +204,28 @@ impl QueryService {
         }
     }
 
+    /// What a transaction of the caller's has to report, once it has ended.
+    async fn report(
+        &self,
+        asked: &wire::JobRef,
+        caller: &Principal,
+    ) -> Option<(JobId, Arc<StoredResult>)> {
+        let id = JobId::from_slice(&asked.job_id)?;
+        let transaction = TransactionId(id.0);
+        // Which of the two it is, a node that is late may not know yet.
+        let is_transaction = self
+            .0
+            .caught_up(|catalog| match catalog.transactions.get(&transaction) {
+                Some(TransactionState::Validating(_)) => None,
+                Some(_) => Some(true),
+                None => catalog.jobs.contains_key(&id).then_some(false),
+            })
+            .await?;
+        let result = self.0.runner.results().get(id).filter(|_| is_transaction)?;
+        let theirs = result.owner.as_deref() == Some(caller.name.as_str()) || caller.administrator;
+        theirs.then_some((id, result))
+    }
+
     /// The job, if it is the caller's.
     async fn job(&self, job: &wire::JobRef, caller: &Principal) -> Result<JobEntry, SqlError> {
         let id = JobId::from_slice(&job.job_id).ok_or_else(|| protocol("a job id has 16 bytes"))?;
@@ -185,7 +237,7 @@ impl QueryService {
 }
 
 /// Whether a later state of the log could cure the error.
-fn may_be_late(e: &SqlError) -> bool {
+pub(super) fn may_be_late(e: &SqlError) -> bool {
     [sqlstate::UNDEFINED_TABLE, sqlstate::UNDEFINED_COLUMN, sqlstate::INSUFFICIENT_PRIVILEGE]
         .contains(&e.sqlstate.as_str())
 }

@@ -7,9 +7,12 @@ use prost::Message as _;
 use std::sync::Arc;
 use std::time::Duration;
 use tonic::{Request, Response, Status};
-use trine_proto::catalog::{Catalog, TransactionState};
+use trine_proto::catalog::{
+    Catalog, Parameters, Subject, TransactionState, Validation, WriteEntry,
+};
 use trine_proto::command::{CLIENT_DOMAIN, Command, Outcome, SignedBytes};
-use trine_proto::ids::TransactionId;
+use trine_proto::ids::{SegmentId, TransactionId};
+use trine_proto::schema::TableSchema;
 use trine_proto::status::{SqlError, sqlstate};
 use trine_proto::wire::client_command::Command as Kind;
 use trine_proto::wire::transaction_state::Kind as StateKind;
@@ -75,6 +78,16 @@ impl wire::transaction_server::Transaction for TransactionService {
         if matches!(verified.command.command, Some(Kind::SubmitQuery(_) | Kind::CancelQuery(_))) {
             return Err(protocol("queries go to the Query service").into());
         }
+        match &verified.command.command {
+            Some(Kind::CreateView(view)) => {
+                self.plan_view(view.clone(), verified.signed.public_key).await?;
+            }
+            Some(Kind::SubmitWrite(write)) => {
+                let signed_at_ms = verified.command.signed_at_ms;
+                self.plan_write(write, verified.signed.public_key, signed_at_ms).await?;
+            }
+            _ => {}
+        }
         Ok(Response::new(propose(&self.0, verified.signed).await?.into()))
     }
 
@@ -109,6 +122,80 @@ impl wire::transaction_server::Transaction for TransactionService {
 }
 
 impl TransactionService {
+    /// Plans a statement that writes once before the log is troubled. What this node may merely not
+    /// have seen yet is left to the job.
+    async fn plan_write(
+        &self,
+        write: &wire::SubmitWrite,
+        key: [u8; 32],
+        signed_at_ms: u64,
+    ) -> Result<(), SqlError> {
+        let catalog = self.0.consensus.catalog();
+        let Some(principal) = catalog.principal_by_key(&key).map(|p| p.name.clone()) else {
+            return Ok(());
+        };
+        let parameters = match &write.parameters {
+            None => None,
+            Some(set) => {
+                let id = SegmentId::from_slice(&set.id);
+                let types = set.schema.as_ref().map(TableSchema::try_from).transpose()?;
+                let known = id.zip(types);
+                Some(known.ok_or_else(|| protocol("the parameters have no types"))?)
+            }
+        };
+        let at = catalog.applied;
+        let Some(table) = catalog.table(&write.table, at).map(|t| t.id) else { return Ok(()) };
+        let entry = WriteEntry {
+            principal,
+            sql: write.sql.clone(),
+            rewrites: write.kind() == wire::WriteKind::Rewrite,
+            parameters: parameters.map(|(segment, schema)| Parameters { segment, schema }),
+            statement_digest: [0; 32],
+            signed_at_ms,
+        };
+        let validation = Validation {
+            table,
+            subject: Subject::Write(Box::new(entry)),
+            queued: at,
+            attempt: 1,
+            position: at,
+            verdicts: [None; 3],
+            net_profile: catalog.net_profile,
+        };
+        let planning = tokio::task::spawn_blocking(move || {
+            trine_query::compile_work(&catalog, TransactionId([0; 16]), &validation).map(drop)
+        });
+        match planning.await {
+            Ok(Err(e)) if !super::query::may_be_late(&e) => Err(e),
+            _ => Ok(()),
+        }
+    }
+
+    /// Plans a view once before the log is troubled, so that one that cannot be used is refused. The
+    /// log keeps the text whatever it means.
+    async fn plan_view(&self, view: wire::CreateView, key: [u8; 32]) -> Result<(), SqlError> {
+        let relations = view.depends.clone();
+        let known = self.0.caught_up(|catalog| {
+            let at = catalog.applied;
+            let exists = |name: &String| {
+                catalog.table(name, at).is_some() || catalog.view(name, at).is_some()
+            };
+            relations.iter().all(exists).then_some(())
+        });
+        // A relation that does not exist even now is named by the planner.
+        let _ = known.await;
+        let catalog = self.0.consensus.catalog();
+        let Some(name) = catalog.principal_by_key(&key).map(|p| p.name.clone()) else {
+            return Err(unknown_key());
+        };
+        let at = catalog.applied;
+        tokio::task::spawn_blocking(move || {
+            trine_query::check_view(&view.sql, &view.columns, &catalog, at, &name)
+        })
+        .await
+        .map_err(|_| SqlError::new(sqlstate::INTERNAL_ERROR, "the view was not planned"))?
+    }
+
     fn state_of(&self, id: TransactionId, catalog: &Catalog) -> wire::TransactionState {
         let mut out = wire::TransactionState::default();
         match catalog.transactions.get(&id) {

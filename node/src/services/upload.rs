@@ -7,7 +7,8 @@ use std::sync::Arc;
 use tonic::{Request, Response, Status, Streaming};
 use trine_proto::catalog::{Catalog, Principal, TableEntry, TransactionState};
 use trine_proto::command::RECEIPT_DOMAIN;
-use trine_proto::ids::{LogIndex, TransactionId};
+use trine_proto::ids::{LogIndex, TableId, TransactionId};
+use trine_proto::schema::TableSchema;
 use trine_proto::status::{SqlError, sqlstate};
 use trine_proto::wire::upload_message::Message;
 use trine_proto::wire::{self, SignedReceipt, UploadHeader, UploadMessage};
@@ -97,6 +98,9 @@ impl IngestService {
         }
         let transaction = TransactionId::from_slice(&header.transaction_id)
             .ok_or_else(|| protocol("a transaction id has 16 bytes"))?;
+        if let Some(types) = &header.parameters {
+            return self.accept_parameters(header, transaction, types);
+        }
         let found = self.0.caught_up(|catalog| catalog.table(&header.table, NOW).cloned()).await;
         let table = found.ok_or_else(|| {
             SqlError::new(
@@ -120,6 +124,28 @@ impl IngestService {
             schema_digest: table.schema.digest(),
             rows: header.rows,
             layout: table.schema.stored_columns(),
+            components: [component(header.first.as_ref())?, component(header.second.as_ref())?],
+        })
+    }
+
+    /// A row of secret parameters: it belongs to no table, and only the statement that names it reads it.
+    fn accept_parameters(
+        &self,
+        header: &UploadHeader,
+        transaction: TransactionId,
+        types: &wire::TableSchema,
+    ) -> Result<SegmentHeader, SqlError> {
+        let schema = TableSchema::try_from(types)?;
+        if header.rows != 1 || header.schema_digest != schema.digest() {
+            return Err(protocol("the parameters of a statement are one row of their own types"));
+        }
+        Ok(SegmentHeader {
+            party: self.0.party,
+            table: TableId::PARAMETERS,
+            segment: transaction.into(),
+            schema_digest: schema.digest(),
+            rows: 1,
+            layout: schema.stored_columns(),
             components: [component(header.first.as_ref())?, component(header.second.as_ref())?],
         })
     }

@@ -91,6 +91,7 @@ pub fn cut(
             rows: values.len() as u64,
             first: Some(component(party)),
             second: Some(component((party + 1) % 3)),
+            parameters: None,
         };
         let explicit = if party == 0 { Vec::new() } else { explicit.clone() };
         let chunk = UploadChunk { index: 0, explicit, public: Vec::new() };
@@ -127,7 +128,7 @@ impl Raw<'_> {
 
     pub async fn create(&self, schema: &TableSchema) {
         let schema = Some(schema.into());
-        let create = wire::CreateTable { schema, if_not_exists: false };
+        let create = wire::CreateTable { schema, ..Default::default() };
         self.propose(Party::ALL[0], Command::CreateTable(create)).await.unwrap();
     }
 
@@ -163,7 +164,8 @@ impl Raw<'_> {
 
     /// Hands a query to some nodes.
     pub async fn submit(&self, parties: &[Party], sql: &str) -> Result<JobId, SqlError> {
-        let (id, signed) = self.sign(Command::SubmitQuery(wire::SubmitQuery { sql: sql.into() }));
+        let (id, signed) = self
+            .sign(Command::SubmitQuery(wire::SubmitQuery { sql: sql.into(), parameters: None }));
         for party in parties {
             let mut client = QueryClient::new(self.channel(*party).await);
             let outcome = client.submit(signed.clone()).await?.into_inner();

@@ -46,7 +46,7 @@ pub(super) fn operator(plan: &Plan) -> String {
             let by = exprs(keys, &input.fields);
             format!("SmallDomainAggregate by {by}{}", after(aggregates, &input.fields))
         }
-        Operator::SortAggregate { input, keys, determined, aggregates } => {
+        Operator::SortAggregate { input, keys, determined, presorted, aggregates } => {
             let needed = keys.len().saturating_sub(*determined as usize);
             let (keys, more) = keys.split_at(needed);
             let mut by = exprs(keys, &input.fields);
@@ -54,7 +54,9 @@ pub(super) fn operator(plan: &Plan) -> String {
                 by.push_str(&format!(" (determines {})", exprs(more, &input.fields)));
             }
             let bits: usize = keys.iter().map(|k| k.ty.bits() + usize::from(k.nullable)).sum();
-            format!("SortAggregate by {by}{} [key {bits} bits]", after(aggregates, &input.fields))
+            let sort =
+                if *presorted { "sorted already".to_owned() } else { format!("key {bits} bits") };
+            format!("SortAggregate by {by}{} [{sort}]", after(aggregates, &input.fields))
         }
         Operator::UniqueKeyJoin { .. } => join(plan),
         Operator::CrossJoin { .. } => "CrossJoin".to_owned(),
@@ -168,6 +170,7 @@ fn join(plan: &Plan) -> String {
         many_keys.iter().zip(unique_keys).map(|(m, u)| m.ty.bits().max(u.ty.bits())).sum();
     let name = match method {
         JoinMethod::Sort => "UniqueKeyJoin",
+        JoinMethod::Merge => "MergeJoin",
         JoinMethod::Lookup => "LookupJoin",
     };
     format!("{name} {kind} on {}{and} [key {bits} bits]", equal.join(" and "))

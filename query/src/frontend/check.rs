@@ -145,8 +145,19 @@ impl Checker<'_> {
                 "leave the clause out: a query reads a snapshot",
             ));
         }
-        if query.fetch.is_some() {
-            return Err(refuse("FETCH FIRST is not supported", "write LIMIT"));
+        let both = query.fetch.is_some()
+            && matches!(
+                query.limit_clause,
+                Some(
+                    LimitClause::LimitOffset { limit: Some(_), .. }
+                        | LimitClause::OffsetCommaLimit { .. }
+                )
+            );
+        if both || query.fetch.as_ref().is_some_and(|f| f.with_ties || f.percent) {
+            return Err(refuse(
+                "FETCH FIRST with TIES, PERCENT or LIMIT is not supported",
+                "write FETCH FIRST n ROWS ONLY, or filter by RANK() OVER (…)",
+            ));
         }
         if query.for_clause.is_some()
             || query.settings.is_some()

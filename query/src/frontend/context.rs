@@ -2,6 +2,7 @@
 
 use super::functions::Functions;
 use super::tables::TrineTable;
+use super::{information, views};
 use crate::policy;
 use arrow::datatypes::DataType;
 use datafusion_common::config::ConfigOptions;
@@ -19,19 +20,38 @@ pub(crate) struct Context<'a> {
     pub(crate) principal: &'a str,
     pub(crate) functions: &'static Functions,
     pub(crate) options: Arc<ConfigOptions>,
+    /// Tables that are not, or not so, in the catalog: they come first.
+    pub(crate) overlay: &'a [(String, TrineTable)],
+    /// Inside a view: its owner, who lends the tables that are his.
+    pub(crate) lender: Option<&'a str>,
+    /// Views around.
+    pub(crate) depth: usize,
 }
 
 impl ContextProvider for Context<'_> {
     fn get_table_source(&self, name: TableReference) -> Result<Arc<dyn TableSource>> {
+        let external = |e| DataFusionError::External(Box::new(e));
+        if name.catalog().is_none() && name.schema() == Some(information::SCHEMA) {
+            return information::table(self, name.table());
+        }
+        let bare = name.catalog().is_none() && name.schema().is_none_or(|s| s == "public");
+        if bare {
+            if let Some((_, table)) = self.overlay.iter().find(|(n, _)| n == name.table()) {
+                return Ok(Arc::new(table.clone()));
+            }
+            if let Some(view) = self.catalog.view(name.table(), self.at) {
+                return views::source(self, view);
+            }
+        }
         let entry = policy::readable_table(
             self.catalog,
             self.at,
-            self.principal,
+            (self.principal, self.lender),
             name.catalog(),
             name.schema(),
             name.table(),
         )
-        .map_err(|e| DataFusionError::External(Box::new(e)))?;
+        .map_err(external)?;
         Ok(Arc::new(TrineTable::at(entry, self.at)))
     }
 

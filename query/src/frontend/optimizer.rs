@@ -8,11 +8,12 @@ use super::literal_rule::CheckedLiterals;
 use chrono::{DateTime, Utc};
 use datafusion_common::alias::AliasGenerator;
 use datafusion_common::config::ConfigOptions;
+use datafusion_common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion_common::{DataFusionError, Result};
 use datafusion_expr::expr_rewriter::FunctionRewrite;
 use datafusion_expr::planner::ExprPlanner;
 use datafusion_expr::registry::FunctionRegistry;
-use datafusion_expr::{AggregateUDF, HigherOrderUDF, LogicalPlan, ScalarUDF, WindowUDF};
+use datafusion_expr::{AggregateUDF, Expr, HigherOrderUDF, LogicalPlan, ScalarUDF, WindowUDF};
 use datafusion_optimizer::analyzer::type_coercion::TypeCoercion;
 use datafusion_optimizer::analyzer::{Analyzer, AnalyzerRule};
 use datafusion_optimizer::common_subexpr_eliminate::CommonSubexprEliminate;
@@ -104,8 +105,24 @@ static ANALYZER: LazyLock<Analyzer> = LazyLock::new(|| {
 /// (doubles the sort), ReplaceDistinctWithAggregate (DISTINCT ON is a row number, not FIRST_VALUE),
 /// FilterNullJoinKeys (the join knows NULL), UnionsToFilter and the leaf
 /// projections (nothing to gain).
-static OPTIMIZER: LazyLock<Optimizer> = LazyLock::new(|| {
-    let rules: Vec<Arc<dyn OptimizerRule + Send + Sync>> = vec![
+static OPTIMIZER: LazyLock<Optimizer> = LazyLock::new(|| Optimizer::with_rules(rules(true)));
+
+/// Without PushDownFilter, which moves a condition away from the columns that a subquery in it looks
+/// at.
+static IN_PLACE: LazyLock<Optimizer> = LazyLock::new(|| Optimizer::with_rules(rules(false)));
+
+/// Makes joins of subqueries, where that is possible.
+static DECORRELATION: LazyLock<Optimizer> = LazyLock::new(|| {
+    Optimizer::with_rules(vec![
+        Arc::new(RewriteSetComparison::new()),
+        Arc::new(SimplifyExpressions::new()),
+        Arc::new(DecorrelatePredicateSubquery::new()),
+        Arc::new(ScalarSubqueryToJoin::new()),
+    ])
+});
+
+fn rules(push_down: bool) -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
+    let mut rules: Vec<Arc<dyn OptimizerRule + Send + Sync>> = vec![
         Arc::new(RewriteSetComparison::new()),
         Arc::new(OptimizeUnions::new()),
         Arc::new(SimplifyExpressions::new()),
@@ -118,18 +135,46 @@ static OPTIMIZER: LazyLock<Optimizer> = LazyLock::new(|| {
         Arc::new(EliminateLimit::new()),
         Arc::new(PropagateEmptyRelation::new()),
         Arc::new(EliminateOuterJoin::new()),
-        Arc::new(PushDownFilter::new()),
-        Arc::new(EliminateGroupByConstant::new()),
+    ];
+    if push_down {
+        rules.push(Arc::new(PushDownFilter::new()));
+    }
+    rules.extend([
+        Arc::new(EliminateGroupByConstant::new()) as Arc<dyn OptimizerRule + Send + Sync>,
         Arc::new(CommonSubexprEliminate::new()),
         Arc::new(OptimizeProjections::new()),
-    ];
-    Optimizer::with_rules(rules)
-});
+    ]);
+    rules
+}
 
 /// Coerces types, then rewrites to a fixed point.
 pub(crate) fn optimise(plan: LogicalPlan, config: &Config) -> Result<LogicalPlan> {
     let analysed = ANALYZER.execute_and_check(plan, &config.options, |_, _| {})?;
-    OPTIMIZER.optimize(analysed, config, |_, _| {})
+    if !looks_outside(&analysed)? {
+        return OPTIMIZER.optimize(analysed, config, |_, _| {});
+    }
+    let joined = DECORRELATION.optimize(analysed, config, |_, _| {})?;
+    let optimizer = if looks_outside(&joined)? { &IN_PLACE } else { &OPTIMIZER };
+    optimizer.optimize(joined, config, |_, _| {})
+}
+
+/// Whether an expression holds a correlated subquery.
+fn looks_outside(plan: &LogicalPlan) -> Result<bool> {
+    let mut found = false;
+    plan.apply_with_subqueries(|node| {
+        node.apply_expressions(|expr| {
+            found |= expr.exists(|e| {
+                Ok(match e {
+                    Expr::ScalarSubquery(subquery) => !subquery.outer_ref_columns.is_empty(),
+                    Expr::Exists(exists) => !exists.subquery.outer_ref_columns.is_empty(),
+                    Expr::InSubquery(list) => !list.subquery.outer_ref_columns.is_empty(),
+                    _ => false,
+                })
+            })?;
+            Ok(TreeNodeRecursion::Continue)
+        })
+    })?;
+    Ok(found)
 }
 
 /// Read-only view of the function table, as some rules want it.

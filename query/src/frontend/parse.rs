@@ -37,6 +37,11 @@ pub(crate) struct Parsed {
 
 /// Parses exactly one SELECT (or EXPLAIN of one).
 pub(crate) fn parse(sql: &str, positions: &Positions<'_>) -> Result<Parsed, SqlError> {
+    unwrap_explain(parse_statement(sql, positions)?)
+}
+
+/// Parses exactly one statement.
+pub(crate) fn parse_statement(sql: &str, positions: &Positions<'_>) -> Result<Ast, SqlError> {
     if sql.len() > SQL_BYTES_MAX {
         return Err(too_long("statement text", SQL_BYTES_MAX));
     }
@@ -61,7 +66,7 @@ pub(crate) fn parse(sql: &str, positions: &Positions<'_>) -> Result<Parsed, SqlE
         )
         .hint("send one statement at a time"));
     }
-    unwrap_explain(statement)
+    Ok(statement)
 }
 
 fn too_long(what: &str, limit: usize) -> SqlError {

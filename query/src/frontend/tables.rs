@@ -1,11 +1,12 @@
 //! Tables of the catalog as DataFusion sees them.
 
+use crate::plan::SegmentScan;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion_expr::TableSource;
 use std::collections::HashMap;
 use std::sync::Arc;
 use trine_proto::catalog::TableEntry;
-use trine_proto::ids::{LogIndex, SegmentId, TableId};
+use trine_proto::ids::{LogIndex, TableId};
 use trine_proto::schema::{ColumnType, TableSchema};
 
 /// Key of the field metadata that carries an ENUM's labels (they are Utf8 to DataFusion).
@@ -16,14 +17,19 @@ pub(crate) const LABELS: &str = "trine.labels";
 pub(crate) struct TrineTable {
     pub(crate) id: TableId,
     pub(crate) schema: TableSchema,
-    pub(crate) segments: Vec<(SegmentId, u64)>,
+    pub(crate) segments: Vec<SegmentScan>,
     arrow: SchemaRef,
 }
 
 impl TrineTable {
     pub(crate) fn at(entry: &TableEntry, at: LogIndex) -> Self {
-        let fields: Vec<Field> = entry
-            .schema
+        let segments = entry.visible(at).map(SegmentScan::from).collect();
+        Self::over(entry.id, entry.schema.clone(), segments)
+    }
+
+    /// A table of these segments.
+    pub(crate) fn over(id: TableId, schema: TableSchema, segments: Vec<SegmentScan>) -> Self {
+        let fields: Vec<Field> = schema
             .columns
             .iter()
             .map(|c| {
@@ -35,12 +41,7 @@ impl TrineTable {
                 }
             })
             .collect();
-        Self {
-            id: entry.id,
-            schema: entry.schema.clone(),
-            segments: entry.visible(at).map(|s| (s.id, s.rows)).collect(),
-            arrow: Arc::new(Schema::new(fields)),
-        }
+        Self { id, schema, segments, arrow: Arc::new(Schema::new(fields)) }
     }
 }
 

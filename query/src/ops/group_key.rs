@@ -18,6 +18,8 @@ pub(crate) struct GroupKey {
     pub(crate) parts: Vec<GroupPart>,
     /// So many planes from below belong to keys that follow from the others.
     pub(crate) carried: usize,
+    /// Whether rows of a group stand together already.
+    pub(crate) presorted: bool,
 }
 
 /// One key inside [`GroupKey`].
@@ -47,7 +49,7 @@ pub(crate) fn group_key(keys: &[Expr], input: &mut Relation, s: &mut Session) ->
     }
     parts.reverse();
     debug_assert!(planes.as_ref().is_none_or(|p| p.len() == input.rows));
-    Ok(GroupKey { planes, parts, carried: 0 })
+    Ok(GroupKey { planes, parts, carried: 0, presorted: false })
 }
 
 impl GroupKey {

@@ -145,7 +145,7 @@ fn sort_rows(
     moving.extend(ordered.iter().map(|o| Moving::Planes(o.planes.clone())));
     moving.extend(ordered.iter().filter_map(|o| o.value.clone()).map(ArithAny::into_moving));
     let moved = match sort_key {
-        Some(sort_key) if rows > 1 => sort(s, &sort_key)?.apply(s, moving)?,
+        Some(sort_key) if rows > 1 && !key.presorted => sort(s, &sort_key)?.apply(s, moving)?,
         _ => moving,
     };
     let mut moved = moved.into_iter();

@@ -2,13 +2,15 @@
 //! are read; components that a seed makes are expanded, not read. Local.
 
 use crate::arith::ArithAny;
+use crate::bits;
 use crate::column::Column;
 use crate::error::{QueryError, Result};
+use crate::plan::SegmentScan;
 use crate::relation::Relation;
 use crate::types::Type;
 use crate::want::Want;
 use trine_mpc::{Arith, Planes, Session, input};
-use trine_proto::ids::{SegmentId, TableId};
+use trine_proto::ids::TableId;
 use trine_proto::schema::{self, Form, Secrecy, StoredColumn, TableSchema};
 use trine_proto::status::{SqlError, sqlstate};
 use trine_storage::{ComponentSource, SegmentReader, Store};
@@ -19,20 +21,21 @@ pub(crate) struct Source<'a> {
     pub(crate) table: TableId,
     /// Its schema.
     pub(crate) schema: &'a TableSchema,
-    /// Segments in commit order, with their rows.
-    pub(crate) segments: &'a [(SegmentId, u64)],
+    /// Segments in commit order.
+    pub(crate) segments: &'a [SegmentScan],
     /// Positions of the columns.
     pub(crate) columns: &'a [usize],
 }
 
-/// Rows of all segments, all valid. `store` is none in a dry session only.
+/// Rows of all segments; those whose segment has a *valid* column exist where its bit is 1. `store` is
+/// none in a dry session only.
 pub(crate) fn scan(
     source: &Source<'_>,
     wants: &[Want],
     s: &Session,
     store: Option<&Store>,
 ) -> Result<Relation> {
-    let rows = source.segments.iter().map(|(_, rows)| rows).sum::<u64>();
+    let rows = source.segments.iter().map(|s| s.rows).sum::<u64>();
     let rows = usize::try_from(rows).map_err(|_| QueryError::bug("more rows than memory"))?;
     let layout = source.schema.stored_columns();
     let readers = match store {
@@ -49,7 +52,8 @@ pub(crate) fn scan(
             .ok_or_else(|| QueryError::bug("a scan names a column that is not there"))?;
         columns.push(read_column(position, column, &layout, rows, *want, s, &readers)?);
     }
-    Ok(Relation { rows, valid: None, columns })
+    let valid = read_valid(source, &readers, s)?;
+    Ok(Relation { rows, valid, columns })
 }
 
 fn damaged(what: &str) -> QueryError {
@@ -64,18 +68,57 @@ fn open(
     store: &Store,
 ) -> Result<Vec<SegmentReader>> {
     let mut readers = Vec::with_capacity(source.segments.len());
-    for (segment, rows) in source.segments {
-        let reader = store.read(source.table, *segment)?;
+    for segment in source.segments {
+        let reader = store.read(source.table, segment.id)?;
         let header = reader.header();
         if header.party.index() != s.party() {
             return Err(damaged("a segment of another party lies in this party's store"));
         }
-        if header.rows != *rows || header.layout != layout {
+        let own = header.layout.get(..layout.len());
+        let more = header.layout.get(layout.len()..).unwrap_or_default();
+        let due = if segment.has_valid { valid_layout(source.schema) } else { Vec::new() };
+        if header.rows != segment.rows || own != Some(layout) || more != due {
             return Err(damaged("a segment has another shape than the catalog says"));
         }
         readers.push(reader);
     }
     Ok(readers)
+}
+
+/// The stored column behind those of the schema.
+fn valid_layout(schema: &TableSchema) -> Vec<StoredColumn> {
+    schema.segment_columns(true).split_off(schema.stored_columns().len())
+}
+
+/// The valid bits of all segments; none if no segment has them.
+fn read_valid(
+    source: &Source<'_>,
+    readers: &[SegmentReader],
+    s: &Session,
+) -> Result<Option<Planes>> {
+    if !source.segments.iter().any(|segment| segment.has_valid) {
+        return Ok(None);
+    }
+    let stored = source.schema.stored_columns().len();
+    let mut valid: Option<Planes> = None;
+    for (index, segment) in source.segments.iter().enumerate() {
+        let rows =
+            usize::try_from(segment.rows).map_err(|_| QueryError::bug("more rows than memory"))?;
+        let bits = match (segment.has_valid, readers.get(index)) {
+            (false, _) => bits::constant_bit(s, rows, true),
+            (true, None) => Planes::ghost(rows, 1),
+            (true, Some(reader)) => {
+                let (a, b) = read_bytes(
+                    stored,
+                    &reader.header().layout[stored],
+                    std::slice::from_ref(reader),
+                )?;
+                Planes::from_rows(rows, 1, &a, &b)
+            }
+        };
+        valid = Some(valid.map_or_else(|| bits.clone(), |above| above.concat(&bits)));
+    }
+    Ok(valid)
 }
 
 fn read_column(

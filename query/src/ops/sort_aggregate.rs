@@ -9,18 +9,33 @@ use crate::plan::{Aggregate, Expr};
 use crate::relation::Relation;
 use trine_mpc::Session;
 
+/// How rows are grouped.
+pub(crate) struct GroupBy<'a> {
+    /// All keys.
+    pub(crate) keys: &'a [Expr],
+    /// So many of them, from the first, tell groups apart.
+    pub(crate) needed: usize,
+    /// Whether rows of a group stand together already.
+    pub(crate) presorted: bool,
+}
+
 /// Groups by the first `needed` keys, from which the others follow. Costs what its passes cost; all groups of all passes line up, because every pass puts its groups
 /// in key order to the front. Reveals nothing.
 pub(crate) fn sort_aggregate(
     mut input: Relation,
-    keys: &[Expr],
-    needed: usize,
+    by: &GroupBy<'_>,
     aggregates: &[Aggregate],
     s: &mut Session,
 ) -> Result<Relation> {
     let rows = input.rows;
-    let mut key = group_key(keys, &mut input, s)?;
-    key.determined(keys.len().saturating_sub(needed));
+    let mut key = group_key(by.keys, &mut input, s)?;
+    key.determined(by.keys.len().saturating_sub(by.needed));
+    key.presorted = by.presorted;
+    if by.presorted && aggregates.iter().any(|a| a.distinct || is_extreme(a)) {
+        return Err(QueryError::bug(
+            "an order of values is asked for, and the rows are not sorted",
+        ));
+    }
     let mut columns: Vec<Option<crate::column::Column>> = vec![None; aggregates.len()];
     let mut valid = None;
     let mut key_columns = Vec::new();

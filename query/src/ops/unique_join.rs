@@ -121,14 +121,26 @@ fn union_key(
     Ok(UnionKey { planes: key.stack(&present), always })
 }
 
-/// Per row of the many side: whether it meets a unique row, and that row's columns.
-fn carry(
+/// The union in the order of its key.
+struct Arranged {
+    order: SortOrder,
+    /// 1 where a row matches the last unique row at or before it, itself for a unique row.
+    matched: Planes,
+    /// 1 in unique rows.
+    side: Planes,
+    /// The key, the payload: of the last unique row at or before each row.
+    carried: std::vec::IntoIter<Moving>,
+    packed: Packed,
+}
+
+/// Sorts the union and carries the wanted columns of unique rows down.
+fn arrange(
     key: UnionKey,
     unique: Relation,
     wants: &[Want],
     n: usize,
     s: &mut Session,
-) -> Result<(Planes, Vec<Column>)> {
+) -> Result<Arranged> {
     let m = unique.rows;
     let width = key.planes.width();
     let top = width - 1;
@@ -155,7 +167,69 @@ fn carry(
     if !key.always {
         matched = protocol::and(s, &matched, &key_here.bits(top..width))?;
     }
+    Ok(Arranged { order, matched, side, carried, packed })
+}
+
+/// Per row of the many side: whether it meets a unique row, and that row's columns.
+fn carry(
+    key: UnionKey,
+    unique: Relation,
+    wants: &[Want],
+    n: usize,
+    s: &mut Session,
+) -> Result<(Planes, Vec<Column>)> {
+    let m = unique.rows;
+    let Arranged { order, matched, carried, packed, .. } = arrange(key, unique, wants, n, s)?;
     back(&order, matched, carried, packed, m, n, s)
+}
+
+/// Inner join whose rows stay in the order of the key: those of the unique side among them, which are
+/// not valid. The many side moves once, nothing moves back. Rows: those of both sides. No residual.
+pub(crate) fn merge_join(
+    mut many: Relation,
+    mut unique: Relation,
+    join: &Join<'_>,
+    many_wants: &[Want],
+    s: &mut Session,
+) -> Result<Relation> {
+    let (n, m) = (many.rows, unique.rows);
+    if join.kind != JoinKind::Inner || join.residual.is_some() {
+        return Err(QueryError::bug("only a plain inner join stays in the order of its key"));
+    }
+    if n == 0 || m == 0 {
+        let columns = many.columns.iter().chain(&unique.columns);
+        let columns = columns.map(|c| Column::literal(s, n + m, &Literal::Null, &c.ty)).collect();
+        let valid = Some(bits::constant_bit(s, n + m, false));
+        return Ok(Relation { rows: n + m, valid, columns });
+    }
+    let key = union_key(&mut many, &mut unique, join, s)?;
+    let Arranged { order, matched, side, mut carried, packed } =
+        arrange(key, unique, join.unique_wants, n, s)?;
+    let (own, columns) = pack(many.columns, many_wants)?;
+    let mut moving = Vec::with_capacity(columns.len());
+    for column in columns {
+        moving.push(lead(column, m, s)?);
+    }
+    let mut moved = order.apply(s, moving)?.into_iter();
+    let mut columns = own.unpack(s, n + m, &mut moved)?;
+    columns.extend(packed.unpack(s, n + m, &mut carried)?);
+    let valid = protocol::and(s, &matched, &side.not(s.party()))?;
+    Ok(Relation { rows: n + m, valid: Some(valid), columns })
+}
+
+/// Zero rows above.
+fn lead(column: Moving, m: usize, s: &Session) -> Result<Moving> {
+    Ok(match column {
+        Moving::Planes(p) => {
+            let zeros = bits::constant(s, m, &vec![false; p.width()]);
+            Moving::Planes(zeros.concat(&p))
+        }
+        number => {
+            let number = ArithAny::from_moving(number)?;
+            let zeros = ArithAny::constant(s, number.ring_bits(), m, 0);
+            zeros.concat(&number)?.into_moving()
+        }
+    })
 }
 
 /// Zero rows below.

@@ -18,7 +18,9 @@ use super::distinct::distinct;
 use super::numbers;
 use super::relation;
 use super::scalar::{Scope, defect};
-use crate::plan::{Aggregate, Expr, Field, Function, Operator, Plan};
+use crate::plan::{
+    Aggregate, Expr, ExprKind, Field, Function, JoinKind, JoinMethod, Operator, Plan,
+};
 use crate::types::{NumberKind, Type};
 use arrow::datatypes::DataType;
 use datafusion_common::ScalarValue;
@@ -262,8 +264,10 @@ fn by_sort(input: Plan, keys: &[Expr], aggregates: &[Aggregate], fields: &[Field
     let rows = distinct(&input, &grouped_by);
     let order: Vec<usize> = needed.iter().chain(&dropped).copied().collect();
     let all: Vec<usize> = order.iter().copied().chain(keys.len()..fields.len()).collect();
+    let merged = if sums_only(aggregates) { merged(&input, &grouped_by) } else { None };
     let op = Operator::SortAggregate {
-        input: Box::new(input),
+        presorted: merged.is_some(),
+        input: Box::new(merged.unwrap_or(input)),
         keys: order.iter().filter_map(|k| keys.get(*k).cloned()).collect(),
         determined: u32::try_from(dropped.len()).unwrap_or(0),
         aggregates: aggregates.to_vec(),
@@ -273,6 +277,58 @@ fn by_sort(input: Plan, keys: &[Expr], aggregates: &[Aggregate], fields: &[Field
     let places: Vec<usize> =
         (0..all.len()).filter_map(|f| all.iter().position(|have| *have == f)).collect();
     relation::picked(sorted, &places)
+}
+
+/// The input with the join below it left in the order of its key, if that is what is grouped by.
+fn merged(input: &Plan, keys: &[Expr]) -> Option<Plan> {
+    match &input.op {
+        Operator::Project { input: below, exprs } => {
+            let below_keys: Vec<Expr> = keys
+                .iter()
+                .map(|k| exprs.get(bare(k)?).filter(|e| bare(e).is_some()).cloned())
+                .collect::<Option<_>>()?;
+            let below = merged(below, &below_keys)?;
+            let rows = below.rows;
+            let op = Operator::Project { input: Box::new(below), exprs: exprs.clone() };
+            Some(Plan { op, rows, fields: input.fields.clone() })
+        }
+        Operator::UniqueKeyJoin {
+            kind: JoinKind::Inner,
+            residual: None,
+            method: JoinMethod::Sort,
+            many,
+            unique,
+            many_keys,
+            unique_keys,
+        } => {
+            let width = many.fields.len();
+            let mut joined_by: Vec<(Option<usize>, Option<usize>)> = many_keys
+                .iter()
+                .zip(unique_keys)
+                .map(|(m, u)| (build::plain_column(m), build::plain_column(u).map(|c| c + width)))
+                .collect();
+            for key in keys {
+                let column = bare(key);
+                column?;
+                joined_by.iter().position(|(m, u)| *m == column || *u == column)?;
+            }
+            joined_by.retain(|(m, u)| !keys.iter().any(|k| bare(k) == *m || bare(k) == *u));
+            let rows = many.rows.checked_add(unique.rows).filter(|_| joined_by.is_empty())?;
+            let mut plan = Plan { rows, ..input.clone() };
+            if let Operator::UniqueKeyJoin { method, .. } = &mut plan.op {
+                *method = JoinMethod::Merge;
+            }
+            Some(plan)
+        }
+        _ => None,
+    }
+}
+
+const fn bare(expr: &Expr) -> Option<usize> {
+    match &expr.kind {
+        ExprKind::Column(index) => Some(*index),
+        _ => None,
+    }
 }
 
 fn is_constant(expr: &Logical) -> bool {

@@ -8,6 +8,7 @@ mod order;
 mod pairs;
 mod price;
 mod repeated;
+mod search;
 
 pub(super) use order::holds_inner;
 pub(super) use pairs::{any, found, paired};

@@ -1,5 +1,6 @@
 //! One operator for each node of the logical plan.
 
+use super::aggregate::{counted, extreme};
 use super::build;
 use super::dictionary;
 use super::join::holds_inner;
@@ -7,7 +8,8 @@ use super::numbers;
 use super::scalar::{Scope, defect, is_column};
 use super::{Planner, check_rows};
 use crate::frontend::TrineTable;
-use crate::plan::{Expr, Field, Literal, Operator, Plan, SortKey};
+use crate::plan::{Compare, Expr, Failure, Field, Function, Literal, Operator, Plan, SortKey};
+use crate::types::NumberKind;
 use datafusion_common::DFSchema;
 use datafusion_common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion_expr::logical_plan::{
@@ -82,7 +84,7 @@ impl Planner<'_> {
                 nullable: column.nullable,
             });
         }
-        let rows = table.segments.iter().try_fold(0_u64, |sum, (_, rows)| sum.checked_add(*rows));
+        let rows = table.segments.iter().try_fold(0_u64, |sum, s| sum.checked_add(s.rows));
         let rows = check_rows(rows)?;
         let op = Operator::Scan {
             table: table.id,
@@ -192,7 +194,7 @@ impl Planner<'_> {
         Ok(widened)
     }
 
-    /// A scalar subquery must have at most one row whatever the data is.
+    /// A scalar subquery: one row. That there are not several is certain, or checked as it runs.
     fn one_row(&self, plan: Plan) -> Planned {
         if plan.rows == 1 {
             return Ok(plan);
@@ -205,11 +207,7 @@ impl Planner<'_> {
         if super::unique::at_most_one(&plan) {
             return Ok(limited(plan, 0, Some(1)));
         }
-        Err(SqlError::unsupported(
-            "a scalar subquery could return more than one row",
-            "use an aggregate without GROUP BY, compare the whole PRIMARY KEY with constants, or \
-             add LIMIT 1",
-        ))
+        the_only_row(plan)
     }
 
     fn union(&self, union: &Union) -> Planned {
@@ -271,6 +269,27 @@ pub(super) fn readable(name: &str) -> String {
         }
     }
     text
+}
+
+/// The only value of a relation of one column, NULL if it has no row. Several rows are a failure that
+/// the client sees.
+fn the_only_row(plan: Plan) -> Planned {
+    let Some(field) = plan.fields.first().cloned() else {
+        return Err(defect("a scalar subquery without a column".into()));
+    };
+    let value = build::column(0, &field);
+    let counted = counted(plan, vec![extreme(Function::Max, value)])?;
+    let column = |i: usize| {
+        counted
+            .fields
+            .get(i)
+            .map(|f| build::column(i, f))
+            .ok_or_else(|| defect("a scalar subquery lost its column".into()))
+    };
+    let one = build::number(1, NumberKind::BigInt)?;
+    let several = build::compare(Compare::Gt, column(0)?, one)?;
+    let value = build::checked(column(1)?, several, Failure::SeveralRows);
+    Ok(project(counted, vec![value], [field.name]))
 }
 
 /// The relation inside a scalar subquery, EXISTS or IN.

@@ -17,6 +17,31 @@ fn check(plan: &Plan, tables: &[&Table]) {
     }
 }
 
+#[test]
+fn a_group_by_of_the_key_needs_no_sort() {
+    for (index, (n, m)) in SIZES.into_iter().enumerate() {
+        let (left, right) = (many(n, 700 + index as u64), unique(m, 800 + index as u64));
+        let (l, r) = (left.scan(), right.scan());
+        let l = filter(l.clone(), compare(Compare::Lt, col(&l, 2), num(1_000)));
+        let mut both =
+            join(JoinKind::Inner, l.clone(), r.clone(), vec![(col(&l, 0), col(&r, 0))], None);
+        if let Operator::UniqueKeyJoin { method, .. } = &mut both.op {
+            *method = JoinMethod::Merge;
+        }
+        both.rows = l.rows + r.rows;
+        let sum = aggregate(Function::Sum, Some(col(&both, 5)), both.rows, true);
+        let count = aggregate(Function::Count, Some(col(&both, 2)), both.rows, false);
+        for key in [0, 3] {
+            let keys = vec![col(&both, key), col(&both, 4)];
+            let mut plan = sort_aggregate(both.clone(), keys, vec![sum.clone(), count.clone()]);
+            if let Operator::SortAggregate { presorted, determined, .. } = &mut plan.op {
+                (*presorted, *determined) = (true, 1);
+            }
+            check(&reveal(plan), &[&left, &right]);
+        }
+    }
+}
+
 /// The same by sorting and by looking up.
 fn check_join(join: Plan, tables: &[&Table]) {
     check(&reveal(join.clone()), tables);

@@ -3,6 +3,7 @@
 //! distinct keys meet pivots, never on more; plans here have none.)
 
 use crate::expressions::sample;
+use crate::pairs::{both, crossed, paired};
 use crate::plans::*;
 use crate::support::*;
 use trine_mpc::Profile;
@@ -49,7 +50,15 @@ fn equal_shapes_for_any_values() {
         reveal(scalar_aggregate(cut.clone(), totals)),
         reveal(small_domain(cut.clone(), vec![col(&cut, 4), col(&cut, 1)], groups)),
     ];
-    for plan in plans {
-        assert_eq!(shapes(&plan, &random), shapes(&plan, &zeros), "{plan:?}");
+    let pair = Plan { fields: both(&cut, &cut), ..cut.clone() };
+    let condition = compare(Compare::Lt, col(&pair, 0), col(&pair, cut.fields.len() + 2));
+    let sum = aggregate(Function::Sum, Some(col(&pair, 1)), cut.rows, true);
+    let max = aggregate(Function::Max, Some(col(&pair, 2)), cut.rows, true);
+    let by_pairs = [
+        reveal_as(crossed(cut.clone(), cut.clone()), ResultSize::Hidden, false),
+        reveal(paired(cut.clone(), cut.clone(), Some(condition), vec![sum, max])),
+    ];
+    for plan in plans.iter().chain(&by_pairs) {
+        assert_eq!(shapes(plan, &random), shapes(plan, &zeros), "{plan:?}");
     }
 }

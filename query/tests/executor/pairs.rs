@@ -27,11 +27,11 @@ fn table(id: u64, size: usize) -> Table {
 
 const SIZES: [(usize, usize); 7] = [(0, 0), (0, 4), (5, 0), (1, 1), (1, 7), (9, 1), (13, 70)];
 
-fn both(left: &Plan, right: &Plan) -> Vec<Field> {
+pub(crate) fn both(left: &Plan, right: &Plan) -> Vec<Field> {
     left.fields.iter().chain(&right.fields).cloned().collect()
 }
 
-fn crossed(left: Plan, right: Plan) -> Plan {
+pub(crate) fn crossed(left: Plan, right: Plan) -> Plan {
     let fields = both(&left, &right);
     let rows = left.rows * right.rows;
     let op = Operator::CrossJoin { left: Box::new(left), right: Box::new(right) };
@@ -52,7 +52,12 @@ fn every_pair_of_rows() {
     }
 }
 
-fn paired(left: Plan, right: Plan, condition: Option<Expr>, aggregates: Vec<Aggregate>) -> Plan {
+pub(crate) fn paired(
+    left: Plan,
+    right: Plan,
+    condition: Option<Expr>,
+    aggregates: Vec<Aggregate>,
+) -> Plan {
     let mut fields = left.fields.clone();
     fields.extend(aggregates.iter().map(|a| Field {
         name: "a".into(),

@@ -215,7 +215,13 @@ pub(crate) fn sort_aggregate(input: Plan, keys: Vec<Expr>, aggregates: Vec<Aggre
     Plan {
         rows: input.rows,
         fields: aggregate_fields(&keys, &aggregates),
-        op: Operator::SortAggregate { input: Box::new(input), keys, determined: 0, aggregates },
+        op: Operator::SortAggregate {
+            input: Box::new(input),
+            keys,
+            determined: 0,
+            presorted: false,
+            aggregates,
+        },
     }
 }
 

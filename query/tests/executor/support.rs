@@ -7,7 +7,7 @@ use trine_proto::CHUNK_ROWS;
 use trine_proto::ids::{Party, SegmentId, TableId};
 use trine_proto::schema::{Column, ColumnType, Form, Secrecy, TableSchema};
 use trine_proto::wire::{OutputColumn, ShareForm};
-use trine_query::plan::{Failure, Field, Literal, Operator, Plan};
+use trine_query::plan::{Failure, Field, Literal, Operator, Plan, SegmentScan};
 use trine_query::types::Type;
 use trine_query::{Executed, Observer, dry_run};
 use trine_storage::{ComponentHeader, ComponentSource, Memory, SegmentHeader, Store};
@@ -187,6 +187,10 @@ fn header(
     }
 }
 
+pub(crate) fn segment_scan(id: SegmentId, rows: u64) -> SegmentScan {
+    SegmentScan { id, rows, has_valid: false }
+}
+
 impl Table {
     pub(crate) fn rows(&self) -> Vec<Row> {
         self.segments.iter().flat_map(|(_, rows)| rows.clone()).collect()
@@ -200,9 +204,9 @@ impl Table {
             .map(|c| Field { name: c.name.clone(), ty: Type::of_column(c), nullable: c.nullable })
             .collect();
         let segments: Vec<_> =
-            self.segments.iter().map(|(id, rows)| (*id, rows.len() as u64)).collect();
+            self.segments.iter().map(|(id, rows)| segment_scan(*id, rows.len() as u64)).collect();
         Plan {
-            rows: segments.iter().map(|(_, rows)| rows).sum(),
+            rows: segments.iter().map(|s| s.rows).sum(),
             fields,
             op: Operator::Scan {
                 table: self.id,

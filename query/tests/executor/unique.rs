@@ -2,11 +2,12 @@
 
 use crate::support::*;
 use std::collections::BTreeMap;
-use trine_proto::catalog::{Catalog, NetProfile, SegmentEntry, TableEntry, Validation};
-use trine_proto::ids::{LogIndex, SegmentId, TableId};
+use trine_proto::catalog::{Catalog, NetProfile, SegmentEntry, Subject, TableEntry, TableRules};
+use trine_proto::catalog::{Validation, Verdict};
+use trine_proto::ids::{LogIndex, SegmentId, TableId, TransactionId};
 use trine_proto::schema::{ColumnType as T, TableSchema};
-use trine_query::check_unique;
 use trine_query::plan::Literal;
+use trine_query::{compile_work, run_work};
 
 /// Key (k, t); segments 0.. are visible, the last one is the batch.
 fn verdict(segments: &[&[(i128, &str)]], hidden: Option<usize>) -> bool {
@@ -35,6 +36,7 @@ fn verdict(segments: &[&[(i128, &str)]], hidden: Option<usize>) -> bool {
         valid_from: LogIndex(index as u64 + 1),
         valid_to: (hidden == Some(index)).then_some(LogIndex(50)),
         component_digests: [[0; 32]; 3],
+        has_valid: false,
     };
     let mut entries: Vec<SegmentEntry> = table.segments.iter().enumerate().map(entry).collect();
     let batch = entries.pop().unwrap();
@@ -49,11 +51,12 @@ fn verdict(segments: &[&[(i128, &str)]], hidden: Option<usize>) -> bool {
             dropped: None,
             segments: entries,
             grants: BTreeMap::new(),
+            rules: TableRules::default(),
         },
     );
     let validation = Validation {
         table: id,
-        segment: batch,
+        subject: Subject::Batch(batch),
         queued: LogIndex(90),
         attempt: 1,
         position: LogIndex(99),
@@ -61,12 +64,13 @@ fn verdict(segments: &[&[(i128, &str)]], hidden: Option<usize>) -> bool {
         net_profile: NetProfile::default(),
     };
     let stores = stores(&[&table]);
+    let work = compile_work(&catalog, TransactionId([7; 16]), &validation).unwrap();
     let all = trine_mpc::testing::run(5, |s| {
         let party = s.party();
-        check_unique(&catalog, &validation, s, &stores[party]).unwrap()
+        run_work(&work, s, &stores[party], [[0; 16]; 2]).unwrap().verdict
     });
     assert!(all.iter().all(|v| *v == all[0]));
-    all[0]
+    all[0] == Verdict::Holds
 }
 
 #[test]

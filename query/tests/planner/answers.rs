@@ -9,7 +9,7 @@ use std::fs;
 use std::path::PathBuf;
 use trine_mpc::testing::run_as;
 use trine_mpc::{Profile, Session};
-use trine_proto::catalog::{Catalog, SegmentEntry, TableEntry};
+use trine_proto::catalog::{Catalog, SegmentEntry, TableEntry, TableRules};
 use trine_proto::ids::{LogIndex, SegmentId, TableId};
 use trine_proto::schema::{Column, ColumnType, TableSchema};
 use trine_query::plan::Literal;
@@ -116,6 +116,7 @@ pub(crate) fn catalog(tables: &[Table]) -> Catalog {
                 valid_from: LogIndex(1),
                 valid_to: None,
                 component_digests: [[0; 32]; 3],
+                has_valid: false,
             })
             .collect();
         let entry = TableEntry {
@@ -126,6 +127,7 @@ pub(crate) fn catalog(tables: &[Table]) -> Catalog {
             dropped: None,
             segments,
             grants: BTreeMap::new(),
+            rules: TableRules::default(),
         };
         catalog.tables.insert(table.id, entry);
     }

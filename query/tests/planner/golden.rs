@@ -44,7 +44,7 @@ fn path(file: &str) -> PathBuf {
 /// All statements of the golden files.
 pub(crate) fn statements() -> Vec<String> {
     let mut all = Vec::new();
-    for file in ["select.txt", "aggregate.txt", "join.txt", "demo.txt", "error.txt"] {
+    for file in ["select.txt", "aggregate.txt", "join.txt", "demo.txt", "tpch.txt", "error.txt"] {
         for block in fs::read_to_string(path(file)).unwrap().split("\n\n").map(str::trim) {
             let (sql, _) = block.split_once("\n----").unwrap_or((block, ""));
             let lines: Vec<&str> = sql.lines().filter(|l| !l.starts_with('#')).collect();

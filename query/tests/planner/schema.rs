@@ -1,7 +1,7 @@
 //! The catalog of the planner's tests: the demo's tables, a table of every type, plain integers.
 
 use std::collections::BTreeMap;
-use trine_proto::catalog::{Catalog, SegmentEntry, TableEntry};
+use trine_proto::catalog::{Catalog, SegmentEntry, TableEntry, TableRules};
 use trine_proto::ids::{LogIndex, SegmentId, TableId};
 use trine_proto::schema::{Column, ColumnType, Secrecy, TableSchema};
 
@@ -54,6 +54,7 @@ fn add(catalog: &mut Catalog, name: &str, key: &[usize], columns: Vec<Column>, r
             valid_from: LogIndex(20),
             valid_to: None,
             component_digests: [[0; 32]; 3],
+            has_valid: false,
         })
         .collect();
     let entry = TableEntry {
@@ -64,6 +65,7 @@ fn add(catalog: &mut Catalog, name: &str, key: &[usize], columns: Vec<Column>, r
         dropped: None,
         segments,
         grants: BTreeMap::from([(ANALYST.to_owned(), vec![(LogIndex(30), true)])]),
+        rules: TableRules::default(),
     };
     catalog.tables.insert(TableId(id), entry);
 }

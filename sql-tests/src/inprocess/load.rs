@@ -4,6 +4,7 @@ use super::{InProcess, internal};
 use crate::engine::EngineError;
 use csv::{ReaderBuilder, StringRecord};
 use std::path::Path;
+use trine_client::TableDefinition;
 use trine_client::cut::{Cutter, NodePart};
 use trine_client::encode::RowEncoder;
 use trine_client::random_id;
@@ -19,7 +20,7 @@ impl InProcess {
     /// # Errors
     /// No such table or file, or the first cell that does not fit.
     pub fn load_csv(&self, table: &str, path: &Path) -> Result<u64, EngineError> {
-        let (id, schema) = self.table(table)?;
+        let (id, TableDefinition { schema, .. }) = self.table(table)?;
         let rows = records(path)?.count() as u64;
         let transaction = TransactionId(random_id()?);
         let cutter = Cutter::new(&schema, rows)?;

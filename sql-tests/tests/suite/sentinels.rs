@@ -41,6 +41,33 @@ fn contains(haystack: &[u8], needle: &[u8]) -> bool {
     haystack.windows(needle.len()).any(|w| w == needle)
 }
 
+/// The values come in again as parameters of statements that write, accepted and refused.
+async fn write_secrets(cluster: &mut Cluster) {
+    let table = "CREATE TABLE copies (n BIGINT, s INT PRIMARY KEY, w VARCHAR(20), d DECIMAL(14,2))";
+    cluster.run(table).await.unwrap();
+    cluster.run("INSERT INTO copies VALUES (1, 1, 'x', 1), (2, 2, 'y', 2)").await.unwrap();
+    let all = format!("n = {NUMBER}, w = '{WORD}', d = 4815162342.99");
+    let done = cluster.run(&format!("UPDATE copies SET {all}, s = {SMALL} WHERE s = 1")).await;
+    assert_eq!(done.unwrap().affected, Some(1));
+    let twice = format!("UPDATE copies SET s = {SMALL}, w = '{WORD}'");
+    assert_eq!(cluster.run(&twice).await.unwrap_err().sqlstate, "23505");
+    let computed = format!("UPDATE copies SET n = n - {NUMBER}, d = d + 4815162342.99 WHERE s < 9");
+    assert_eq!(cluster.run(&computed).await.unwrap().affected, Some(1));
+    let select = format!("INSERT INTO copies SELECT {NUMBER}, s + 5, '{WORD}', NULL FROM copies");
+    // s + 5 of the first row leaves INT.
+    let inserted = cluster.run(&format!("{select} WHERE s < 9")).await.unwrap();
+    assert_eq!(inserted.affected, Some(1));
+    let nowhere = format!("UPDATE nowhere SET w = '{WORD}'");
+    assert_eq!(cluster.run(&nowhere).await.unwrap_err().sqlstate, "42P01");
+    let unknown = format!("UPDATE copies SET w = '{WORD}' WHERE nix = 1");
+    assert_eq!(cluster.run(&unknown).await.unwrap_err().sqlstate, "42703");
+    let deleted = cluster.run("DELETE FROM copies WHERE n > 5 AND s > 9").await.unwrap();
+    assert_eq!(deleted.affected, Some(1));
+    let left = cluster.run("SELECT s FROM copies ORDER BY s").await.unwrap();
+    let left: Vec<String> = left.rows.iter().map(|r| r[0].to_string()).collect();
+    assert_eq!(left, ["2", "7"]);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn no_node_holds_or_logs_a_secret_value() {
     let mut cluster = Cluster::start().await.unwrap();
@@ -55,6 +82,7 @@ async fn no_node_holds_or_logs_a_secret_value() {
     let csv = cluster.folder().join("rows.csv");
     std::fs::write(&csv, format!("n,s,w,d,p\n{NUMBER},{SMALL},{WORD},4815162342.99,1\n")).unwrap();
     cluster.load("secrets", &csv).await.unwrap();
+    write_secrets(&mut cluster).await;
     let answer = cluster.run("SELECT n, s, w, d FROM secrets").await.unwrap();
     assert_eq!(answer.rows.len(), 2);
     assert_eq!(answer.rows[0][0].to_string(), NUMBER.to_string());

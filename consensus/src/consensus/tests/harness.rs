@@ -167,7 +167,7 @@ pub(super) fn table(name: &str) -> Asked {
     };
     let schema =
         wire::TableSchema { name: name.into(), columns: vec![column], primary_key: vec![] };
-    Asked::CreateTable(wire::CreateTable { schema: Some(schema), if_not_exists: false })
+    Asked::CreateTable(wire::CreateTable { schema: Some(schema), ..Default::default() })
 }
 
 pub(super) fn names(catalog: &Catalog) -> Vec<&str> {

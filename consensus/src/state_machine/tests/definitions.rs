@@ -34,9 +34,9 @@ fn a_bad_schema_is_refused_with_its_own_error() {
     let mut world = World::new();
     let mut twice = schema("t", false);
     twice.columns[1].name = "id".into();
-    let asked = wire::CreateTable { schema: Some(twice), if_not_exists: false };
+    let asked = wire::CreateTable { schema: Some(twice), ..Default::default() };
     refused_with(&world.ann(Asked::CreateTable(asked)), sqlstate::DUPLICATE_COLUMN);
-    let none = wire::CreateTable { schema: None, if_not_exists: false };
+    let none = wire::CreateTable::default();
     refused_with(&world.ann(Asked::CreateTable(none)), sqlstate::PROTOCOL_VIOLATION);
     assert!(world.catalog.tables.is_empty());
 }

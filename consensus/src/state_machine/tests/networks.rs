@@ -9,7 +9,7 @@ const LOCAL: NetProfile = NetProfile { round_trip_us: 64, megabits_per_s: 8192, 
 const WIDE: NetProfile = NetProfile { round_trip_us: 32_768, megabits_per_s: 128, lanes: 1 };
 
 impl World {
-    fn report(&mut self, party: usize, seen: NetProfile) -> NetProfile {
+    fn measured(&mut self, party: usize, seen: NetProfile) -> NetProfile {
         applied(&self.node(party, NodeCommandKind::NetReport(seen)));
         self.catalog.net_profile
     }
@@ -18,7 +18,7 @@ impl World {
     fn settle(&mut self, seen: [NetProfile; 3]) -> NetProfile {
         for _ in 0..=NET_REPORTS_IN_A_ROW {
             for (party, seen) in seen.into_iter().enumerate() {
-                self.report(party, seen);
+                self.measured(party, seen);
             }
         }
         self.catalog.net_profile
@@ -41,13 +41,13 @@ fn the_worst_pair_of_three_reports_comes_into_force() {
 fn nothing_changes_before_all_three_have_reported() {
     let mut world = World::new();
     for _ in 0..20 {
-        assert_eq!(world.report(0, WIDE), LOCAL);
-        assert_eq!(world.report(2, WIDE), LOCAL);
+        assert_eq!(world.measured(0, WIDE), LOCAL);
+        assert_eq!(world.measured(2, WIDE), LOCAL);
     }
     for _ in 1..NET_REPORTS_IN_A_ROW {
-        assert_eq!(world.report(1, WIDE), LOCAL);
+        assert_eq!(world.measured(1, WIDE), LOCAL);
     }
-    assert_eq!(world.report(1, WIDE), WIDE);
+    assert_eq!(world.measured(1, WIDE), WIDE);
 }
 
 #[test]
@@ -56,9 +56,9 @@ fn a_busy_minute_and_a_neighbouring_power_change_nothing() {
     world.settle([LOCAL; 3]);
     for _ in 0..10 {
         for _ in 1..NET_REPORTS_IN_A_ROW {
-            assert_eq!(world.report(1, WIDE), LOCAL);
+            assert_eq!(world.measured(1, WIDE), LOCAL);
         }
-        assert_eq!(world.report(1, LOCAL), LOCAL);
+        assert_eq!(world.measured(1, LOCAL), LOCAL);
         assert!(world.catalog.net_reports.candidate.is_none());
     }
     let near = NetProfile { round_trip_us: 128, megabits_per_s: 4096, lanes: 1 };
@@ -66,7 +66,7 @@ fn a_busy_minute_and_a_neighbouring_power_change_nothing() {
     // What swings between neighbours far away is one candidate.
     let farther = NetProfile { round_trip_us: 65_536, ..WIDE };
     for n in 0..NET_REPORTS_IN_A_ROW {
-        world.report(0, if n % 2 == 0 { WIDE } else { farther });
+        world.measured(0, if n % 2 == 0 { WIDE } else { farther });
     }
     assert_eq!(world.catalog.net_profile, WIDE);
 }

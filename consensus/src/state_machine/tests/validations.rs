@@ -2,11 +2,12 @@
 
 use super::*;
 use crate::limits::ATTEMPTS_MAX;
-use trine_proto::catalog::Validation;
+use trine_proto::catalog::{Validation, Verdict};
 use trine_proto::status::sqlstate;
 
 fn verdict(id: u8, attempt: u32, unique: bool) -> NodeCommandKind {
-    NodeCommandKind::Verdict { transaction: transaction(id), attempt, unique }
+    let verdict = if unique { Verdict::Holds } else { Verdict::Violated };
+    NodeCommandKind::Verdict { transaction: transaction(id), attempt, verdict }
 }
 
 fn lost(id: u8, attempt: u32) -> NodeCommandKind {
@@ -113,7 +114,7 @@ fn a_party_gives_one_verdict_per_attempt() {
     nothing(&world.node(1, verdict(1, 0, true)));
     nothing(&world.node(1, verdict(1, 2, true)));
     nothing(&world.node(1, verdict(9, 1, true)));
-    assert_eq!(world.validation(1).verdicts, [Some(true), None, None]);
+    assert_eq!(world.validation(1).verdicts, [Some(Verdict::Holds), None, None]);
 }
 
 #[test]

@@ -1,0 +1,337 @@
+//! UPDATE, DELETE and INSERT … SELECT: the nodes plan them, so that their text goes on, but values that
+//! are written do not: the literals of SET, and constants in the select list of an INSERT, become
+//! secret parameters `$1`, `$2`, …. Conditions are public, as in any SELECT.
+
+use super::constant::constant;
+use super::insert::Given;
+use super::lexer::{Fragment, is_word};
+use super::parser::{Parser, is_literal};
+use crate::encode::{Cell, parse_date};
+use sqlparser::tokenizer::Token as Sql;
+use std::fmt;
+use trine_proto::status::SqlError;
+use trine_proto::wire::WriteKind;
+
+/// A statement that writes, without the values it writes.
+#[derive(Clone, PartialEq)]
+pub struct Write {
+    /// INSERT, UPDATE or DELETE.
+    pub tag: &'static str,
+    /// Adds rows, or takes the place of all of them.
+    pub kind: WriteKind,
+    /// The table written to.
+    pub table: String,
+    /// Position of the table's name.
+    pub position: u32,
+    /// Target columns of an INSERT, if a list was written.
+    pub columns: Option<Vec<(String, u32)>>,
+    /// The text for the nodes.
+    pub sql: String,
+    /// The values of `$1`, `$2`, ….
+    pub parameters: Vec<Parameter>,
+    /// Where pieces of `sql` stand in the text given: (characters before in `sql`, in the text).
+    places: Vec<(u32, u32)>,
+}
+
+/// A value that no node sees.
+#[derive(Clone, PartialEq)]
+pub struct Parameter {
+    /// The value.
+    pub given: Given,
+    /// What column of the table it goes to; its type is the column's then.
+    pub target: Target,
+    /// Where it stood.
+    pub position: u32,
+}
+
+/// See [`Parameter`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// This column.
+    Column(String),
+    /// The column at this place of an INSERT.
+    Place(usize),
+    /// None: a part of an expression.
+    Expression,
+}
+
+impl fmt::Debug for Write {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Write({:?}, {} secret parameters)", self.sql, self.parameters.len())
+    }
+}
+
+impl Write {
+    /// An error whose position counts in `sql`, moved to where it belongs in the text given.
+    #[must_use]
+    pub fn placed(&self, mut error: SqlError) -> SqlError {
+        if let Some(before) = error.position.checked_sub(1) {
+            let piece = self.places.iter().rev().find(|(start, _)| *start <= before);
+            error.position = piece.map_or(0, |(start, origin)| before - start + origin + 1);
+        }
+        error
+    }
+}
+
+impl Write {
+    /// The INSERT that fills a table from a SELECT.
+    #[must_use]
+    pub fn filling(table: &str, sql: &str) -> Self {
+        Self {
+            tag: "SELECT",
+            kind: WriteKind::Insert,
+            table: table.to_owned(),
+            position: 0,
+            columns: None,
+            sql: format!("INSERT INTO \"{}\" {sql}", table.replace('"', "\"\"")),
+            parameters: Vec::new(),
+            places: Vec::new(),
+        }
+    }
+}
+
+/// DELETE FROM …: goes on as it is.
+pub(super) fn delete(p: &mut Parser<'_>, fragment: &Fragment<'_>) -> Result<Write, SqlError> {
+    p.expect_word("DELETE")?;
+    p.expect_word("FROM")?;
+    let _ = p.word("ONLY");
+    let position = p.position();
+    let table = p.name()?;
+    let redactor = Redactor::new(fragment);
+    Ok(redactor.finish(("DELETE", WriteKind::Rewrite), table, position, None))
+}
+
+/// UPDATE … SET …: every literal of SET becomes a parameter.
+pub(super) fn update(p: &mut Parser<'_>, fragment: &Fragment<'_>) -> Result<Write, SqlError> {
+    p.expect_word("UPDATE")?;
+    let _ = p.word("ONLY");
+    let position = p.position();
+    let table = p.name()?;
+    if !p.words_follow(&["SET"]) {
+        let _ = p.word("AS");
+        p.identifier()?;
+    }
+    p.expect_word("SET")?;
+    let mut redactor = Redactor::new(fragment);
+    loop {
+        if p.peek() == Some(&Sql::LParen) {
+            return Err(SqlError::unsupported(
+                "SET (a, b) = … is not supported",
+                "write SET a = …, b = …",
+            )
+            .at(p.position()));
+        }
+        let column = p.identifier()?;
+        p.expect_symbol(&Sql::Eq)?;
+        let (from, to) = p.expression(&["WHERE", "FROM", "RETURNING", "ORDER", "LIMIT"])?;
+        redactor.expression(from, to, &Target::Column(column))?;
+        if !p.symbol(&Sql::Comma) {
+            break;
+        }
+    }
+    Ok(redactor.finish(("UPDATE", WriteKind::Rewrite), table, position, None))
+}
+
+/// Words that end a select list.
+const AFTER_LIST: [&str; 12] = [
+    "FROM",
+    "WHERE",
+    "GROUP",
+    "HAVING",
+    "WINDOW",
+    "UNION",
+    "INTERSECT",
+    "EXCEPT",
+    "ORDER",
+    "LIMIT",
+    "OFFSET",
+    "FETCH",
+];
+
+/// The SELECT of an INSERT begins next: constants in its select lists become parameters.
+pub(super) fn insert(
+    p: &mut Parser<'_>,
+    fragment: &Fragment<'_>,
+    table: (String, u32),
+    columns: Option<Vec<(String, u32)>>,
+) -> Result<Write, SqlError> {
+    let mut redactor = Redactor::new(fragment);
+    let mut open = 0_usize;
+    let mut around = 0_usize;
+    let mut begun = false;
+    while let Some(token) = p.peek() {
+        match token {
+            Sql::LParen if !begun => around += 1,
+            Sql::LParen => open += 1,
+            Sql::RParen if open > 0 => open -= 1,
+            Sql::RParen => around = around.saturating_sub(1),
+            token if open == 0 && is_word(token, "SELECT") => {
+                begun = true;
+                p.advance();
+                let _ =
+                    p.word("ALL") || (!p.words_follow(&["DISTINCT", "ON"]) && p.word("DISTINCT"));
+                select_list(p, &mut redactor)?;
+                continue;
+            }
+            _ => begun = true,
+        }
+        p.advance();
+    }
+    Ok(redactor.finish(("INSERT", WriteKind::Insert), table.0, table.1, columns))
+}
+
+fn select_list(p: &mut Parser<'_>, redactor: &mut Redactor<'_>) -> Result<(), SqlError> {
+    let mut place = Some(0);
+    loop {
+        let (from, mut to) = p.expression(&AFTER_LIST)?;
+        let tokens = redactor.fragment.tokens();
+        if to >= from + 2 && is_word(&tokens[to - 2].sql, "AS") {
+            to -= 2;
+        }
+        if tokens[from..to].iter().any(|t| t.sql == Sql::Mul) && to - from <= 3 {
+            // A wildcard: how many columns it stands for only the nodes know.
+            place = None;
+        } else if let Some(cell) = redactor.whole(from, to) {
+            let target = place.map_or(Target::Expression, Target::Place);
+            redactor.replace(from, to, Given::Cell(cell), target);
+        }
+        place = place.map(|n| n + 1);
+        if !p.symbol(&Sql::Comma) {
+            return Ok(());
+        }
+    }
+}
+
+/// Rewrites a statement from left to right.
+struct Redactor<'a> {
+    fragment: &'a Fragment<'a>,
+    sql: String,
+    /// Characters of `sql`.
+    written: u32,
+    /// First token that is not copied yet.
+    next: usize,
+    parameters: Vec<Parameter>,
+    places: Vec<(u32, u32)>,
+}
+
+impl<'a> Redactor<'a> {
+    fn new(fragment: &'a Fragment<'a>) -> Self {
+        let (sql, parameters, places) = (String::new(), Vec::new(), Vec::new());
+        Self { fragment, sql, written: 0, next: 0, parameters, places }
+    }
+
+    fn push(&mut self, text: &str) {
+        self.sql.push_str(text);
+        let more = u32::try_from(text.chars().count()).unwrap_or(u32::MAX);
+        self.written = self.written.saturating_add(more);
+    }
+
+    /// Copies what stands before a token.
+    fn copy(&mut self, to: usize) {
+        if self.next < to {
+            if let Some(first) = self.fragment.tokens().get(self.next) {
+                self.places.push((self.written, first.position() - 1));
+            }
+            let text = self.fragment.text_of(self.next, to);
+            self.push(text);
+            self.push(" ");
+            self.next = to;
+        }
+    }
+
+    fn replace(&mut self, from: usize, to: usize, given: Given, target: Target) {
+        self.copy(from);
+        let position = self.fragment.tokens().get(from).map_or(0, super::lexer::Token::position);
+        self.places.push((self.written, position.saturating_sub(1)));
+        self.parameters.push(Parameter { given, target, position });
+        let name = format!("${} ", self.parameters.len());
+        self.push(&name);
+        self.next = to;
+    }
+
+    /// The tokens as one constant, if they are one.
+    fn whole(&self, from: usize, to: usize) -> Option<Cell> {
+        let mut p = Parser::between(self.fragment, from, to);
+        let cell = constant(&mut p).ok()?;
+        p.end().ok()?;
+        Some(cell)
+    }
+
+    /// An expression whose every literal is a value.
+    fn expression(&mut self, from: usize, to: usize, target: &Target) -> Result<(), SqlError> {
+        let tokens = self.fragment.tokens();
+        if to == from + 1 && is_word(&tokens[from].sql, "DEFAULT") {
+            self.replace(from, to, Given::Default, target.clone());
+            return Ok(());
+        }
+        if let Some(cell) = self.whole(from, to) {
+            self.replace(from, to, Given::Cell(cell), target.clone());
+            return Ok(());
+        }
+        let mut at = from;
+        while at < to {
+            let token = &tokens[at];
+            let follows = tokens.get(at + 1).map(|t| &t.sql).filter(|_| at + 1 < to);
+            match &token.sql {
+                Sql::Word(w) if w.quote_style.is_none() && follows == Some(&Sql::LParen) => {
+                    // Digits of a type are no data.
+                    if TYPES_WITH_DIGITS.contains(&w.value.to_uppercase().as_str()) {
+                        while at + 1 < to && tokens[at].sql != Sql::RParen {
+                            at += 1;
+                        }
+                    }
+                }
+                sql if is_word(sql, "INTERVAL") && follows.is_some_and(is_literal) => {
+                    return Err(no_parameter("an INTERVAL", token.position()));
+                }
+                sql if is_word(sql, "DATE") => {
+                    if let Some(Sql::SingleQuotedString(text)) = follows {
+                        let days = parse_date(text.as_bytes()).map_err(|e| {
+                            SqlError::new(e.sqlstate, e.reason).at(token.position())
+                        })?;
+                        let given = Given::Cell(Cell::Date(days));
+                        self.replace(at, at + 2, given, Target::Expression);
+                        at += 1;
+                    }
+                }
+                sql => match self.whole(at, at + 1).filter(|_| is_literal(sql)) {
+                    Some(cell) => {
+                        self.replace(at, at + 1, Given::Cell(cell), Target::Expression);
+                    }
+                    None if is_literal(sql) && !OPERATORS.contains(sql) => {
+                        return Err(no_parameter("this literal", token.position()));
+                    }
+                    None => {}
+                },
+            }
+            at += 1;
+        }
+        Ok(())
+    }
+
+    fn finish(
+        mut self,
+        (tag, kind): (&'static str, WriteKind),
+        table: String,
+        position: u32,
+        columns: Option<Vec<(String, u32)>>,
+    ) -> Write {
+        self.copy(self.fragment.tokens().len());
+        let Self { sql, parameters, places, .. } = self;
+        Write { tag, kind, table, position, columns, sql, parameters, places }
+    }
+}
+
+/// Types whose numbers in parentheses belong to the type.
+const TYPES_WITH_DIGITS: [&str; 6] = ["DECIMAL", "NUMERIC", "DEC", "VARCHAR", "CHAR", "CHARACTER"];
+
+/// Symbols that may hold no data, beyond those that the parser knows.
+const OPERATORS: [Sql; 1] = [Sql::StringConcat];
+
+fn no_parameter(what: &str, position: u32) -> SqlError {
+    SqlError::unsupported(
+        format!("{what} cannot stand in SET"),
+        "literals of SET are secret: numbers, 'text' and DATE '2024-12-31' can be",
+    )
+    .at(position)
+}

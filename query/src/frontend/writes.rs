@@ -1,0 +1,200 @@
+//! INSERT … SELECT, UPDATE and DELETE as the SELECT that finds what they write.
+
+use super::{Bound, TrineTable, bind_query, parse, position::Positions};
+use serde::Serialize;
+use sqlparser::ast::{
+    Assignment, AssignmentTarget, Delete, Expr, FromTable, Ident, Insert, ObjectName, Query,
+    SelectItem, SetExpr, Statement as Ast, TableFactor, TableObject, TableWithJoins, Update,
+};
+use trine_proto::catalog::{Catalog, TableEntry, WriteEntry};
+use trine_proto::ids::LogIndex;
+use trine_proto::schema::TableSchema;
+use trine_proto::status::{SqlError, sqlstate};
+
+/// What the rows of the SELECT are.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) enum Writes {
+    /// New rows; its columns go to these positions.
+    Insert(Vec<usize>),
+    /// The rows to change; its columns are the new values of these positions.
+    Update(Vec<usize>),
+    /// The rows to remove.
+    Delete,
+}
+
+/// Binds a statement that writes to `table`.
+///
+/// # Errors
+/// As for a query; `0A000` for clauses that are not supported.
+pub(crate) fn bind(
+    catalog: &Catalog,
+    at: LogIndex,
+    table: &TableEntry,
+    write: &WriteEntry,
+    overlay: &[(String, TrineTable)],
+) -> Result<(Writes, Bound), SqlError> {
+    let positions = Positions::new(&write.sql);
+    let statement = parse::parse_statement(&write.sql, &positions)?;
+    let schema = &table.schema;
+    let (writes, query) = match statement {
+        Ast::Insert(insert) => insert_query(insert, schema, &positions)?,
+        Ast::Update(update) => update_query(update, schema, &positions)?,
+        Ast::Delete(delete) => delete_query(delete, schema)?,
+        _ => {
+            return Err(SqlError::unsupported(
+                "this statement does not write",
+                "INSERT … SELECT, UPDATE and DELETE do",
+            ));
+        }
+    };
+    if write.rewrites == matches!(writes, Writes::Insert(_)) {
+        return Err(mislabelled());
+    }
+    let parsed = parse::Parsed { explain: super::Explain::No, query: Box::new(query) };
+    let who = (write.principal.as_str(), write.signed_at_ms);
+    let parameters = write.parameters.as_ref();
+    let bound = bind_query(parsed, &positions, catalog, at, who, overlay, parameters)?;
+    Ok((writes, bound))
+}
+
+/// The client says what a statement writes to, so that the log can order it without parsing.
+fn mislabelled() -> SqlError {
+    SqlError::new(sqlstate::PROTOCOL_VIOLATION, "the statement is not what its client says of it")
+}
+
+fn refuse(clause: &str) -> SqlError {
+    SqlError::unsupported(format!("{clause} is not supported"), "leave the clause out")
+}
+
+fn fold(ident: &Ident) -> String {
+    if ident.quote_style.is_some() { ident.value.clone() } else { ident.value.to_lowercase() }
+}
+
+fn is_table(name: &ObjectName, schema: &TableSchema) -> bool {
+    name.0.last().and_then(|part| part.as_ident()).is_some_and(|i| fold(i) == schema.name)
+}
+
+/// The one table of a statement, without joins.
+fn only(from: &TableWithJoins, schema: &TableSchema) -> Result<(), SqlError> {
+    if !from.joins.is_empty() {
+        return Err(refuse("a join in UPDATE or DELETE"));
+    }
+    match &from.relation {
+        TableFactor::Table { name, .. } if is_table(name, schema) => Ok(()),
+        _ => Err(mislabelled()),
+    }
+}
+
+/// `SELECT projection FROM from WHERE selection`.
+fn select(
+    projection: Vec<SelectItem>,
+    from: TableWithJoins,
+    selection: Option<Expr>,
+) -> Result<Query, SqlError> {
+    const TEMPLATE: &str = "SELECT 1 FROM t";
+    let parsed = parse::parse(TEMPLATE, &Positions::new(TEMPLATE))?;
+    let mut query = *parsed.query;
+    if let SetExpr::Select(select) = query.body.as_mut() {
+        if !projection.is_empty() {
+            select.projection = projection;
+        }
+        select.from = vec![from];
+        select.selection = selection;
+    }
+    Ok(query)
+}
+
+fn column(
+    schema: &TableSchema,
+    ident: &Ident,
+    positions: &Positions<'_>,
+) -> Result<usize, SqlError> {
+    let name = fold(ident);
+    schema.position(&name).ok_or_else(|| {
+        let at = ident.span.start;
+        SqlError::new(
+            sqlstate::UNDEFINED_COLUMN,
+            format!("column \"{name}\" of relation \"{}\" does not exist", schema.name),
+        )
+        .at(positions.character(at.line, at.column))
+    })
+}
+
+fn distinct(columns: &[usize], schema: &TableSchema) -> Result<(), SqlError> {
+    for (index, column) in columns.iter().enumerate() {
+        if columns[..index].contains(column) {
+            let name = schema.columns.get(*column).map_or("", |c| c.name.as_str());
+            return Err(SqlError::new(
+                sqlstate::SYNTAX_ERROR,
+                format!("multiple assignments to same column \"{name}\""),
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn insert_query(
+    insert: Insert,
+    schema: &TableSchema,
+    positions: &Positions<'_>,
+) -> Result<(Writes, Query), SqlError> {
+    match &insert.table {
+        TableObject::TableName(name) if is_table(name, schema) => {}
+        _ => return Err(mislabelled()),
+    }
+    if insert.on.is_some() || insert.returning.is_some() || insert.or.is_some() {
+        return Err(refuse("ON CONFLICT or RETURNING"));
+    }
+    let Some(query) = insert.source else {
+        return Err(refuse("INSERT without a SELECT"));
+    };
+    let mut targets = Vec::with_capacity(insert.columns.len());
+    for name in &insert.columns {
+        let ident = name.0.last().and_then(|p| p.as_ident()).ok_or_else(mislabelled)?;
+        targets.push(column(schema, ident, positions)?);
+    }
+    distinct(&targets, schema)?;
+    if insert.columns.is_empty() {
+        targets = (0..schema.columns.len()).collect();
+    }
+    Ok((Writes::Insert(targets), *query))
+}
+
+fn update_query(
+    update: Update,
+    schema: &TableSchema,
+    positions: &Positions<'_>,
+) -> Result<(Writes, Query), SqlError> {
+    only(&update.table, schema)?;
+    if update.from.is_some() || update.returning.is_some() || update.limit.is_some() {
+        return Err(refuse("FROM, RETURNING or LIMIT in UPDATE"));
+    }
+    let mut columns = Vec::with_capacity(update.assignments.len());
+    let mut projection = Vec::with_capacity(update.assignments.len());
+    for (index, Assignment { target, value }) in update.assignments.into_iter().enumerate() {
+        let AssignmentTarget::ColumnName(name) = target else {
+            return Err(refuse("SET (a, b) = …"));
+        };
+        let ident = name.0.last().and_then(|p| p.as_ident()).ok_or_else(mislabelled)?;
+        columns.push(column(schema, ident, positions)?);
+        let alias = Ident::with_quote('"', format!("__trine_set_{index}"));
+        projection.push(SelectItem::ExprWithAlias { expr: value, alias });
+    }
+    distinct(&columns, schema)?;
+    let query = select(projection, update.table, update.selection)?;
+    Ok((Writes::Update(columns), query))
+}
+
+fn delete_query(delete: Delete, schema: &TableSchema) -> Result<(Writes, Query), SqlError> {
+    let (FromTable::WithFromKeyword(from) | FromTable::WithoutKeyword(from)) = delete.from;
+    let [from] = <[TableWithJoins; 1]>::try_from(from).map_err(|_| mislabelled())?;
+    only(&from, schema)?;
+    if delete.using.is_some()
+        || delete.returning.is_some()
+        || delete.limit.is_some()
+        || !delete.order_by.is_empty()
+    {
+        return Err(refuse("USING, RETURNING, ORDER BY or LIMIT in DELETE"));
+    }
+    Ok((Writes::Delete, select(Vec::new(), from, delete.selection)?))
+}

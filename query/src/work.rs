@@ -1,0 +1,262 @@
+//! What a transaction asks of the nodes beside queries: whether a staged batch keeps the constraints
+//! of its table, whether the rows there are those of a new unique index, or a statement that writes,
+//! with the constraints on what it writes.
+//!
+//! [`compile_work`] turns it into rules and plans of public shape, alike at all nodes; [`run_work`]
+//! evaluates them. The nodes open one bit: the OR over all rules. Which rule it was, and how many rows
+//! were written, goes to the client in shares.
+
+mod assign;
+mod rules;
+mod segment;
+mod unique;
+mod write;
+
+use crate::column::Column;
+use crate::error::{QueryError, Result};
+use crate::executor::{Failures, evaluate};
+use crate::expr::merge;
+use crate::ops::scan::{Source, scan};
+use crate::output::{failure_vector, output};
+use crate::plan::{Field, PLAN_FORMAT, Plan, SegmentScan};
+use crate::policy;
+use crate::relation::Relation;
+use crate::statement::{ResultShares, described, on_a_large_stack};
+use crate::types::{NumberKind, Type};
+use crate::want::Want;
+use rules::Scope;
+use serde::Serialize;
+use trine_mpc::{Planes, Session, protocol};
+use trine_proto::catalog::{Catalog, NetProfile, Subject, Validation, Verdict};
+use trine_proto::ids::{TableId, TransactionId};
+use trine_proto::schema::TableSchema;
+use trine_proto::status::{SqlError, sqlstate};
+use trine_proto::wire::{ResultHeader, ResultKind};
+use trine_storage::Store;
+use write::Write;
+
+/// Compiled work of one attempt.
+#[derive(Clone, Debug, Serialize)]
+pub struct Work {
+    table: TableId,
+    schema: TableSchema,
+    /// The statement, if there is one; it makes `new`.
+    write: Option<Box<Write>>,
+    /// What is checked.
+    new: Vec<SegmentScan>,
+    /// What it is checked against.
+    old: Vec<SegmentScan>,
+    rules: Vec<Labelled>,
+    net_profile: NetProfile,
+}
+
+/// A constraint and what the client is told of it: `unique:NAME`, `range:COLUMN`, `check:NAME`,
+/// `reference:NAME`; `column:NAME` for values that do not fit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+struct Labelled {
+    label: String,
+    rule: Rule,
+}
+
+/// One constraint.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+enum Rule {
+    /// Rows without NULL in the columns differ in them.
+    Unique(Vec<usize>),
+    /// Values of the column lie in its declared range.
+    Range(usize),
+    /// The plan has no row.
+    NoRow(Box<Plan>),
+}
+
+/// What an attempt found at this party.
+#[derive(Debug)]
+pub struct Done {
+    /// What the log is told.
+    pub verdict: Verdict,
+    /// What the client is told: one row, the count of rows written and a bit for every rule.
+    /// `attempt` is the node's to fill in.
+    pub shares: ResultShares,
+}
+
+/// Compiles what a transaction asks for in its current attempt, over what is visible at its position.
+///
+/// # Errors
+/// A table that is gone; a statement or a CHECK that cannot be planned.
+pub fn compile_work(
+    catalog: &Catalog,
+    transaction: TransactionId,
+    validation: &Validation,
+) -> std::result::Result<Work, SqlError> {
+    let at = validation.position;
+    let table = catalog
+        .tables
+        .get(&validation.table)
+        .ok_or_else(|| SqlError::new(sqlstate::UNDEFINED_TABLE, "the table does not exist"))?;
+    let visible: Vec<SegmentScan> = table.visible(at).map(SegmentScan::from).collect();
+    let mut write: Option<Box<Write>> = None;
+    let (new, old, scope) = match &validation.subject {
+        Subject::Batch(segment) => (vec![SegmentScan::from(segment)], visible, Scope::Batch),
+        Subject::Index(index) => (visible, Vec::new(), Scope::Index(index)),
+        Subject::Write(entry) => {
+            let id = transaction.segment_of_attempt(validation.attempt);
+            let compiled = on_a_large_stack(|| write::compile(catalog, at, table, entry, id))?;
+            let new = vec![compiled.made];
+            let old = if entry.rewrites { Vec::new() } else { visible };
+            let compiled = write.insert(Box::new(compiled));
+            (new, old, Scope::of_write(&compiled.writes))
+        }
+    };
+    let nothing = new.iter().all(|s| s.rows == 0);
+    let rules =
+        if nothing { Vec::new() } else { rules::of_table(catalog, table, at, &new, &old, &scope)? };
+    Ok(Work {
+        table: table.id,
+        schema: table.schema.clone(),
+        write,
+        new,
+        old,
+        rules,
+        net_profile: catalog.net_profile,
+    })
+}
+
+impl Work {
+    /// What the nodes compare before the first protocol message.
+    ///
+    /// # Errors
+    /// Never in practice: the encoding goes into memory.
+    pub fn digest(&self) -> std::result::Result<[u8; 32], SqlError> {
+        let bytes = postcard::to_stdvec(&(PLAN_FORMAT, self))
+            .map_err(|e| SqlError::new(sqlstate::INTERNAL_ERROR, e.to_string()))?;
+        Ok(*blake3::hash(&bytes).as_bytes())
+    }
+}
+
+/// Does the work as one party of three: runs the statement and stages its segment, then evaluates the
+/// rules. `salts` key the digests of the two components that this party holds of that segment; each is
+/// known to its two holders only. Opens one bit.
+///
+/// # Errors
+/// [`QueryError::Mpc`] costs the attempt; `Storage` and `Sql` are final.
+pub fn run_work(
+    work: &Work,
+    session: &mut Session,
+    store: &Store,
+    salts: [[u8; 16]; 2],
+) -> Result<Done> {
+    let s = session;
+    let mut bits: Vec<(String, Planes)> = Vec::new();
+    let mut staged = None;
+    let mut hit = None;
+    let mut failures = Failures::new();
+    if let Some(write) = &work.write {
+        let written = write::run(write, (work.table, &work.schema), s, store, salts)?;
+        failures = written.failures;
+        for (column, misfit) in written.misfits.iter().filter(|(_, m)| !m.is_empty()) {
+            let name = work.schema.columns.get(*column).map_or("", |c| c.name.as_str());
+            bits.push((format!("column:{name}"), protocol::or_all_rows(s, misfit)?));
+        }
+        staged = Some(written.staged);
+        hit = Some(written.hit);
+    }
+    for Labelled { label, rule } in &work.rules {
+        if let Some(bit) = violation(work, rule, &mut failures, s, store)? {
+            bits.push((label.clone(), bit));
+        }
+    }
+    let holds = all_hold(&bits, &failures, s)?;
+    let verdict = match (holds, staged) {
+        (false, _) => Verdict::Violated,
+        (true, None) => Verdict::Holds,
+        (true, Some(staged)) => Verdict::Staged(staged),
+    };
+    Ok(Done { verdict, shares: report(hit.as_ref(), bits, failures, s)? })
+}
+
+fn all_hold(bits: &[(String, Planes)], failures: &Failures, s: &mut Session) -> Result<bool> {
+    let mut rows = bits.iter().map(|(_, bit)| bit).chain(failures.iter().map(|(_, bit)| bit));
+    let Some(first) = rows.next() else { return Ok(true) };
+    let all = rows.fold(first.clone(), |above, bit| above.concat(bit));
+    let any = protocol::or_all_rows(s, &all)?;
+    let opened = protocol::open_planes(s, &any, policy::permit_verdict())?;
+    Ok(opened.first().is_some_and(|byte| byte & 1 == 0))
+}
+
+/// One row for the client: how many rows were written, which rules are violated, and what failed.
+fn report(
+    hit: Option<&Planes>,
+    bits: Vec<(String, Planes)>,
+    failures: Failures,
+    s: &mut Session,
+) -> Result<ResultShares> {
+    let rows = hit.map_or(0, Planes::len);
+    let high = i128::try_from(rows).map_err(|_| QueryError::bug("more rows than memory"))?;
+    let count = Type::Number { kind: NumberKind::BigInt, low: 0, high };
+    let counted = match hit.filter(|hit| !hit.is_empty()) {
+        Some(hit) => {
+            let ones = protocol::bits_to_arith::<u64>(s, hit)?.pop();
+            ones.ok_or_else(|| QueryError::bug("a bit without a plane"))?.sum()
+        }
+        None => crate::arith::constant(s, 1, 0),
+    };
+    let counted = crate::arith::ArithAny::A64(counted);
+    let mut fields = vec![Field { name: "rows".into(), ty: count.clone(), nullable: false }];
+    let mut columns = vec![Column::from_arith(count, counted, None)];
+    for (label, bit) in bits {
+        fields.push(Field { name: label, ty: Type::Boolean, nullable: false });
+        columns.push(Column::from_planes(Type::Boolean, bit, None));
+    }
+    let relation = Relation { rows: 1, valid: None, columns };
+    let (columns, mut vectors) = output(relation, &fields, s)?;
+    vectors.extend(failures.iter().map(|(_, bit)| failure_vector(bit)));
+    let failures = failures.into_iter().map(|(failure, _)| described(failure)).collect();
+    let mut header =
+        ResultHeader { rows: 1, columns, failures, ordered: true, ..ResultHeader::default() };
+    header.set_kind(ResultKind::Shares);
+    Ok(ResultShares { header, vectors })
+}
+
+/// One row of one bit: whether the rule is violated; none if it cannot be.
+fn violation(
+    work: &Work,
+    rule: &Rule,
+    failures: &mut Failures,
+    s: &mut Session,
+    store: &Store,
+) -> Result<Option<Planes>> {
+    let rows = match rule {
+        Rule::Unique(columns) => {
+            let mut new = read(work, &work.new, columns, s, store)?;
+            let mut old = read(work, &work.old, columns, s, store)?;
+            unique::duplicates(&mut new, &mut old, s)?
+        }
+        Rule::Range(column) => {
+            let mut new = read(work, &work.new, &[*column], s, store)?;
+            let schema = work.schema.columns.get(*column);
+            let limits = schema.and_then(trine_proto::schema::Column::limits);
+            let (low, high) = limits.ok_or_else(|| QueryError::bug("a range without ends"))?;
+            rules::outside((low, high), &mut new, s)?
+        }
+        Rule::NoRow(plan) => {
+            let wants = vec![Want::NOTHING; plan.fields.len()];
+            let (found, failed) = evaluate(plan, &wants, s, Some(store), None)?;
+            merge(failures, failed, s)?;
+            (found.rows > 0).then(|| found.valid_bit(s))
+        }
+    };
+    rows.filter(|bits| !bits.is_empty())
+        .map(|bits| protocol::or_all_rows(s, &bits).map_err(QueryError::from))
+        .transpose()
+}
+
+fn read(
+    work: &Work,
+    segments: &[SegmentScan],
+    columns: &[usize],
+    s: &Session,
+    store: &Store,
+) -> Result<Relation> {
+    let source = Source { table: work.table, schema: &work.schema, segments, columns };
+    scan(&source, &vec![Want::PLANES; columns.len()], s, Some(store))
+}
