@@ -128,6 +128,29 @@ fn a_result_opens_to_its_typed_rows() {
 }
 
 #[test]
+fn a_failure_of_a_row_is_an_error_here_and_nowhere_else() {
+    let (mut header, mut plain) = sample();
+    let failure = |sqlstate: &str, message: &str| wire::Failure {
+        sqlstate: sqlstate.into(),
+        message: message.into(),
+        hint: "guard the divisor".into(),
+    };
+    header.failures = vec![failure("22012", "division by zero"), failure("22003", "out of range")];
+    plain.push((ShareForm::Boolean, planes(&[0], 1)));
+    plain.push((ShareForm::Boolean, planes(&[0], 1)));
+    assert_eq!(open_result(CLUSTER, JOB, &parts(&header, &plain, 3)).unwrap().rows.len(), 2);
+    plain[8].1 = planes(&[1], 1);
+    let error = open_result(CLUSTER, JOB, &parts(&header, &plain, 4)).unwrap_err();
+    assert_eq!(
+        (error.sqlstate.as_str(), error.message.as_str(), error.hint.as_str()),
+        ("22012", "division by zero", "guard the divisor")
+    );
+    plain.pop();
+    let error = open_result(CLUSTER, JOB, &parts(&header, &plain, 5)).unwrap_err();
+    assert_eq!(error.message, "node 0 sent 9 vectors of the result, 10 are due");
+}
+
+#[test]
 fn nulls_and_empty_results() {
     let (mut header, mut plain) = sample();
     plain.last_mut().unwrap().1 = planes(&[0, 1, 0], 1);

@@ -8,6 +8,7 @@ use super::relational;
 use crate::error::NodeError;
 use serde::Serialize;
 use trine_mpc::Session;
+use trine_mpc::sort::choice;
 
 /// Everything that is known of a run whose result was right.
 #[derive(Clone, Debug, Serialize)]
@@ -62,7 +63,7 @@ pub(crate) struct Report {
     /// The same in bytes of party 0 for one row.
     pub(crate) after_sort_bytes_per_row: Option<f64>,
     /// How rows were ordered, for operations that order them.
-    pub(crate) algorithm: Option<&'static str>,
+    pub(crate) algorithm: Option<String>,
     /// Parts of the run at party 0, and what follows it.
     pub(crate) steps: Vec<ReportedStep>,
     /// Always true: a wrong result has no report.
@@ -241,8 +242,8 @@ impl Report {
                 self.peak_rss_mb, self.rss_before_mb, self.input_mb
             ),
         );
-        if let Some(algorithm) = self.algorithm {
-            line("algorithm", algorithm.to_owned());
+        if let Some(algorithm) = &self.algorithm {
+            line("algorithm", algorithm.clone());
         }
         for step in &self.steps {
             line(
@@ -268,12 +269,14 @@ impl Report {
     }
 }
 
-/// How the engine orders rows.
-fn algorithm(job: &Job) -> Option<&'static str> {
+/// How the engine orders rows; for SQL, by a key of the column's width.
+fn algorithm(job: &Job) -> Option<String> {
     use Operation as O;
     match job.operation {
-        O::Sort | O::GroupbySum | O::JoinUnique | O::Topk => Some("shuffle and quicksort"),
-        O::Partition => Some("stable partition by one bit"),
+        O::Sort | O::GroupbySum | O::JoinUnique | O::Topk => {
+            Some(choice(job.profile(), job.rows, job.bits).to_string())
+        }
+        O::Partition => Some("stable partition by one bit".to_owned()),
         _ => None,
     }
 }

@@ -46,10 +46,16 @@ pub(super) fn divide_by(
     let first = rounding.divide(low, divisor);
     let (shift, if_negative) = as_floor(divisor, rounding);
     let signed = low < 0 && if_negative != 0;
-    let offset = shift - first * divisor;
-    let mut most = high + offset;
+    let offset = first
+        .checked_mul(divisor)
+        .and_then(|start| shift.checked_sub(start))
+        .ok_or_else(QueryError::out_of_range)?;
+    let reach = |x: i128, more: i128| {
+        x.checked_add(offset).and_then(|u| u.checked_add(more)).ok_or_else(QueryError::out_of_range)
+    };
+    let mut most = reach(high, 0)?;
     if signed {
-        most = most.max(high.min(-1) + offset + if_negative);
+        most = most.max(reach(high.min(-1), if_negative)?);
     }
     let most = u128::try_from(most).map_err(|_| QueryError::bug("a quotient below its bound"))?;
     let dividend = Dividend { offset, if_negative: if signed { if_negative } else { 0 }, most };

@@ -157,6 +157,11 @@ pub(crate) fn by_constant(
     to: Option<NumberKind>,
 ) -> Built {
     let (low, high) = limits(&expr);
+    // What is divided is counted from the lower bound, and rounding adds up to a divisor.
+    let reach = high.checked_sub(low).and_then(|reach| reach.checked_add(divisor.checked_mul(2)?));
+    if reach.is_none() {
+        return Err(overflow());
+    }
     let kind = to.unwrap_or_else(|| kind_of(&expr));
     let ty =
         bounded(kind, Some(rounding.divide(low, divisor)), Some(rounding.divide(high, divisor)))?;
