@@ -261,10 +261,12 @@ impl Planner<'_> {
 fn by_sort(input: Plan, keys: &[Expr], aggregates: &[Aggregate], fields: &[Field]) -> Plan {
     let (needed, dropped) = split_keys(&input, keys);
     let grouped_by: Vec<Expr> = needed.iter().filter_map(|k| keys.get(*k).cloned()).collect();
-    let rows = distinct(&input, &grouped_by);
+    // Without aggregates the groups stay where they are among the rows: none may be cut off.
+    let bare = aggregates.is_empty();
+    let rows = if bare { input.rows } else { distinct(&input, &grouped_by) };
     let order: Vec<usize> = needed.iter().chain(&dropped).copied().collect();
     let all: Vec<usize> = order.iter().copied().chain(keys.len()..fields.len()).collect();
-    let merged = if sums_only(aggregates) { merged(&input, &grouped_by) } else { None };
+    let merged = if !bare && sums_only(aggregates) { merged(&input, &grouped_by) } else { None };
     let op = Operator::SortAggregate {
         presorted: merged.is_some(),
         input: Box::new(merged.unwrap_or(input)),

@@ -318,13 +318,32 @@ pub(crate) fn conjuncts(expr: Expr) -> Vec<Expr> {
 
 /// A value in place of NULL (any value of the type), so that NULLs compare equal.
 pub(crate) fn filled(expr: Expr) -> Built {
+    let low = low_of(&expr);
+    filled_with(expr, low)
+}
+
+/// Both sides of an equality that holds between NULLs, with one value for NULL.
+pub(crate) fn filled_alike(x: Expr, y: Expr) -> Result<(Expr, Expr), SqlError> {
+    let low = low_of(&x).min(low_of(&y));
+    Ok((filled_with(x, low)?, filled_with(y, low)?))
+}
+
+/// The lowest number of a type; 0 where it has none.
+fn low_of(expr: &Expr) -> i128 {
+    match &expr.ty {
+        Type::Number { low, .. } => *low,
+        Type::Boolean | Type::Text { .. } => 0,
+    }
+}
+
+fn filled_with(expr: Expr, low: i128) -> Built {
     if !expr.nullable {
         return Ok(expr);
     }
     let default = match &expr.ty {
         Type::Boolean => boolean(false),
         Type::Text { .. } => text(b""),
-        Type::Number { kind, low, .. } => number(*low, kind.clone())?,
+        Type::Number { kind, .. } => number(low, kind.clone())?,
     };
     case(vec![(not(is_null(expr.clone())), expr)], default)
 }

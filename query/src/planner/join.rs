@@ -145,8 +145,9 @@ impl Planner<'_> {
             if join.null_equality == NullEquality::NullEqualsNull && (x.nullable || y.nullable) {
                 left_keys.push(build::is_null(x.clone()));
                 right_keys.push(build::is_null(y.clone()));
-                left_keys.push(build::filled(x)?);
-                right_keys.push(build::filled(y)?);
+                let (x, y) = build::filled_alike(x, y)?;
+                left_keys.push(x);
+                right_keys.push(y);
             } else {
                 left_keys.push(x);
                 right_keys.push(y);
