@@ -30,19 +30,19 @@ impl VisitorMut for Rewriter {
         if let Some(call) = as_call(expr) {
             *expr = call;
         }
-        if let Expr::Function(function) = expr {
-            if let Some(name) = plain_name(function) {
-                if let Some((_, other)) = SYNONYMS.iter().find(|(own, _)| *own == name) {
-                    let part = ObjectNamePart::Identifier(Ident::new(*other));
-                    function.name = ObjectName(vec![part]);
-                } else if name == "mod"
-                    && let Some([x, y]) = two_arguments(function)
-                {
-                    let nested = |e: &Expr| Box::new(Expr::Nested(Box::new(e.clone())));
-                    let op = BinaryOperator::Modulo;
-                    let remainder = Expr::BinaryOp { left: nested(x), op, right: nested(y) };
-                    *expr = Expr::Nested(Box::new(remainder));
-                }
+        if let Expr::Function(function) = expr
+            && let Some(name) = plain_name(function)
+        {
+            if let Some((_, other)) = SYNONYMS.iter().find(|(own, _)| *own == name) {
+                let part = ObjectNamePart::Identifier(Ident::new(*other));
+                function.name = ObjectName(vec![part]);
+            } else if name == "mod"
+                && let Some([x, y]) = two_arguments(function)
+            {
+                let nested = |e: &Expr| Box::new(Expr::Nested(Box::new(e.clone())));
+                let op = BinaryOperator::Modulo;
+                let remainder = Expr::BinaryOp { left: nested(x), op, right: nested(y) };
+                *expr = Expr::Nested(Box::new(remainder));
             }
         }
         ControlFlow::Continue(())
