@@ -219,7 +219,9 @@ fn conditions_that_know_null() {
     check("least(a / 3, b)", |r| {
         [get(r, "a").map(|a| a / 3), get(r, "b")].into_iter().flatten().min()
     });
-    check("coalesce(a / 5, b, p)", |r| get(r, "a").map(|a| a / 5).or(get(r, "b")).or(get(r, "p")));
+    check("coalesce(a / 5, b, p)", |r| {
+        get(r, "a").map(|a| a / 5).or_else(|| get(r, "b")).or_else(|| get(r, "p"))
+    });
     check("case a % 3 when 0 then p when 1 then b else -1 end", |r| {
         match get(r, "a").map(|a| a % 3) {
             Some(0) => get(r, "p"),
