@@ -187,6 +187,12 @@ pub fn explained(error: SqlError, report: &Table) -> SqlError {
             sqlstate::NUMERIC_VALUE_OUT_OF_RANGE,
             format!("column \"{name}\": a value is out of range, too long or NULL"),
         ),
+        "failure" => match name.split_once(':') {
+            Some((state, message)) => {
+                return SqlError::new(state, message).hint("nothing was changed");
+            }
+            None => return error,
+        },
         _ => return error,
     };
     SqlError::new(state, message).hint("nothing was changed; the nodes do not know which it was")
@@ -367,6 +373,7 @@ mod tests {
             ),
             ("range:a", "22003", "column \"a\": outside of the declared range"),
             ("column:a", "22003", "column \"a\": a value is out of range, too long or NULL"),
+            ("failure:22012:division by zero", "22012", "division by zero"),
             ("nix", "23000", "some constraint"),
         ] {
             assert_eq!(said(name), (state.to_owned(), message.to_owned()));

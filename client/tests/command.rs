@@ -91,7 +91,7 @@ async fn a_script_stops_at_its_first_error() {
     assert!(run.out.starts_with("Expanded display is on.\n-[ RECORD 1 ]-\nv | 7\n"), "{run:?}");
     assert!(
         run.err.starts_with(
-            "ERROR:  0A000: UPDATE is not supported yet\nLINE 4: update t set a = 1;\n        ^\nHINT:"
+            "ERROR:  42P01: table \"t\" does not exist\nLINE 4: update t set a = 1;\n               ^\n"
         ),
         "{run:?}"
     );

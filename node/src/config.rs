@@ -460,7 +460,7 @@ mod tests {
             (text.replace("index = 1", "index = 0"), "lists another for party 0"),
             (text.replace("jobs_running = 4", "jobs_runing = 4"), "unknown field `jobs_runing`"),
             (text.replace("jobs_running = 4", "jobs_running = 0"), "jobs_running is 1 to 1000"),
-            (text.replace("jobs_running = 4", "lanes = 65"), "[limits] lanes is 1 to 64"),
+            (text.replace("lanes = 1", "lanes = 65"), "[limits] lanes is 1 to 64"),
             (text.replace(&hex::encode([3; 32]), "03"), "64 hexadecimal digits"),
             (text.replace(&hex::encode([3; 32]), &hex::encode([1; 32])), "three different keys"),
             (text.replace("node.key", "other.key"), "cannot read"),

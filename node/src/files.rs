@@ -41,7 +41,7 @@ mod tests {
     use trine_proto::catalog::{
         JobEntry, JobStatus, NetProfile, SegmentEntry, TableEntry, TableRules,
     };
-    use trine_proto::ids::{JobId, LogIndex};
+    use trine_proto::ids::JobId;
     use trine_proto::schema::TableSchema;
 
     fn table(id: u64, dropped: Option<u64>) -> TableEntry {

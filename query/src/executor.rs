@@ -112,16 +112,14 @@ pub fn dry_run(plan: &Plan, profile: Profile) -> Result<Vec<OperatorCost>> {
     Ok(costs)
 }
 
-/// Runs a plan without a Reveal; its relation stays shared, and so does what failed in some row.
-/// `wants` of its columns.
+/// Runs a plan without a Reveal; its relation stays shared. Beside it, one bit for each kind of failure
+/// that may have been raised.
 pub(crate) fn evaluate<'a>(
     plan: &Plan,
-    wants: &[Want],
     session: &'a mut Session,
     store: Option<&'a Store>,
-    observer: Option<&'a mut dyn Observer>,
 ) -> Result<(Relation, Failures)> {
-    let (relation, _, failures) = walk(plan, wants, session, store, observer)?;
+    let (relation, _, failures) = walk(plan, session, store, None)?;
     Ok((relation, failures))
 }
 
@@ -134,13 +132,11 @@ fn execute<'a>(
     if !matches!(plan.op, Operator::Reveal { .. }) {
         return Err(QueryError::bug("the root of a plan is no Reveal"));
     }
-    let wants = vec![Want::ANY; plan.fields.len()];
-    walk(plan, &wants, session, store, observer)
+    walk(plan, session, store, observer)
 }
 
 fn walk<'a>(
     plan: &Plan,
-    wants: &[Want],
     session: &'a mut Session,
     store: Option<&'a Store>,
     observer: Option<&'a mut dyn Observer>,
@@ -148,7 +144,7 @@ fn walk<'a>(
     let total = count(plan);
     let mut kept = BTreeMap::new();
     used_again(plan, &mut kept);
-    let wants = plan_wants(plan, wants)?;
+    let wants = plan_wants(plan)?;
     // What a run before this one left behind is not this one's.
     drop(session.take_raised());
     let (costs, failures) = (Vec::new(), Vec::new());

@@ -14,18 +14,18 @@ mod write;
 
 use crate::column::Column;
 use crate::error::{QueryError, Result};
-use crate::executor::{Failures, evaluate};
-use crate::expr::merge;
+use crate::executor::evaluate;
 use crate::ops::scan::{Source, scan};
-use crate::output::{failure_vector, output};
+use crate::output::output;
 use crate::plan::{Field, PLAN_FORMAT, Plan, SegmentScan};
 use crate::policy;
 use crate::relation::Relation;
-use crate::statement::{ResultShares, described, on_a_large_stack};
+use crate::statement::{ResultShares, on_a_large_stack};
 use crate::types::{NumberKind, Type};
 use crate::want::Want;
 use rules::Scope;
 use serde::Serialize;
+use std::borrow::Cow;
 use trine_mpc::{Planes, Session, protocol};
 use trine_proto::catalog::{Catalog, NetProfile, Subject, Validation, Verdict};
 use trine_proto::ids::{TableId, TransactionId};
@@ -51,7 +51,8 @@ pub struct Work {
 }
 
 /// A constraint and what the client is told of it: `unique:NAME`, `range:COLUMN`, `check:NAME`,
-/// `reference:NAME`; `column:NAME` for values that do not fit.
+/// `reference:NAME`; `column:NAME` for values that do not fit, `failure:SQLSTATE:TEXT` for what
+/// could not be computed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 struct Labelled {
     label: String,
@@ -89,6 +90,13 @@ pub fn compile_work(
     validation: &Validation,
 ) -> std::result::Result<Work, SqlError> {
     let at = validation.position;
+    // The profile in force may be another by now.
+    let bound = if catalog.net_profile == validation.net_profile {
+        Cow::Borrowed(catalog)
+    } else {
+        Cow::Owned(Catalog { net_profile: validation.net_profile, ..catalog.clone() })
+    };
+    let catalog = bound.as_ref();
     let table = catalog
         .tables
         .get(&validation.table)
@@ -149,33 +157,35 @@ pub fn run_work(
     let mut bits: Vec<(String, Planes)> = Vec::new();
     let mut staged = None;
     let mut hit = None;
-    let mut failures = Failures::new();
     if let Some(write) = &work.write {
         let written = write::run(write, (work.table, &work.schema), s, store, salts)?;
-        failures = written.failures;
         for (column, misfit) in written.misfits.iter().filter(|(_, m)| !m.is_empty()) {
             let name = work.schema.columns.get(*column).map_or("", |c| c.name.as_str());
             bits.push((format!("column:{name}"), protocol::or_all_rows(s, misfit)?));
+        }
+        for (failure, bit) in written.failures {
+            let SqlError { sqlstate, message, .. } = failure.error();
+            bits.push((format!("failure:{sqlstate}:{message}"), bit));
         }
         staged = Some(written.staged);
         hit = Some(written.hit);
     }
     for Labelled { label, rule } in &work.rules {
-        if let Some(bit) = violation(work, rule, &mut failures, s, store)? {
+        if let Some(bit) = violation(work, rule, s, store)? {
             bits.push((label.clone(), bit));
         }
     }
-    let holds = all_hold(&bits, &failures, s)?;
+    let holds = all_hold(&bits, s)?;
     let verdict = match (holds, staged) {
         (false, _) => Verdict::Violated,
         (true, None) => Verdict::Holds,
         (true, Some(staged)) => Verdict::Staged(staged),
     };
-    Ok(Done { verdict, shares: report(hit.as_ref(), bits, failures, s)? })
+    Ok(Done { verdict, shares: report(hit.as_ref(), bits, s)? })
 }
 
-fn all_hold(bits: &[(String, Planes)], failures: &Failures, s: &mut Session) -> Result<bool> {
-    let mut rows = bits.iter().map(|(_, bit)| bit).chain(failures.iter().map(|(_, bit)| bit));
+fn all_hold(bits: &[(String, Planes)], s: &mut Session) -> Result<bool> {
+    let mut rows = bits.iter().map(|(_, bit)| bit);
     let Some(first) = rows.next() else { return Ok(true) };
     let all = rows.fold(first.clone(), |above, bit| above.concat(bit));
     let any = protocol::or_all_rows(s, &all)?;
@@ -183,11 +193,10 @@ fn all_hold(bits: &[(String, Planes)], failures: &Failures, s: &mut Session) -> 
     Ok(opened.first().is_some_and(|byte| byte & 1 == 0))
 }
 
-/// One row for the client: how many rows were written, which rules are violated, and what failed.
+/// One row for the client: how many rows were written, and which rules are violated.
 fn report(
     hit: Option<&Planes>,
     bits: Vec<(String, Planes)>,
-    failures: Failures,
     s: &mut Session,
 ) -> Result<ResultShares> {
     let rows = hit.map_or(0, Planes::len);
@@ -208,23 +217,14 @@ fn report(
         columns.push(Column::from_planes(Type::Boolean, bit, None));
     }
     let relation = Relation { rows: 1, valid: None, columns };
-    let (columns, mut vectors) = output(relation, &fields, s)?;
-    vectors.extend(failures.iter().map(|(_, bit)| failure_vector(bit)));
-    let failures = failures.into_iter().map(|(failure, _)| described(failure)).collect();
-    let mut header =
-        ResultHeader { rows: 1, columns, failures, ordered: true, ..ResultHeader::default() };
+    let (columns, vectors) = output(relation, &fields, s)?;
+    let mut header = ResultHeader { rows: 1, columns, ordered: true, ..ResultHeader::default() };
     header.set_kind(ResultKind::Shares);
     Ok(ResultShares { header, vectors })
 }
 
 /// One row of one bit: whether the rule is violated; none if it cannot be.
-fn violation(
-    work: &Work,
-    rule: &Rule,
-    failures: &mut Failures,
-    s: &mut Session,
-    store: &Store,
-) -> Result<Option<Planes>> {
+fn violation(work: &Work, rule: &Rule, s: &mut Session, store: &Store) -> Result<Option<Planes>> {
     let rows = match rule {
         Rule::Unique(columns) => {
             let mut new = read(work, &work.new, columns, s, store)?;
@@ -239,10 +239,13 @@ fn violation(
             rules::outside((low, high), &mut new, s)?
         }
         Rule::NoRow(plan) => {
-            let wants = vec![Want::NOTHING; plan.fields.len()];
-            let (found, failed) = evaluate(plan, &wants, s, Some(store), None)?;
-            merge(failures, failed, s)?;
-            (found.rows > 0).then(|| found.valid_bit(s))
+            let (found, failures) = evaluate(plan, s, Some(store))?;
+            // What cannot be computed does not hold.
+            let mut bits = (found.rows > 0).then(|| found.valid_bit(s));
+            for (_, bit) in failures {
+                bits = Some(bits.map_or_else(|| bit.clone(), |above| above.concat(&bit)));
+            }
+            bits
         }
     };
     rows.filter(|bits| !bits.is_empty())

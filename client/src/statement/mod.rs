@@ -59,7 +59,7 @@ pub enum Statement {
         /// CASCADE was written.
         cascade: bool,
     },
-    /// CREATE [UNIQUE] INDEX.
+    /// `CREATE [UNIQUE] INDEX`.
     CreateIndex(wire::CreateIndex),
     /// DROP INDEX.
     DropIndex(wire::DropIndex),

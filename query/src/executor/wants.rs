@@ -6,15 +6,15 @@ use crate::ops::{measure, window};
 use crate::plan::{Aggregate, Expr, JoinKind, Operator, Plan};
 use crate::want::{Want, collect};
 
-/// Per node in pre-order what is wanted of its columns, given what is wanted of the root's; a node
-/// that is used again is wanted by all its users.
-pub(super) fn plan_wants(plan: &Plan, root_wants: &[Want]) -> Result<Vec<Vec<Want>>> {
+/// Per node in pre-order what is wanted of its columns; a node that is used again is wanted by all
+/// its users.
+pub(super) fn plan_wants(plan: &Plan) -> Result<Vec<Vec<Want>>> {
     let mut nodes = Vec::new();
     flatten(plan, &mut nodes);
     let mut wants: Vec<Vec<Want>> =
         nodes.iter().map(|(node, _)| vec![Want::NOTHING; node.fields.len()]).collect();
     if let Some(root) = wants.first_mut() {
-        merge(root, root_wants);
+        root.fill(Want::ANY);
     }
     // A user stands behind what it uses: what it wants reaches that only in the next pass.
     loop {

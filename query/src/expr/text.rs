@@ -108,7 +108,7 @@ impl Text {
     }
 
     /// Planes of a text from its blocks.
-    fn from_blocks(&self, blocks: &Planes, s: &Session) -> Planes {
+    fn of_blocks(&self, blocks: &Planes, s: &Session) -> Planes {
         let bytes: Vec<Planes> = (0..self.bytes).rev().map(|i| self.block(blocks, i)).collect();
         bits::stack_all(&bytes).unwrap_or_else(|| bits::constant(s, self.rows, &[]))
     }
@@ -167,7 +167,7 @@ impl Text {
         let kind = protocol::equal_constant(s, &blocks.bits(5..8), &top)?;
         let letter = bits::and_tree(s, blocks.len(), vec![some, within, kind])?;
         let change = bits::number_bits(1 << 5, 8);
-        Ok(self.from_blocks(&blocks.xor(&spread(s, &letter, &change)), s))
+        Ok(self.of_blocks(&blocks.xor(&spread(s, &letter, &change)), s))
     }
 }
 

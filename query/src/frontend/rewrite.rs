@@ -1,8 +1,8 @@
 //! Names that PostgreSQL has and DataFusion does not, written as DataFusion knows them.
 
 use sqlparser::ast::{
-    BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident,
-    ObjectName, ObjectNamePart, Query, VisitMut, VisitorMut,
+    BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList,
+    FunctionArguments, Ident, ObjectName, ObjectNamePart, Query, Value, VisitMut, VisitorMut,
 };
 use std::ops::ControlFlow;
 
@@ -27,23 +27,61 @@ impl VisitorMut for Rewriter {
     type Break = ();
 
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
-        if let Expr::Function(function) = expr {
-            if let Some(name) = plain_name(function) {
-                if let Some((_, other)) = SYNONYMS.iter().find(|(own, _)| *own == name) {
-                    let part = ObjectNamePart::Identifier(Ident::new(*other));
-                    function.name = ObjectName(vec![part]);
-                } else if name == "mod"
-                    && let Some([x, y]) = two_arguments(function)
-                {
-                    let nested = |e: &Expr| Box::new(Expr::Nested(Box::new(e.clone())));
-                    let op = BinaryOperator::Modulo;
-                    let remainder = Expr::BinaryOp { left: nested(x), op, right: nested(y) };
-                    *expr = Expr::Nested(Box::new(remainder));
-                }
+        if let Some(call) = as_call(expr) {
+            *expr = call;
+        }
+        if let Expr::Function(function) = expr
+            && let Some(name) = plain_name(function)
+        {
+            if let Some((_, other)) = SYNONYMS.iter().find(|(own, _)| *own == name) {
+                let part = ObjectNamePart::Identifier(Ident::new(*other));
+                function.name = ObjectName(vec![part]);
+            } else if name == "mod"
+                && let Some([x, y]) = two_arguments(function)
+            {
+                let nested = |e: &Expr| Box::new(Expr::Nested(Box::new(e.clone())));
+                let op = BinaryOperator::Modulo;
+                let remainder = Expr::BinaryOp { left: nested(x), op, right: nested(y) };
+                *expr = Expr::Nested(Box::new(remainder));
             }
         }
         ControlFlow::Continue(())
     }
+}
+
+/// SUBSTRING(… FROM … FOR …) and POSITION(… IN …) as calls.
+fn as_call(expr: &Expr) -> Option<Expr> {
+    match expr {
+        Expr::Substring { expr, substring_from, substring_for, .. } => {
+            let one = || Expr::Value(Value::Number("1".to_owned(), false).into());
+            let from = substring_from.as_deref().cloned().unwrap_or_else(one);
+            let mut arguments = vec![expr.as_ref().clone(), from];
+            arguments.extend(substring_for.as_deref().cloned());
+            Some(call("substr", arguments))
+        }
+        Expr::Position { expr, r#in } => {
+            Some(call("strpos", vec![r#in.as_ref().clone(), expr.as_ref().clone()]))
+        }
+        _ => None,
+    }
+}
+
+fn call(name: &str, arguments: Vec<Expr>) -> Expr {
+    let unnamed = |e| FunctionArg::Unnamed(FunctionArgExpr::Expr(e));
+    Expr::Function(Function {
+        name: ObjectName(vec![ObjectNamePart::Identifier(Ident::new(name))]),
+        uses_odbc_syntax: false,
+        parameters: FunctionArguments::None,
+        args: FunctionArguments::List(FunctionArgumentList {
+            duplicate_treatment: None,
+            args: arguments.into_iter().map(unnamed).collect(),
+            clauses: Vec::new(),
+        }),
+        filter: None,
+        null_treatment: None,
+        over: None,
+        within_group: Vec::new(),
+    })
 }
 
 fn plain_name(function: &Function) -> Option<String> {

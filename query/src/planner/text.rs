@@ -337,7 +337,9 @@ fn matched(value: Expr, pattern: &str, escape: Option<char>, any_case: bool) -> 
 /// Texts with a prefix: a comparison of the first bytes.
 fn prefixed(value: Expr, prefix: &[u8]) -> Built {
     if prefix.len() > bytes_of(&value) {
-        return Ok(build::and(vec![present(value), build::boolean(false)]));
+        // FALSE, or NULL where the value is.
+        let nothing = build::null(Type::Boolean);
+        return Ok(build::and(vec![build::is_null(value), nothing]));
     }
     let ty = text_type(prefix.len())?;
     let front = function(TextFunction::Slice { start: 0 }, vec![value], ty);

@@ -13,11 +13,10 @@ use super::segment::{self, Place};
 use crate::bits;
 use crate::column::Column;
 use crate::error::{QueryError, Result};
-use crate::executor::{Failures, evaluate};
-use crate::expr::merge;
+use crate::executor::evaluate;
 use crate::frontend::{Positions, Writes, bind_write};
 use crate::ops::scan::{Source, scan};
-use crate::plan::{Literal, Operator, Plan, SegmentScan};
+use crate::plan::{Failure, Literal, Operator, Plan, SegmentScan};
 use crate::planner::Planner;
 use crate::relation::Relation;
 use crate::rules;
@@ -52,8 +51,8 @@ pub(super) struct Written {
     pub(super) hit: Planes,
     /// By column, 1 where a value does not fit.
     pub(super) misfits: Vec<(usize, Planes)>,
-    /// What failed in some row that the statement reads.
-    pub(super) failures: Failures,
+    /// By kind, one bit: what could not be computed.
+    pub(super) failures: Vec<(Failure, Planes)>,
 }
 
 /// Compiles a statement whose attempt makes the segment `id`.
@@ -158,6 +157,7 @@ fn aligned(plan: &Plan, table: TableId, segments: &[SegmentScan]) -> bool {
         | Operator::Project { input, .. }
         | Operator::OneRowJoin { input, .. } => aligned(input, table, segments),
         Operator::UniqueKeyJoin { many, .. } => aligned(many, table, segments),
+        Operator::PairAggregate { left, .. } => aligned(left, table, segments),
         _ => false,
     }
 }
@@ -170,15 +170,14 @@ pub(super) fn run(
     store: &Store,
     salts: [[u8; 16]; 2],
 ) -> Result<Written> {
-    let wants = vec![Want::PLANES; write.source.fields.len()];
-    let (found, mut failures) = evaluate(&write.source, &wants, s, Some(store), None)?;
+    let (found, mut failures) = evaluate(&write.source, s, Some(store))?;
     let rows =
         usize::try_from(write.made.rows).map_err(|_| QueryError::bug("more rows than memory"))?;
     let (valid, hit, columns, mut misfits) = match &write.writes {
         Writes::Insert(targets) => {
             let valid = found.valid_bit(s);
-            let given = (targets.as_slice(), found);
-            let (columns, misfits) = all_columns(write, given, &mut failures, schema, s, store)?;
+            let (columns, misfits) =
+                all_columns(write, targets, found, schema, s, store, &mut failures)?;
             (valid.clone(), valid, columns, misfits)
         }
         Writes::Update(_) | Writes::Delete => {
@@ -198,11 +197,12 @@ type Misfits = Vec<(usize, Planes)>;
 /// INSERT: every column of the table, in order; none for PUBLIC ones.
 fn all_columns(
     write: &Write,
-    (targets, found): (&[usize], Relation),
-    failures: &mut Failures,
+    targets: &[usize],
+    found: Relation,
     schema: &TableSchema,
     s: &mut Session,
     store: &Store,
+    failures: &mut Vec<(Failure, Planes)>,
 ) -> Result<(Vec<Option<Assigned>>, Misfits)> {
     let rows = found.rows;
     let mut columns: Vec<Option<Assigned>> = schema.columns.iter().map(|_| None).collect();
@@ -212,8 +212,8 @@ fn all_columns(
     for (position, plan) in &write.defaults {
         let column = match plan {
             Some(plan) => {
-                let (one, failed) = evaluate(plan, &[Want::PLANES], s, Some(store), None)?;
-                merge(failures, failed, s)?;
+                let (one, raised) = evaluate(plan, s, Some(store))?;
+                failures.extend(raised);
                 let one = one.columns.into_iter().next();
                 one.ok_or_else(|| QueryError::bug("a default without a column"))?
                     .repeat_row(s, rows)

@@ -83,7 +83,7 @@ pub(super) fn trim_end(x: &Text, set: &[u8], s: &mut Session) -> Result<Planes> 
     }
     let Some(blocks) = x.blocks() else { return Ok(x.planes.clone()) };
     let kept = protocol::and(s, &trailing.not(s.party()), &blocks)?;
-    Ok(x.from_blocks(&kept, s))
+    Ok(x.of_blocks(&kept, s))
 }
 
 /// The last `count` bytes.

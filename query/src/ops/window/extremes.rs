@@ -49,7 +49,7 @@ fn over(x: Planes, frame: Frame, rows: &mut Rows, s: &mut Session) -> Result<Pla
             let best = backward(x, &rows.same.clone(), n, s)?;
             carried(rows.carrier(Border::PartitionEnd, s)?, best, s)
         }
-        (start, Bound::Peers) if start == Bound::Unbounded => {
+        (Bound::Unbounded, Bound::Peers) => {
             let best = backward(x, &rows.same.clone(), n, s)?;
             carried(rows.carrier(Border::PeersEnd, s)?, best, s)
         }

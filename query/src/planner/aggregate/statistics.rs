@@ -30,8 +30,8 @@ pub(in crate::planner) struct Derived {
     pub(in crate::planner) parts: Vec<Aggregate>,
     /// Type of the average.
     ty: Type,
-    /// Decimal digits of a product.
-    digits: u32,
+    /// What 1 is in a product.
+    units: i128,
     /// Greatest variance times 1.
     spread: i128,
 }
@@ -101,7 +101,7 @@ impl Planner<'_> {
         };
         let ty = result_type(Function::Avg, Some(&value), rows)?;
         let parts = vec![part(Function::Sum)?, part(Function::Count)?];
-        Ok(Derived { statistic: Statistic::DistinctAverage, parts, ty, digits: 0, spread: 0 })
+        Ok(Derived { statistic: Statistic::DistinctAverage, parts, ty, units: 1, spread: 0 })
     }
 
     fn moment(
@@ -122,7 +122,7 @@ impl Planner<'_> {
             [x, y] => (x.clone(), y.clone()),
             _ => return Err(defect("a statistic of more than two columns".into())),
         };
-        let digits = decimal_digits(&x)? + decimal_digits(&y)?;
+        let units = unit(&x)?.checked_mul(unit(&y)?).ok_or_else(overflow)?;
         let present = [&x, &y].map(|v| build::not(build::is_null(v.clone())));
         let condition: Vec<Expr> =
             self.filter_of(call, scope)?.into_iter().chain(present).collect();
@@ -152,7 +152,7 @@ impl Planner<'_> {
         ];
         let ((a, b), (c, d)) = (limits(&x), limits(&y));
         let spread = (b - a).checked_mul(d - c).ok_or_else(overflow)?;
-        Ok(Derived { statistic, parts, ty: Type::Boolean, digits, spread })
+        Ok(Derived { statistic, parts, ty: Type::Boolean, units, spread })
     }
 }
 
@@ -163,10 +163,16 @@ fn limits(expr: &Expr) -> (i128, i128) {
     }
 }
 
-fn decimal_digits(value: &Expr) -> Result<u32, SqlError> {
-    let Type::Number { kind, .. } = &value.ty else { return Err(wrong(value)) };
-    match scale(kind) {
-        Some((digits, 0)) => Ok(digits),
+/// What 1 is in the encoding of a number.
+fn unit(value: &Expr) -> Result<i128, SqlError> {
+    let (tens, twos) = scale_of(value)?;
+    let two = 1_i128.checked_shl(twos).filter(|t| *t > 0).ok_or_else(overflow)?;
+    ten_to(tens).and_then(|ten| ten.checked_mul(two)).ok_or_else(overflow)
+}
+
+fn scale_of(value: &Expr) -> Result<(u32, u32), SqlError> {
+    match &value.ty {
+        Type::Number { kind, .. } => scale(kind).ok_or_else(|| wrong(value)),
         _ => Err(wrong(value)),
     }
 }
@@ -195,7 +201,7 @@ impl Derived {
 
     fn average(&self, columns: &[Expr]) -> Built {
         let [sum, count] = columns else { return Err(defect("an average lost a sum".into())) };
-        let (own, to) = (decimal_digits(sum)?, &self.ty);
+        let (own, to) = (scale_of(sum)?.0, &self.ty);
         let (factor, fraction_bits, rounding) = match to {
             Type::Number { kind: NumberKind::Decimal { scale, .. }, .. } => {
                 let factor = ten_to(u32::from(*scale).saturating_sub(own)).ok_or_else(overflow)?;
@@ -226,7 +232,7 @@ impl Derived {
         let dividend = Expr { ty: bounded(NumberKind::BigInt, low, Some(all))?, ..difference };
         let one = build::number(1, NumberKind::BigInt)?;
         let fewer = build::arithmetic(Arithmetic::Subtract, n.clone(), one.clone())?;
-        let units = ten_to(self.digits).ok_or_else(overflow)?;
+        let units = self.units;
         let divisor = times(&n, if sample { &fewer } else { &n })?;
         let divisor =
             Expr { ty: bounded(NumberKind::BigInt, Some(0), Some(rows * rows))?, ..divisor };

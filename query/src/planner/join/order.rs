@@ -152,8 +152,9 @@ impl Planner<'_> {
             fields.extend(right.fields.iter().cloned());
             let scope = Scope { schema: &schema, fields: &fields, subqueries: &[] };
             let built = self.condition(filter, &scope)?;
-            let place =
-                |i: usize| left.get(i).copied().unwrap_or(base + i.saturating_sub(left.len()));
+            let place = |i: usize| {
+                left.get(i).copied().unwrap_or_else(|| base + i.saturating_sub(left.len()))
+            };
             residual = build::conjuncts(build::moved(&built, &place));
             for part in &residual {
                 graph.leaves_of(part, &mut leaves);

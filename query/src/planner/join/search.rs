@@ -49,7 +49,7 @@ impl Graph {
 #[derive(Clone, Debug)]
 pub(super) enum Tree {
     Leaf(usize),
-    Join(Box<Tree>, Box<Tree>),
+    Join(Box<Self>, Box<Self>),
 }
 
 impl Tree {
