@@ -4,8 +4,8 @@
     scripts/bench-scaling.py TRINED [--net tls|mem] [--to 23] [--from-json FILE]
 
 Each run's JSON goes to standard output, a line each; with --from-json such lines are drawn again
-instead of measured. The vertical axis is time for one row and one level, t / (n log2 n): a flat line
-is n log n.
+instead of measured. The vertical axis is processor time of a party for one row and one level,
+t / (n log2 n): a flat line is n log n. (Wall time says more about what else runs on the machine.)
 """
 import argparse
 import json
@@ -36,7 +36,7 @@ def draw(runs, path):
     for run in runs:
         assert run["verified"]
         n = run["rows"]
-        series.setdefault(run["op"], []).append((math.log2(n), run["wall_s"] / (n * math.log2(n)) * 1e9))
+        series.setdefault(run["op"], []).append((math.log2(n), run["cpu_s"] / (n * math.log2(n)) * 1e9))
     lowest = min(x for points in series.values() for x, _ in points)
     highest = max(x for points in series.values() for x, _ in points)
     top = max(y for points in series.values() for _, y in points) * 1.15
@@ -49,8 +49,8 @@ def draw(runs, path):
     out = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" '
            'font-family="sans-serif" font-size="12">',
            f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>',
-           f'<text x="{LEFT}" y="20" font-size="14">Time for one row and one level, '
-           't / (n log2 n), in nanoseconds (flat = n log n)</text>']
+           f'<text x="{LEFT}" y="20" font-size="14">Processor time of a party for one row and '
+           'one level, t / (n log2 n), ns (flat = n log n)</text>']
     for power in range(math.ceil(lowest), math.floor(highest) + 1):
         x, y = place(power, 0)
         out.append(f'<text x="{x:.1f}" y="{y + 18:.1f}" text-anchor="middle">2^{power}</text>')
