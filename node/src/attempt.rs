@@ -138,7 +138,7 @@ impl Context {
         ) {
             Ok(statement) => statement,
             Err(QueryError::Sql(e)) => return End::Failed(e),
-            Err(e) => return self.ended_by(e, handle),
+            Err(e) => return self.ended_by(e, handle, catalog),
         };
         if matches!(statement.explain, Explain::Plan) {
             return match statement.result_header_for_explain() {

@@ -127,10 +127,11 @@ fn fetched(limit: &Plan, late: &Late) -> Option<Plan> {
 
 /// Other columns of the same rows of a table.
 fn scanned(scan: &Plan, columns: Vec<usize>) -> Option<Plan> {
-    let Operator::Scan { table, schema, segments, .. } = &scan.op else { return None };
+    let Operator::Scan { table, schema, segments, kept, .. } = &scan.op else { return None };
     let fields: Option<Vec<Field>> = columns.iter().map(|c| field_of(scan, *c)).collect();
-    let (table, schema, segments) = (*table, schema.clone(), segments.clone());
-    let op = Operator::Scan { table, schema, segments, columns };
+    let (table, schema) = (*table, schema.clone());
+    let (segments, kept) = (segments.clone(), kept.clone());
+    let op = Operator::Scan { table, schema, segments, columns, kept };
     Some(Plan { op, fields: fields?, rows: scan.rows })
 }
 
