@@ -9,10 +9,15 @@ use crate::layout::{self, FileColumn, Holds};
 use crate::limits::PAGE_HEADER_BYTES_MAX;
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
 use std::fmt;
+use std::sync::Arc;
 use trine_proto::schema::Secrecy;
 
-/// One segment, open for reading. It stays readable when the file is removed meanwhile.
-pub struct SegmentReader {
+/// One segment, open for reading. It stays readable when the file is removed meanwhile. A clone is another
+/// handle on the same.
+#[derive(Clone)]
+pub struct SegmentReader(Arc<Open>);
+
+struct Open {
     name: String,
     file: Box<dyn BackendRead>,
     header: SegmentHeader,
@@ -38,31 +43,31 @@ impl SegmentReader {
         let columns = layout::file_columns(&header);
         let pages = page_ranges(&name, &parquet, &header, &columns)?;
         let (digests, page_headers) = (metadata.digests, metadata.page_headers);
-        Ok(Self { name, file, header, digests, page_headers, columns, pages })
+        Ok(Self(Arc::new(Open { name, file, header, digests, page_headers, columns, pages })))
     }
 
     /// What the segment says about itself.
     #[must_use]
-    pub const fn header(&self) -> &SegmentHeader {
-        &self.header
+    pub fn header(&self) -> &SegmentHeader {
+        &self.0.header
     }
 
     /// Its digests, as they were when it was staged.
     #[must_use]
-    pub const fn digests(&self) -> &Digests {
-        &self.digests
+    pub fn digests(&self) -> &Digests {
+        &self.0.digests
     }
 
     /// Chunks, whether or not the file holds columns.
     #[must_use]
     pub fn chunks(&self) -> usize {
-        self.header.chunks()
+        self.0.header.chunks()
     }
 
     /// Rows of one chunk; 0 beyond the last.
     #[must_use]
     pub fn chunk_rows(&self, chunk: usize) -> usize {
-        self.header.chunk_rows(chunk)
+        self.0.header.chunk_rows(chunk)
     }
 
     /// The explicit bytes (`chunk_rows` × `row_bytes`, row-major) of a secret stored column in slot 0
@@ -74,7 +79,7 @@ impl SegmentReader {
     pub fn component(&self, chunk: usize, column: usize, slot: usize) -> Result<Option<Vec<u8>>> {
         self.check_column(chunk, column, Secrecy::Secret)?;
         let component =
-            self.header.components.get(slot).ok_or_else(|| {
+            self.0.header.components.get(slot).ok_or_else(|| {
                 StorageError::Rejected(format!("there is no component slot {slot}"))
             })?;
         match component.source {
@@ -97,40 +102,43 @@ impl SegmentReader {
     pub(crate) fn verify(&self) -> Result<()> {
         let magic = self.read(0, PARQUET_MAGIC.len())?;
         if magic != PARQUET_MAGIC {
-            return Err(corrupt(&self.name, "the beginning is not that of a Parquet file"));
+            return Err(corrupt(&self.0.name, "the beginning is not that of a Parquet file"));
         }
-        let mut hasher = SegmentHasher::new(&self.header);
-        for (index, page) in self.pages.iter().enumerate() {
+        let mut hasher = SegmentHasher::new(&self.0.header);
+        for (index, page) in self.0.pages.iter().enumerate() {
             let whole = self.read(page.offset, page.header_bytes + page.body_bytes)?;
             let (header, body) = whole.split_at(page.header_bytes);
             hasher.page_header(header);
-            match self.columns[index % self.columns.len()].holds {
+            match self.0.columns[index % self.0.columns.len()].holds {
                 Holds::Component(slot) => hasher.explicit(slot, body),
                 Holds::Public => hasher.public(body),
             }
         }
         let (digests, page_headers) = hasher.finish();
         for slot in [0, 1] {
-            if digests.components[slot] != self.digests.components[slot] {
-                let component = self.header.component_index(slot);
-                return Err(corrupt(&self.name, format!("component {component}: digest mismatch")));
+            if digests.components[slot] != self.0.digests.components[slot] {
+                let component = self.0.header.component_index(slot);
+                return Err(corrupt(
+                    &self.0.name,
+                    format!("component {component}: digest mismatch"),
+                ));
             }
         }
-        if digests.public != self.digests.public {
-            return Err(corrupt(&self.name, "PUBLIC columns: digest mismatch"));
+        if digests.public != self.0.digests.public {
+            return Err(corrupt(&self.0.name, "PUBLIC columns: digest mismatch"));
         }
-        if page_headers != self.page_headers {
-            return Err(corrupt(&self.name, "page headers: digest mismatch"));
+        if page_headers != self.0.page_headers {
+            return Err(corrupt(&self.0.name, "page headers: digest mismatch"));
         }
         Ok(())
     }
 
     fn check_column(&self, chunk: usize, column: usize, secrecy: Secrecy) -> Result<()> {
-        let fits = self.header.layout.get(column).is_some_and(|c| c.secrecy == secrecy);
+        let fits = self.0.header.layout.get(column).is_some_and(|c| c.secrecy == secrecy);
         if chunk >= self.chunks() || !fits {
             return Err(StorageError::Rejected(format!(
                 "segment {} has no {secrecy:?} stored column {column} in chunk {chunk}",
-                self.header.segment
+                self.0.header.segment
             )));
         }
         Ok(())
@@ -138,22 +146,23 @@ impl SegmentReader {
 
     fn body(&self, chunk: usize, stored: usize, holds: Holds) -> Result<Vec<u8>> {
         let page = self
+            .0
             .columns
             .iter()
             .position(|c| c.stored == stored && c.holds == holds)
-            .and_then(|position| self.pages.get(chunk * self.columns.len() + position))
-            .ok_or_else(|| corrupt(&self.name, format!("stored column {stored} is missing")))?;
+            .and_then(|position| self.0.pages.get(chunk * self.0.columns.len() + position))
+            .ok_or_else(|| corrupt(&self.0.name, format!("stored column {stored} is missing")))?;
         self.read(page.offset + page.header_bytes as u64, page.body_bytes)
     }
 
     fn read(&self, offset: u64, length: usize) -> Result<Vec<u8>> {
-        self.file.read_at(offset, length).map_err(|e| read_error(&self.name, e))
+        self.0.file.read_at(offset, length).map_err(|e| read_error(&self.0.name, e))
     }
 }
 
 impl fmt::Debug for SegmentReader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SegmentReader").field("header", &self.header).finish_non_exhaustive()
+        f.debug_struct("SegmentReader").field("header", &self.0.header).finish_non_exhaustive()
     }
 }
 

@@ -4,6 +4,8 @@ use crate::backend::{Backend, BackendFile};
 use crate::digest::Digests;
 use crate::error::{Result, StorageError, corrupt, io_error};
 use crate::header::SegmentHeader;
+use crate::held::{Held, held};
+use crate::limits::HELD_FILE_BYTES_MAX;
 use crate::reader::SegmentReader;
 use crate::writer::StageWriter;
 use std::collections::{BTreeMap, BTreeSet};
@@ -33,6 +35,8 @@ struct Shared {
     staging: Mutex<BTreeMap<Key, bool>>,
     /// Segments whose every byte was checked since the store was opened.
     verified: Mutex<BTreeSet<Key>>,
+    /// Small segments that were read before.
+    held: Mutex<Held>,
 }
 
 /// What [`Store::reconcile`] found and did. Ascending by table and segment.
@@ -59,8 +63,8 @@ impl Store {
                 tracing::info!(file = name, "removed an unfinished segment");
             }
         }
-        let (staging, verified) = (Mutex::default(), Mutex::default());
-        Ok(Self { shared: Arc::new(Shared { backend, staging, verified }) })
+        let (staging, verified, held) = (Mutex::default(), Mutex::default(), Mutex::default());
+        Ok(Self { shared: Arc::new(Shared { backend, staging, verified, held }) })
     }
 
     /// Begins to write a segment.
@@ -101,7 +105,7 @@ impl Store {
     }
 
     /// Opens a segment, staged or committed. The first time since the store was opened, the whole
-    /// file is read and checked; later only its end.
+    /// file is read and checked; later only its end, and of a small one nothing while it is held.
     ///
     /// # Errors
     /// `NotFound`, `Corrupt` (it names file and component), `Unsupported` or `Io`.
@@ -114,6 +118,11 @@ impl Store {
             }
             Err(e) => return Err(io_error(&name, "open")(e)),
         };
+        let length = file.length().map_err(io_error(&name, "read"))?;
+        if let Some(reader) = lock(&self.shared.held).get((table, segment), length) {
+            return Ok(reader);
+        }
+        let file = if length <= HELD_FILE_BYTES_MAX { held(&name, file, length)? } else { file };
         let reader = SegmentReader::open(name.clone(), file)?;
         if (reader.header().table, reader.header().segment) != (table, segment) {
             return Err(corrupt(&name, "it holds another segment"));
@@ -121,6 +130,9 @@ impl Store {
         if !lock(&self.shared.verified).contains(&(table, segment)) {
             reader.verify()?;
             lock(&self.shared.verified).insert((table, segment));
+        }
+        if length <= HELD_FILE_BYTES_MAX {
+            lock(&self.shared.held).put((table, segment), length, reader.clone());
         }
         Ok(reader)
     }
@@ -138,6 +150,7 @@ impl Store {
             *cancelled = true;
         }
         lock(&self.shared.verified).remove(&(table, segment));
+        lock(&self.shared.held).forget((table, segment));
         match self.shared.backend.remove(&name) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => Err(io_error(&name, "remove")(e)),
             _ => Ok(()),
@@ -233,6 +246,7 @@ impl Staging {
             return Err(StorageError::Cancelled { table, segment });
         }
         lock(&self.shared.verified).remove(&self.key);
+        lock(&self.shared.held).forget(self.key);
         if let Err(e) = self.shared.backend.rename(&self.partial, &name) {
             // It may lie there, but not durably: a repeated upload must not find it.
             let _ = self.shared.backend.remove(&name);
