@@ -226,6 +226,16 @@ impl Statement {
         self.digest
     }
 
+    /// Rows of the largest relation of the plan: a public bound.
+    #[must_use]
+    pub fn rows_max(&self) -> u64 {
+        fn largest(plan: &Plan) -> u64 {
+            let below = executor::inputs(plan).into_iter().map(largest).max();
+            plan.rows.max(below.unwrap_or(0))
+        }
+        largest(&self.plan)
+    }
+
     /// One row per operator, in pre-order: what it does, public bounds, predicted cost, and what
     /// the nodes learn.
     ///
