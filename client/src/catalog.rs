@@ -241,6 +241,10 @@ pub(crate) fn bound(ty: &trine_proto::schema::ColumnType, encoded: i64) -> Strin
         ColumnType::Decimal { scale, .. } => {
             Value::Decimal { unscaled: encoded.into(), scale: u32::from(*scale) }.to_string()
         }
+        ColumnType::Double { fraction_bits } => {
+            Value::Double(crate::open::shortest(encoded.into(), u32::from(*fraction_bits)))
+                .to_string()
+        }
         ColumnType::Date => match i32::try_from(encoded) {
             Ok(days) => format!("'{}'", Value::Date(days)),
             Err(_) => encoded.to_string(),

@@ -142,6 +142,10 @@ impl ColumnEncoder {
                 self.within(i128::from(parse_date(field.trim_ascii())?)).map(Encoded::Integer)
             }
             ColumnType::Decimal { scale, .. } => self.number(field.trim_ascii(), *scale),
+            ColumnType::Double { fraction_bits } => {
+                let steps = steps(field.trim_ascii(), *fraction_bits)?;
+                self.within(steps).map(Encoded::Integer)
+            }
             ColumnType::SmallInt | ColumnType::Int | ColumnType::BigInt => {
                 self.number(field.trim_ascii(), 0)
             }
@@ -412,6 +416,24 @@ fn plain_integer(text: &[u8]) -> Option<i64> {
         value = value * 10 + i64::from(d - b'0');
     }
     Some(if negative { -value } else { value })
+}
+
+/// A number as a multiple of 2^-fraction_bits: the nearest double, then the nearest multiple, ties away
+/// from zero.
+fn steps(text: &[u8], fraction_bits: u8) -> Result<i128, CellError> {
+    let malformed =
+        || CellError { sqlstate: sqlstate::INVALID_TEXT, reason: "not a number".into() };
+    // Not "inf" and "NaN", which the parser of numbers takes as well.
+    let plain = text.iter().all(|c| c.is_ascii_digit() || b"+-.eE".contains(c));
+    let text = std::str::from_utf8(text).ok().filter(|_| plain).ok_or_else(malformed)?;
+    let value: f64 = text.parse().map_err(|_| malformed())?;
+    let scaled = (value * 2_f64.powi(i32::from(fraction_bits))).round();
+    if scaled.abs() < 2_f64.powi(100) {
+        #[allow(clippy::cast_possible_truncation, reason = "a whole number below 2^100")]
+        let whole = scaled as i128;
+        return Ok(whole);
+    }
+    fail(sqlstate::NUMERIC_VALUE_OUT_OF_RANGE, "out of range for DOUBLE PRECISION")
 }
 
 /// A number times 10^scale, exactly: sign, digits, point, exponent.

@@ -10,12 +10,14 @@ mod index;
 mod insert;
 mod lexer;
 mod parser;
+mod prepare;
 mod settings;
 mod view;
 mod write;
 
 pub use insert::{Given, Insert};
 pub use lexer::{Fragment, is_complete, split};
+pub use prepare::{Asked, Execution, Prepared, PreparedStatements};
 pub use write::{Parameter, Target, Write};
 
 use lexer::is_word;
@@ -94,6 +96,14 @@ pub enum Statement {
         /// Characters before it in the whole text.
         offset: u32,
     },
+    /// A query whose parameters leave as shares only.
+    Ask(Asked),
+    /// PREPARE: kept by the client.
+    Prepare(Prepared),
+    /// EXECUTE of a prepared statement.
+    Execute(Execution),
+    /// DEALLOCATE of one (none: all) of them.
+    Deallocate(Option<String>),
     /// SHOW TABLES.
     ShowTables,
     /// SHOW of settings: names and values.
@@ -110,7 +120,14 @@ pub fn parse(fragment: &Fragment<'_>) -> Result<Statement, SqlError> {
     let mut p = Parser::new(fragment);
     let start = p.position();
     let statement = match p.keyword_text().as_str() {
-        "SELECT" | "WITH" | "VALUES" | "EXPLAIN" => query(fragment)?,
+        "EXPLAIN" => match explained_execution(&mut p)? {
+            Some(execution) => execution,
+            None => query(fragment)?,
+        },
+        "SELECT" | "WITH" | "VALUES" => query(fragment)?,
+        "PREPARE" => prepare::prepare(&mut p)?,
+        "EXECUTE" => prepare::execute(&mut p, None)?,
+        "DEALLOCATE" => prepare::deallocate(&mut p)?,
         "(" => query(fragment)?,
         "CREATE" => create(&mut p)?,
         "DROP" => drop_object(&mut p)?,
@@ -152,7 +169,6 @@ fn refuse(word: &str, position: u32) -> SqlError {
         "BEGIN" | "START" | "COMMIT" | "ROLLBACK" | "END" | "ABORT" | "SAVEPOINT" => {
             "every statement is a transaction of its own; one INSERT may have many rows"
         }
-        "PREPARE" | "EXECUTE" | "DEALLOCATE" => "write the statement with its literals",
         "MERGE" => "INSERT the rows into a new table",
         "DESCRIBE" | "DESC" => "use SHOW TABLES, or \\d TABLE in the shell",
         _ => {
@@ -199,7 +215,21 @@ fn query(fragment: &Fragment<'_>) -> Result<Statement, SqlError> {
             .at(token.position()));
         }
     }
+    if fragment.bindings().is_some_and(|b| !b.values.is_empty()) {
+        return Ok(Statement::Ask(prepare::asked(fragment)));
+    }
     Ok(Statement::Query { sql: fragment.text().to_owned(), offset: fragment.offset() })
+}
+
+/// EXPLAIN [ANALYZE] EXECUTE.
+fn explained_execution(p: &mut Parser<'_>) -> Result<Option<Statement>, SqlError> {
+    let words = [&["EXPLAIN", "EXECUTE"][..], &["EXPLAIN", "ANALYZE", "EXECUTE"][..]];
+    let Some(found) = words.into_iter().find(|words| p.words_follow(words)) else {
+        return Ok(None);
+    };
+    let (_, before) = found.split_last().unwrap_or((&"", &[]));
+    let _ = p.words(before);
+    prepare::execute(p, Some(before.join(" "))).map(Some)
 }
 
 fn create(p: &mut Parser<'_>) -> Result<Statement, SqlError> {

@@ -102,7 +102,7 @@ fn bound(
         depth: context.depth + 1,
     };
     let items = names::of_query(&parsed.query);
-    aliases::separate(&mut parsed.query);
+    aliases::separate(&mut parsed.query)?;
     // No spans: they would point into another text than the statement's.
     let options = ParserOptions { collect_spans: false, ..super::parser_options() };
     let binder = SqlToRel::new_with_options(&inner, options);

@@ -77,10 +77,11 @@ fn average(value: &Expr, rows: i128) -> Result<Type, SqlError> {
                 NumberKind::Decimal { precision, scale },
             )
         }
-        _ => (
-            1_i128 << DOUBLE_FRACTION_BITS,
-            NumberKind::Double { fraction_bits: DOUBLE_FRACTION_BITS },
-        ),
+        kind => {
+            let own = numbers::scale(kind).map_or(0, |s| s.1);
+            let fraction_bits = own.max(DOUBLE_FRACTION_BITS);
+            (1_i128 << (fraction_bits - own), NumberKind::Double { fraction_bits })
+        }
     };
     let (sum_low, sum_high) = total(*low, *high, rows);
     for bound in [sum_low, sum_high] {

@@ -1,8 +1,8 @@
 //! Sums, products and changes of scale, with interval bounds.
 
-use super::quotient::same_family;
+use super::quotient::{by_constant, same_family};
 use super::{Built, literal, mismatch, number, retype};
-use crate::plan::{Expr, ExprKind, Literal};
+use crate::plan::{Expr, ExprKind, Literal, Rounding};
 use crate::planner::numbers::{self, PRECISION_MAX, bounded, common_kind, overflow, scale, ten_to};
 use crate::types::{NumberKind, Type};
 use trine_proto::status::SqlError;
@@ -28,16 +28,93 @@ pub(crate) fn arithmetic(op: Arithmetic, left: Expr, right: Expr) -> Built {
     };
     if op == Arithmetic::Multiply {
         let kind = product_kind(a, b, x, y)?;
-        return multiply(left, right, kind);
+        if !matches!(kind, NumberKind::Double { .. }) {
+            return multiply(left, right, kind);
+        }
+        let (left, right) = multiplicands(left, right)?;
+        let of = |e: &Expr| match &e.ty {
+            Type::Number { kind, .. } => scale(kind).map_or(0, |s| s.1),
+            _ => 0,
+        };
+        let fraction_bits = of(&left) + of(&right);
+        return multiply(left, right, NumberKind::Double { fraction_bits });
     }
     if x.0 != y.0 && x.1 != y.1 {
         return Err(mixed());
     }
-    let common = (x.0.max(y.0), x.1.max(y.1));
-    let kind = sum_kind(a, b, common)?;
-    let (left, right) = (raise(left, x, common)?, raise(right, y, common)?);
+    let (left, right) = level(left, x, right, y)?;
+    let (Type::Number { kind: a, .. }, Type::Number { kind: b, .. }) = (&left.ty, &right.ty) else {
+        return Err(mismatch("arithmetic", &left, &right));
+    };
+    let common = scale(a).zip(scale(b)).map(|(x, y)| (x.0.max(y.0), x.1.max(y.1)));
+    let kind = sum_kind(a, b, common.ok_or_else(overflow)?)?;
     combine(op, left, right, kind)
 }
+
+/// Both in one scale, the finer one; two DOUBLEs in the coarser one where the finer leaves 127 bits.
+pub(super) fn level(
+    left: Expr,
+    x: (u32, u32),
+    right: Expr,
+    y: (u32, u32),
+) -> Result<(Expr, Expr), SqlError> {
+    let common = (x.0.max(y.0), x.1.max(y.1));
+    match (raise(left.clone(), x, common), raise(right.clone(), y, common)) {
+        (Ok(left), Ok(right)) => Ok((left, right)),
+        (Err(error), _) | (_, Err(error)) => {
+            let coarser = x.1.min(y.1);
+            if common.0 > 0 || coarser < FRACTION_BITS_KEPT {
+                return Err(error);
+            }
+            Ok((trimmed(left, coarser)?, trimmed(right, coarser)?))
+        }
+    }
+}
+
+/// Binary digits after the point that a DOUBLE keeps where its product with another leaves 127 bits.
+const FRACTION_BITS_KEPT: u32 = 16;
+
+/// A DOUBLE with at most this many binary digits after the point, to the nearest step.
+pub(crate) fn trimmed(expr: Expr, bits: u32) -> Built {
+    let Type::Number { kind: NumberKind::Double { fraction_bits }, .. } = &expr.ty else {
+        return Ok(expr);
+    };
+    let Some(more) = fraction_bits.checked_sub(bits).filter(|more| *more > 0) else {
+        return Ok(expr);
+    };
+    let divisor = 1_i128.checked_shl(more).filter(|d| *d > 0).ok_or_else(overflow)?;
+    let kind = NumberKind::Double { fraction_bits: bits };
+    by_constant(expr, divisor, Rounding::Nearest, Some(kind))
+}
+
+/// Two DOUBLEs with as many binary digits as their product has room for.
+fn multiplicands(left: Expr, right: Expr) -> Result<(Expr, Expr), SqlError> {
+    let width = |e: &Expr| {
+        let (low, high) = limits(e);
+        128 - low.unsigned_abs().max(high.unsigned_abs()).leading_zeros()
+    };
+    let fraction = |e: &Expr| match &e.ty {
+        Type::Number { kind, .. } => scale(kind).map_or(0, |s| s.1),
+        _ => 0,
+    };
+    let (mut x, mut y) = (fraction(&left), fraction(&right));
+    let mut excess = (width(&left) + width(&right)).saturating_sub(BITS_MAX);
+    if excess == 0 {
+        return Ok((left, right));
+    }
+    while excess > 0 {
+        let finer = if x >= y { &mut x } else { &mut y };
+        if *finer <= FRACTION_BITS_KEPT {
+            return Err(overflow());
+        }
+        *finer -= 1;
+        excess -= 1;
+    }
+    Ok((trimmed(left, x)?, trimmed(right, y)?))
+}
+
+/// Bits of two factors whose product is surely within bounds.
+const BITS_MAX: u32 = 126;
 
 pub(super) fn mixed() -> SqlError {
     SqlError::unsupported(
