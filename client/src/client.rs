@@ -159,6 +159,7 @@ impl Client {
                 self.wait(job, None).await.map_err(|e| asked.placed(e))?;
                 self.fetch(job).await.map(Answer::Rows)
             }
+            Statement::Copy(copy) => self.copy(copy).await,
             Statement::Prepare(prepared) => {
                 self.prepared().prepare(prepared)?;
                 Ok(Answer::done("PREPARE", None))

@@ -582,6 +582,23 @@ mod tests {
     }
 
     #[test]
+    fn doubles_are_the_nearest_step() {
+        let double = column(ColumnType::Double { fraction_bits: 8 }, true, None);
+        for (text, due) in [("1", 256), ("-0.5", -128), ("1e-1", 26), ("0.001953125", 1), ("2.5e2", 64_000)]
+        {
+            assert!(double.text(text.as_bytes()) == Ok(Encoded::Integer(due)), "{text}");
+        }
+        let refused = |text: &str| double.text(text.as_bytes()).err().unwrap().sqlstate;
+        assert_eq!(refused("NaN"), "22P02");
+        assert_eq!(refused("inf"), "22P02");
+        assert_eq!(refused("1e"), "22P02");
+        assert_eq!(refused("1e400"), "22003");
+        assert_eq!(refused("1e20"), "22003");
+        let bool = double.cell(&Cell::Bool(true)).err().unwrap();
+        assert_eq!(bool.reason, "a boolean does not go into a column of type DOUBLE PRECISION");
+    }
+
+    #[test]
     fn literals_go_with_their_type_only() {
         let int = column(ColumnType::Int, true, None);
         assert_eq!(int.cell(&Cell::Bool(true)).err().unwrap().sqlstate, "42804");

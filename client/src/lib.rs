@@ -47,7 +47,7 @@ mod upload;
 pub mod value;
 mod write;
 
-pub use catalog::{TableDefinition, describe_table};
+pub use catalog::{TableDefinition, describe_rules, describe_table};
 pub use client::Client;
 pub use config::Config;
 pub use encode::Cell;

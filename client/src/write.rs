@@ -13,7 +13,7 @@ use crate::client::Client;
 use crate::cut::{NodePart, cut_rows};
 use crate::encode::{Cell, ColumnEncoder};
 use crate::random::random_id;
-use crate::statement::{Asked, Given, Parameter, Target, Write};
+use crate::statement::{Asked, Given, Parameter, TRUNCATE, Target, Write};
 use crate::upload::send_parts;
 use crate::value::{Answer, Table, Value};
 
@@ -281,8 +281,8 @@ impl Client {
         let report = || self.fetch(JobId(id));
         match outcome {
             Ok(_) => {
-                let rows = rows_written(&report().await?)?;
-                Ok(Answer::Done { tag: write.tag.into(), rows: Some(rows), notice: None })
+                let rows = Some(rows_written(&report().await?)?).filter(|_| write.tag != TRUNCATE);
+                Ok(Answer::Done { tag: write.tag.into(), rows, notice: None })
             }
             Err(error) if error.sqlstate == sqlstate::INTEGRITY_VIOLATION => {
                 Err(report().await.map_or_else(|_| error.clone(), |r| explained(error.clone(), &r)))

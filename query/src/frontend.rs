@@ -31,6 +31,7 @@ mod parse;
 mod position;
 mod rewrite;
 mod tables;
+mod using;
 mod views;
 mod writes;
 
@@ -122,6 +123,7 @@ pub(crate) fn bind_query(
         overlay.push(parameters::overlay(set));
     }
     rewrite::rewrite(&mut parsed.query);
+    using::rewrite(&mut parsed.query)?;
     check::check(&parsed.query, functions, positions)?;
     let config = optimizer::Config::new(signed_at_ms);
     let context = Context {

@@ -109,6 +109,12 @@ impl InProcess {
                 trine_query::check_view(&view.sql, &view.columns, &catalog, at, PRINCIPAL)?;
                 Command::CreateView(view)
             }
+            Statement::Copy(_) => {
+                return Err(EngineError::new(
+                    sqlstate::FEATURE_NOT_SUPPORTED,
+                    "COPY uploads to nodes; there are none in process",
+                ));
+            }
             Statement::ShowTables => {
                 return Err(EngineError::new(
                     sqlstate::FEATURE_NOT_SUPPORTED,

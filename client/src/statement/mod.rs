@@ -5,6 +5,7 @@
 //! Positions are 1-based characters of the whole text given, as `wire::Error` counts them.
 
 pub(crate) mod constant;
+mod copy;
 mod create;
 mod index;
 mod insert;
@@ -15,9 +16,11 @@ mod settings;
 mod view;
 mod write;
 
+pub use copy::Copy;
 pub use insert::{Given, Insert};
 pub use lexer::{Fragment, is_complete, split};
 pub use prepare::{Asked, Execution, Prepared, PreparedStatements};
+pub(crate) use write::TRUNCATE;
 pub use write::{Parameter, Target, Write};
 
 use lexer::is_word;
@@ -104,6 +107,8 @@ pub enum Statement {
     Execute(Execution),
     /// DEALLOCATE of one (none: all) of them.
     Deallocate(Option<String>),
+    /// COPY FROM a file that the client reads.
+    Copy(Copy),
     /// SHOW TABLES.
     ShowTables,
     /// SHOW of settings: names and values.
@@ -125,6 +130,8 @@ pub fn parse(fragment: &Fragment<'_>) -> Result<Statement, SqlError> {
             None => query(fragment)?,
         },
         "SELECT" | "WITH" | "VALUES" => query(fragment)?,
+        "COPY" => copy::parse(&mut p)?,
+        "TRUNCATE" => Statement::Write(write::truncate(&mut p)?),
         "PREPARE" => prepare::prepare(&mut p)?,
         "EXECUTE" => prepare::execute(&mut p, None)?,
         "DEALLOCATE" => prepare::deallocate(&mut p)?,
@@ -163,8 +170,6 @@ pub fn parse_all(text: &str) -> Result<Vec<Statement>, SqlError> {
 
 fn refuse(word: &str, position: u32) -> SqlError {
     let hint = match word {
-        "TRUNCATE" => "write DELETE FROM table, or DROP TABLE",
-        "COPY" => "use `trine load FILE.csv --table T`",
         "ALTER" => "create a table with the columns wanted and load into that",
         "BEGIN" | "START" | "COMMIT" | "ROLLBACK" | "END" | "ABORT" | "SAVEPOINT" => {
             "every statement is a transaction of its own; one INSERT may have many rows"
@@ -181,8 +186,8 @@ fn refuse(word: &str, position: u32) -> SqlError {
                 },
             )
             .hint(
-                "Trine does SELECT, EXPLAIN, INSERT, UPDATE, DELETE, CREATE and DROP of TABLE, VIEW and \
-                 INDEX, GRANT, REVOKE, SHOW and SET",
+                "Trine does SELECT, EXPLAIN, INSERT, UPDATE, DELETE, TRUNCATE, COPY, PREPARE, EXECUTE, \
+                 CREATE and DROP of TABLE, VIEW and INDEX, GRANT, REVOKE, SHOW and SET",
             )
             .at(position);
         }

@@ -112,6 +112,39 @@ pub(super) fn delete(p: &mut Parser<'_>, fragment: &Fragment<'_>) -> Result<Writ
     Ok(redactor.finish(("DELETE", WriteKind::Rewrite), table, position, None))
 }
 
+/// TRUNCATE [TABLE] t: a DELETE of all rows.
+pub(super) fn truncate(p: &mut Parser<'_>) -> Result<Write, SqlError> {
+    p.expect_word("TRUNCATE")?;
+    let _ = p.word("TABLE");
+    let _ = p.word("ONLY");
+    let position = p.position();
+    let table = p.name()?;
+    p.refuse_list("TRUNCATE")?;
+    let _ = p.words(&["CONTINUE", "IDENTITY"]) || p.words(&["RESTART", "IDENTITY"]);
+    let at = p.position();
+    if p.cascade() {
+        return Err(SqlError::unsupported(
+            "TRUNCATE … CASCADE is not supported",
+            "TRUNCATE the tables that refer to this one first",
+        )
+        .at(at));
+    }
+    p.end()?;
+    Ok(Write {
+        tag: TRUNCATE,
+        kind: WriteKind::Rewrite,
+        position,
+        columns: None,
+        sql: format!("DELETE FROM \"{}\"", table.replace('"', "\"\"")),
+        table,
+        parameters: Vec::new(),
+        places: Vec::new(),
+    })
+}
+
+/// What a TRUNCATE is answered with; the number of rows stays untold, as in PostgreSQL.
+pub(crate) const TRUNCATE: &str = "TRUNCATE TABLE";
+
 /// UPDATE … SET …: every literal of SET becomes a parameter.
 pub(super) fn update(p: &mut Parser<'_>, fragment: &Fragment<'_>) -> Result<Write, SqlError> {
     p.expect_word("UPDATE")?;
@@ -126,11 +159,11 @@ pub(super) fn update(p: &mut Parser<'_>, fragment: &Fragment<'_>) -> Result<Writ
     let mut redactor = Redactor::new(fragment);
     loop {
         if p.peek() == Some(&Sql::LParen) {
-            return Err(SqlError::unsupported(
-                "SET (a, b) = … is not supported",
-                "write SET a = …, b = …",
-            )
-            .at(p.position()));
+            assign_several(p, &mut redactor)?;
+            if !p.symbol(&Sql::Comma) {
+                break;
+            }
+            continue;
         }
         let column = p.identifier()?;
         p.expect_symbol(&Sql::Eq)?;
@@ -141,6 +174,35 @@ pub(super) fn update(p: &mut Parser<'_>, fragment: &Fragment<'_>) -> Result<Writ
         }
     }
     Ok(redactor.finish(("UPDATE", WriteKind::Rewrite), table, position, None))
+}
+
+/// `(a, b) = (…, …)`, `ROW (…, …)` or a subquery.
+fn assign_several(p: &mut Parser<'_>, redactor: &mut Redactor<'_>) -> Result<(), SqlError> {
+    let columns = p.name_list()?;
+    p.expect_symbol(&Sql::Eq)?;
+    if p.query_in_parentheses() {
+        let (from, to) = p.expression(&["WHERE", "FROM", "RETURNING"])?;
+        return redactor.expression(from, to, &Target::Expression);
+    }
+    let _ = p.word("ROW");
+    let at = p.position();
+    p.expect_symbol(&Sql::LParen)?;
+    let mut given = 0;
+    loop {
+        let target = columns.get(given).map(|(name, _)| Target::Column(name.clone()));
+        let (from, to) = p.expression(&[])?;
+        redactor.expression(from, to, &target.unwrap_or(Target::Expression))?;
+        given += 1;
+        if !p.symbol(&Sql::Comma) {
+            break;
+        }
+    }
+    p.expect_symbol(&Sql::RParen)?;
+    if given == columns.len() {
+        return Ok(());
+    }
+    let message = "number of columns does not match number of values";
+    Err(SqlError::new(trine_proto::status::sqlstate::SYNTAX_ERROR, message).at(at))
 }
 
 /// Words that end a select list.

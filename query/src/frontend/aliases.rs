@@ -5,8 +5,8 @@
 
 use super::names;
 use sqlparser::ast::{
-    Expr, GroupByExpr, Ident, OrderByKind, Query, Select, SelectItem, SetExpr, VisitMut, Visitor,
-    VisitorMut,
+    Expr, GroupByExpr, Ident, OrderByKind, Query, Select, SelectItem, SetExpr, UnaryOperator,
+    VisitMut, Visitor, VisitorMut,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
@@ -134,9 +134,9 @@ impl VisitorMut for Aliaser {
             if column_name(expr).is_some() {
                 continue;
             }
-            // A cast has the name of what it casts.
+            // A cast has the name of what it casts, and +a that of a.
             let cast = matches!(expr, Expr::Cast { .. });
-            if cast || holds_subquery(expr) || !seen.insert(expr.to_string()) {
+            if cast || holds_plus(expr) || holds_subquery(expr) || !seen.insert(expr.to_string()) {
                 *item = aliased(expr.clone(), &format!("{PREFIX}{}", self.next));
                 self.next += 1;
             }
@@ -208,6 +208,20 @@ fn leftmost(body: &mut SetExpr) -> Option<&mut Select> {
         SetExpr::SetOperation { left, .. } => leftmost(left),
         _ => None,
     }
+}
+
+fn holds_plus(expr: &Expr) -> bool {
+    struct Finder;
+    impl Visitor for Finder {
+        type Break = ();
+        fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+            match expr {
+                Expr::UnaryOp { op: UnaryOperator::Plus, .. } => ControlFlow::Break(()),
+                _ => ControlFlow::Continue(()),
+            }
+        }
+    }
+    sqlparser::ast::Visit::visit(expr, &mut Finder).is_break()
 }
 
 fn holds_subquery(expr: &Expr) -> bool {

@@ -8,7 +8,7 @@ pub(super) use whole::{
     comparable_keys, count_not_null, counted, distinct_with_marker, extreme, with_marker,
 };
 
-use bounds::result_type;
+use bounds::{result_type, summable};
 use statistics::Derived;
 
 use super::Planner;
@@ -175,6 +175,7 @@ impl Planner<'_> {
                 "aggregate over a subquery with SELECT DISTINCT",
             ));
         }
+        let argument = argument.map(|a| summable(function, a, rows)).transpose()?;
         let contributes = argument.as_ref().is_none_or(|a| !a.nullable) && filter.is_none();
         let ty = result_type(function, argument.as_ref(), rows).map_err(|e| self.put(e, expr))?;
         let counts = matches!(function, Function::CountStar | Function::Count);

@@ -1,9 +1,11 @@
 //! Sums, products and changes of scale, with interval bounds.
 
-use super::quotient::{by_constant, same_family};
-use super::{Built, literal, mismatch, number, retype};
+use super::quotient::{by_constant, narrowed, same_family};
+use super::{Built, is_null_literal, literal, mismatch, number, retype};
 use crate::plan::{Expr, ExprKind, Literal, Rounding};
-use crate::planner::numbers::{self, PRECISION_MAX, bounded, common_kind, overflow, scale, ten_to};
+use crate::planner::numbers::{
+    self, BOUND_MAX, PRECISION_MAX, bounded, common_kind, overflow, scale, ten_to,
+};
 use crate::types::{NumberKind, Type};
 use trine_proto::status::SqlError;
 
@@ -193,7 +195,35 @@ pub(super) const fn limits(expr: &Expr) -> (i128, i128) {
     }
 }
 
+/// A check of bounds below this would refuse ordinary values: the statement is refused instead.
+const CHECKED_MIN: i128 = 1 << 31;
+
+/// A number that may be multiplied with a public positive factor. Where its own bounds do not say so,
+/// its values are checked while the statement runs: what is too large is an error for the client.
+pub(crate) fn roomy(expr: Expr, factor: i128) -> Built {
+    let limit = BOUND_MAX / factor.max(1);
+    let (low, high) = limits(&expr);
+    if -limit <= low && high <= limit {
+        return Ok(expr);
+    }
+    if limit < CHECKED_MIN {
+        return Err(overflow());
+    }
+    let Type::Number { kind, .. } = &expr.ty else { return Err(overflow()) };
+    let kind = kind.clone();
+    narrowed(expr, kind, -limit, limit)
+}
+
 fn combine(op: Arithmetic, left: Expr, right: Expr, kind: NumberKind) -> Built {
+    let within = |x: (i128, i128)| -BOUND_MAX / 2 <= x.0 && x.1 <= BOUND_MAX / 2;
+    if !within(limits(&left)) || !within(limits(&right)) {
+        let (left, right) = (roomy(left, 2)?, roomy(right, 2)?);
+        return combined(op, left, right, kind);
+    }
+    combined(op, left, right, kind)
+}
+
+fn combined(op: Arithmetic, left: Expr, right: Expr, kind: NumberKind) -> Built {
     let (a, b) = (limits(&left), limits(&right));
     let (low, high) = match op {
         Arithmetic::Subtract => (a.0.checked_sub(b.1), a.1.checked_sub(b.0)),
@@ -221,6 +251,7 @@ fn multiply(left: Expr, right: Expr, kind: NumberKind) -> Built {
             return times(other.clone(), *factor, kind);
         }
     }
+    let (left, right) = factors(left, right)?;
     let (a, b) = (limits(&left), limits(&right));
     let mut low = Some(i128::MAX);
     let mut high = Some(i128::MIN);
@@ -232,6 +263,29 @@ fn multiply(left: Expr, right: Expr, kind: NumberKind) -> Built {
     let ty = bounded(kind, low, high)?;
     let nullable = left.nullable || right.nullable;
     Ok(Expr { kind: ExprKind::Multiply(Box::new(left), Box::new(right)), ty, nullable })
+}
+
+/// Two factors whose product is within bounds; the wider one is checked where it has to be.
+fn factors(left: Expr, right: Expr) -> Result<(Expr, Expr), SqlError> {
+    let size = |e: &Expr| {
+        let (low, high) = limits(e);
+        low.unsigned_abs().max(high.unsigned_abs()).max(1)
+    };
+    let (x, y) = (size(&left), size(&right));
+    if x.checked_mul(y).is_some_and(|most| most <= BOUND_MAX.unsigned_abs()) {
+        return Ok((left, right));
+    }
+    let half = 1_u128 << 63;
+    let factor = |other: u128| i128::try_from(other.min(half)).map_err(|_| overflow());
+    Ok(if x >= y {
+        let left = roomy(left, factor(y)?)?;
+        let right = if y > half { roomy(right, factor(x)?)? } else { right };
+        (left, right)
+    } else {
+        let right = roomy(right, factor(x)?)?;
+        let left = if x > half { roomy(left, factor(y)?)? } else { left };
+        (left, right)
+    })
 }
 
 pub(crate) fn negate(expr: Expr) -> Built {
@@ -290,6 +344,7 @@ pub(crate) fn raised_to(expr: Expr, digits: u32) -> Built {
 
 /// Times a public positive constant, as a number of `kind`.
 pub(crate) fn times(expr: Expr, factor: i128, kind: NumberKind) -> Built {
+    let expr = if is_null_literal(&expr) { expr } else { roomy(expr, factor)? };
     let Type::Number { low, high, .. } = expr.ty else {
         return Err(mismatch("a product", &expr, &expr));
     };
