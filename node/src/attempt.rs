@@ -2,6 +2,7 @@
 //!
 //! Nothing of a result leaves here but result shares, and nothing of an error but a sentence.
 
+use crate::fail_point;
 use crate::limits::HELLO_WAIT;
 use crate::mesh::{AttemptId, AttemptKind, AttemptNet, Hello, HelloDigest, Mesh};
 use std::borrow::Cow;
@@ -116,6 +117,7 @@ struct Reporter<'a>(&'a Handle);
 
 impl Observer for Reporter<'_> {
     fn operator(&mut self, name: &str, done: u32, total: u32) {
+        fail_point::reach("attempt.operator");
         let mut state = self.0.lock();
         name.clone_into(&mut state.progress.operator);
         state.progress.operators_done = done;
@@ -234,6 +236,7 @@ impl Context {
         }
         let lost = |e: MpcError| self.ended_by(QueryError::Mpc(e), handle, catalog);
         let profile = trine_query::profile(net_profile);
+        fail_point::reach("attempt.begin");
         let net = self.mesh.begin(id, lanes(profile)).map_err(lost)?;
         if !handle.attach(&net) {
             net.abort("the attempt is over");
@@ -241,7 +244,10 @@ impl Context {
         }
         let result = Self::handshake(self.party, &net, id, digest).and_then(|(keys, salts)| {
             let shared: Arc<dyn Net> = Arc::<AttemptNet>::clone(&net);
-            run(&mut Session::new(self.party.index(), shared, keys, profile), salts)
+            fail_point::reach("attempt.hello");
+            let done = run(&mut Session::new(self.party.index(), shared, keys, profile), salts);
+            fail_point::reach("attempt.end");
+            done
         });
         result.map_err(|e| {
             let lost =

@@ -27,6 +27,7 @@ mod clock;
 pub mod command;
 pub mod config;
 mod error;
+mod fail_point;
 mod files;
 mod janitor;
 mod limits;
@@ -43,6 +44,7 @@ mod services;
 pub mod testing;
 
 pub use error::NodeError;
+pub use fail_point::FAIL_POINTS;
 pub use node::Node;
 
 pub(crate) use node::data_lock;

@@ -138,10 +138,6 @@ pub(crate) const LEADER_LOOK: Duration = Duration::from_millis(50);
 /// How often to look for staged parts that nobody commits.
 pub(crate) const STAGED_LOOK: Duration = Duration::from_secs(60);
 
-/// How long a staged part may wait for its Commit before this node proposes to give it up. A load
-/// of many batches commits each batch when it is complete, so this is one batch's time.
-pub(crate) const STAGED_KEEP: Duration = Duration::from_secs(3_600);
-
 /// How long a row of secret parameters that no unfinished statement names is kept.
 pub(crate) const PARAMETERS_KEEP: Duration = Duration::from_secs(300);
 

@@ -4,6 +4,7 @@
 //! code blocks. What an attempt ended with goes into the log as a command signed by this node.
 
 use crate::attempt::{Context, End, Handle};
+use crate::fail_point;
 use crate::files::Files;
 use crate::limits::{ATTEMPT_STACK_BYTES, PROPOSE_PAUSE, PROPOSE_TIMEOUT};
 use crate::results::{Results, StoredResult};
@@ -155,6 +156,7 @@ impl Runner {
             .spawn(move || {
                 let end = runner.run(task, &catalog, &handle);
                 handle.finish();
+                fail_point::reach("attempt.report");
                 runner.report(task, end);
                 // The watching task has ended when the node stops.
                 let _ = runner.ended.send(task);
