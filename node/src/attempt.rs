@@ -38,8 +38,8 @@ pub(crate) enum End {
     Verdict(Box<Done>, String),
     /// Another attempt would meet the same.
     Failed(SqlError),
-    /// A peer went away: the next attempt may succeed.
-    Lost,
+    /// A peer went away: the next attempt may succeed. What ran then; empty before the first operator.
+    Lost(String),
     /// The log ended the attempt.
     Stopped,
 }
@@ -232,7 +232,7 @@ impl Context {
         run: impl FnOnce(&mut Session, Salts) -> Result<T, QueryError>,
     ) -> Result<T, End> {
         if let Err(down) = self.mesh.wait_all_up(self.party_wait) {
-            return Err(End::Failed(self.party_down(down)));
+            return Err(End::Failed(self.party_down(down, "")));
         }
         let lost = |e: MpcError| self.ended_by(QueryError::Mpc(e), handle, catalog);
         let profile = trine_query::profile(net_profile);
@@ -308,7 +308,9 @@ impl Context {
             return End::Stopped;
         }
         match error {
-            QueryError::Mpc(MpcError::PeerLost { .. } | MpcError::Cancelled) => End::Lost,
+            QueryError::Mpc(MpcError::PeerLost { .. } | MpcError::Cancelled) => {
+                End::Lost(handle.progress().operator)
+            }
             QueryError::Sql(e) => End::Failed(e),
             QueryError::Storage(e) => {
                 let error = unreadable(self.party, &e, catalog);
@@ -326,13 +328,17 @@ impl Context {
         }
     }
 
-    /// The sentence for a party that is down.
-    pub(crate) fn party_down(&self, party: Party) -> SqlError {
+    /// The sentence for a party that is down, with the operator in which it was lost, if it was.
+    pub(crate) fn party_down(&self, party: Party, operator: &str) -> SqlError {
         let mut message = format!("node {party} ({}) is down", self.mesh.address(party));
         let why = self.mesh.why_down(party);
         if !why.is_empty() {
             message.push_str(": ");
             message.push_str(&why);
+        }
+        if !operator.is_empty() {
+            message.push_str("; it was lost in the operator ");
+            message.push_str(operator);
         }
         SqlError::new(sqlstate::NODE_UNAVAILABLE, message)
             .hint("queries need all three nodes; ask again when it is back")

@@ -81,7 +81,7 @@ fn writes(catalog: &Catalog) -> impl Iterator<Item = (TransactionId, u32, &Write
 }
 
 /// What is stored and neither listed nor given up nor under check.
-fn unresolved(stored: BTreeSet<SegmentId>, catalog: &Catalog) -> BTreeSet<SegmentId> {
+pub(crate) fn unresolved(stored: BTreeSet<SegmentId>, catalog: &Catalog) -> BTreeSet<SegmentId> {
     let listed: BTreeSet<SegmentId> =
         catalog.tables.values().flat_map(|t| t.segments.iter().map(|s| s.id)).collect();
     let written: BTreeSet<SegmentId> = writes(catalog)

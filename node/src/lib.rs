@@ -29,6 +29,7 @@ pub mod config;
 mod error;
 mod fail_point;
 mod files;
+mod handshakes;
 mod janitor;
 mod limits;
 mod local;
@@ -40,6 +41,8 @@ mod results;
 mod runner;
 mod scheduler;
 mod services;
+#[cfg(test)]
+mod simulation;
 #[cfg(feature = "testing")]
 pub mod testing;
 

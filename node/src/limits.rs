@@ -8,8 +8,20 @@ pub(crate) const MESH_VERSION: u16 = 2;
 /// How long a stranger may take for the TLS handshake and its hello, on either port.
 pub(crate) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Handshakes at one time on one port; further connections wait to be accepted.
+/// Handshakes at one time on one port; beyond that the oldest is given up.
 pub(crate) const HANDSHAKES_MAX: usize = 64;
+
+/// Connections at one time to the client port whose key is not enrolled; further ones are closed.
+pub(crate) const STRANGERS_MAX: usize = 64;
+
+/// Bytes of a request that a stranger may send.
+pub(crate) const STRANGER_REQUEST_BYTES_MAX: usize = 64 << 10;
+
+/// Requests under way at one time on one connection of a client.
+pub(crate) const STREAMS_PER_CLIENT_MAX: u32 = 256;
+
+/// How often a silent client connection is asked whether it lives, and how long it may take to say so.
+pub(crate) const CLIENT_PING: Duration = Duration::from_secs(20);
 
 /// Waits between attempts to reach a peer; the last one repeats. Without jitter: there are only
 /// two peers, and a schedule that can be read makes logs readable.
