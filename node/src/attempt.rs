@@ -130,16 +130,17 @@ impl Context {
     pub(crate) fn query(&self, catalog: &Catalog, job: &JobEntry, handle: &Handle) -> End {
         let bound = bound(catalog, job.net_profile);
         let catalog = bound.as_ref();
-        let statement = match trine_query::compile_with(
+        let statement = match trine_query::compile_over(
             &job.sql,
             job.parameters.as_ref(),
             catalog,
             job.position,
-            &job.principal,
-            job.signed_at_ms,
+            (&job.principal, job.signed_at_ms),
+            &self.store,
         ) {
             Ok(statement) => statement,
-            Err(e) => return End::Failed(e),
+            Err(QueryError::Sql(e)) => return End::Failed(e),
+            Err(e) => return self.ended_by(e, handle, catalog),
         };
         if matches!(statement.explain, Explain::Plan) {
             return match statement.result_header_for_explain() {

@@ -366,7 +366,10 @@ impl InProcess {
 
     fn answer(&self, sql: &str, job: JobId, position: LogIndex) -> Result<Table, EngineError> {
         let catalog = self.sequencer.catalog();
-        let statement = trine_query::compile(sql, &catalog, position, PRINCIPAL, 0)?;
+        let who = (PRINCIPAL, 0);
+        let statement =
+            trine_query::compile_over(sql, None, &catalog, position, who, &self.stores[0])
+                .map_err(planned)?;
         let execute = |session: &mut Session, store: &Store| {
             trine_query::execute(&statement, session, store, &mut Unobserved)
         };
@@ -449,6 +452,13 @@ fn wire_defaults(rules: &TableRules) -> wire::TableRules {
         sql: sql.clone(),
     });
     wire::TableRules { defaults: defaults.collect(), ..Default::default() }
+}
+
+fn planned(error: QueryError) -> EngineError {
+    match error {
+        QueryError::Sql(error) => error.into(),
+        other => internal(&other),
+    }
 }
 
 fn internal(error: &dyn std::error::Error) -> EngineError {
