@@ -9,11 +9,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use trine_mpc::{AttemptKeys, MpcError, Net, Profile, Session};
 use trine_proto::catalog::{Catalog, JobEntry, NetProfile, Subject, Validation};
-use trine_proto::ids::{Party, TransactionId};
+use trine_proto::ids::{Party, TableId, TransactionId};
 use trine_proto::status::{SqlError, sqlstate};
 use trine_proto::wire;
 use trine_query::{Done, Explain, Observer, QueryError, ResultShares};
-use trine_storage::Store;
+use trine_storage::{StorageError, Store};
 
 /// Lanes of the network under a profile: the main line of a job, and one for every thread of a fork.
 pub(crate) fn lanes(profile: Profile) -> usize {
@@ -138,7 +138,7 @@ impl Context {
         ) {
             Ok(statement) => statement,
             Err(QueryError::Sql(e)) => return End::Failed(e),
-            Err(e) => return self.ended_by(e, handle),
+            Err(e) => return self.ended_by(e, handle, catalog),
         };
         if matches!(statement.explain, Explain::Plan) {
             return match statement.result_header_for_explain() {
@@ -146,7 +146,7 @@ impl Context {
                     header.attempt = job.attempt;
                     End::Result(Box::new(ResultShares { header, vectors: Vec::new() }))
                 }
-                Err(e) => self.ended_by(e, handle),
+                Err(e) => self.ended_by(e, handle, catalog),
             };
         }
         let digest = HelloDigest {
@@ -162,7 +162,7 @@ impl Context {
         let run = |session: &mut Session, _| {
             trine_query::execute(&statement, session, &self.store, &mut Reporter(handle))
         };
-        match self.protocol(job.net_profile, id, digest, handle, run) {
+        match self.protocol(catalog, job.net_profile, id, digest, handle, run) {
             Ok(mut shares) => {
                 shares.header.attempt = job.attempt;
                 shares.header.seconds = started.elapsed().as_secs_f64();
@@ -204,7 +204,7 @@ impl Context {
         let run = |session: &mut Session, salts| {
             trine_query::run_work(&work, session, &self.store, salts)
         };
-        match self.protocol(validation.net_profile, id, digest, handle, run) {
+        match self.protocol(catalog, validation.net_profile, id, digest, handle, run) {
             Ok(mut done) => {
                 done.shares.header.attempt = validation.attempt;
                 let owner = match &validation.subject {
@@ -223,6 +223,7 @@ impl Context {
     /// Handshake with both peers, fresh keys, then `run`.
     fn protocol<T>(
         &self,
+        catalog: &Catalog,
         net_profile: NetProfile,
         id: AttemptId,
         digest: HelloDigest,
@@ -232,7 +233,7 @@ impl Context {
         if let Err(down) = self.mesh.wait_all_up(self.party_wait) {
             return Err(End::Failed(self.party_down(down)));
         }
-        let lost = |e: MpcError| self.ended_by(QueryError::Mpc(e), handle);
+        let lost = |e: MpcError| self.ended_by(QueryError::Mpc(e), handle, catalog);
         let profile = trine_query::profile(net_profile);
         let net = self.mesh.begin(id, lanes(profile)).map_err(lost)?;
         if !handle.attach(&net) {
@@ -249,7 +250,7 @@ impl Context {
             if let Some(error) = net.peer_error().filter(|_| lost && !handle.stopped()) {
                 return End::Failed(error);
             }
-            let end = self.ended_by(e, handle);
+            let end = self.ended_by(e, handle, catalog);
             match &end {
                 End::Failed(error) => net.fail(error),
                 _ => net.abort("the attempt is lost at this party"),
@@ -297,7 +298,7 @@ impl Context {
     }
 
     /// What an error means for the job.
-    fn ended_by(&self, error: QueryError, handle: &Handle) -> End {
+    fn ended_by(&self, error: QueryError, handle: &Handle, catalog: &Catalog) -> End {
         if handle.stopped() {
             return End::Stopped;
         }
@@ -305,11 +306,9 @@ impl Context {
             QueryError::Mpc(MpcError::PeerLost { .. } | MpcError::Cancelled) => End::Lost,
             QueryError::Sql(e) => End::Failed(e),
             QueryError::Storage(e) => {
-                tracing::error!(error = %e, "a segment cannot be read");
-                End::Failed(SqlError::new(
-                    sqlstate::DATA_CORRUPTED,
-                    format!("node {} cannot read its share of a table: {e}", self.party),
-                ))
+                let error = unreadable(self.party, &e, catalog);
+                tracing::error!(error = error.message, "a segment cannot be read");
+                End::Failed(error)
             }
             QueryError::Mpc(e) => End::Failed(SqlError::new(
                 sqlstate::PROTOCOL_VIOLATION,
@@ -337,6 +336,27 @@ impl Context {
 
 fn internal(message: &str) -> SqlError {
     SqlError::new(sqlstate::INTERNAL_ERROR, message)
+}
+
+/// A share that cannot be read, by party, table and segment.
+fn unreadable(party: Party, error: &StorageError, catalog: &Catalog) -> SqlError {
+    let Some((table, segment)) = error.damaged() else {
+        let message = format!("node {party} cannot read its share of a table: {error}");
+        return SqlError::new(sqlstate::INTERNAL_ERROR, message);
+    };
+    let name = match catalog.tables.get(&table) {
+        Some(table) => format!("table \"{}\"", table.schema.name),
+        None if table == TableId::PARAMETERS => "a statement's parameters".into(),
+        None => format!("table {table}"),
+    };
+    let why = match error {
+        StorageError::NotFound { .. } => "the file is missing".to_owned(),
+        e => e.to_string(),
+    };
+    let message = format!("node {party} cannot read its share of {name}, segment {segment}: {why}");
+    SqlError::new(sqlstate::DATA_CORRUPTED, message).hint(format!(
+        "the operator of node {party} can rebuild it: trined repair --config party.toml"
+    ))
 }
 
 /// Salts of the two components that this party holds of a segment made in the attempt.
@@ -405,6 +425,33 @@ mod tests {
         assert_eq!(of(profile), of(NetProfile::default()));
         assert_eq!(lanes(trine_query::profile(profile)), 3);
         assert_eq!(lanes(trine_query::profile(NetProfile::default())), 1);
+    }
+
+    #[test]
+    fn an_unreadable_share_is_named_by_party_table_and_segment() {
+        let party = Party::ALL[1];
+        let (table, segment) = (TableId(7), trine_proto::ids::SegmentId([0xab; 16]));
+        let hex = "ab".repeat(16);
+        let missing = StorageError::NotFound { table, segment };
+        let error = unreadable(party, &missing, &Catalog::default());
+        assert_eq!(
+            error.message,
+            format!("node 1 cannot read its share of table 7, segment {hex}: the file is missing")
+        );
+        let file = format!("segments/7/{hex}.parquet");
+        let flipped = StorageError::Corrupt { file: file.clone(), what: "component 1: x".into() };
+        let error = unreadable(party, &flipped, &Catalog::default());
+        assert_eq!(
+            error.message,
+            format!(
+                "node 1 cannot read its share of table 7, segment {hex}: file {file} is corrupt: \
+                 component 1: x"
+            )
+        );
+        assert_eq!(
+            error.hint,
+            "the operator of node 1 can rebuild it: trined repair --config party.toml"
+        );
     }
 
     #[test]

@@ -34,6 +34,7 @@ mod local;
 mod mesh;
 mod network;
 mod node;
+mod repair;
 mod results;
 mod runner;
 mod scheduler;

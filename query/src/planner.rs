@@ -6,6 +6,7 @@
 //! * [`aggregate`], [`grouping`]: grouping, with or without a sort; grouping sets;
 //! * [`correlated`]: subqueries that are no joins; [`window`]: window functions;
 //! * [`determined`], [`distinct`]: columns that follow from others, how many values they can have;
+//!   [`late`]: columns that only the result shows;
 //! * [`scalar`], [`function`], [`math`], [`date`], [`text`], [`cast`], [`build`], [`dictionary`],
 //!   [`literals`], [`numbers`]: expressions with types,
 //!   scales and bounds that hold whatever the data is.
@@ -25,6 +26,7 @@ mod distinct;
 mod function;
 mod grouping;
 mod join;
+mod late;
 mod literals;
 mod mark;
 mod math;
@@ -75,6 +77,8 @@ impl<'a> Planner<'a> {
     /// The whole statement: the relation, its result columns by these names, and what is revealed.
     pub(crate) fn plan(&self, logical: &LogicalPlan, names: &[String]) -> Result<Plan, SqlError> {
         let input = self.in_the_clear(agreed(self.relation(logical, true)?, logical)?)?;
+        let ordered = is_ordered(&input);
+        let input = late::columns(input, self.profile);
         for (field, arrow) in input.fields.iter().zip(logical.schema().fields()) {
             if !numbers::agrees(field, arrow.data_type()) {
                 return Err(SqlError::unsupported(
@@ -93,7 +97,6 @@ impl<'a> Planner<'a> {
             field.name.clone_from(name);
         }
         let rows = input.rows;
-        let ordered = is_ordered(&input);
         let size = policy::result_size(rows);
         Ok(Plan { op: Operator::Reveal { input: Box::new(input), size, ordered }, fields, rows })
     }

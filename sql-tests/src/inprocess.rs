@@ -62,7 +62,7 @@ impl InProcess {
     pub fn new() -> Result<Self, EngineError> {
         let cluster = TestCluster::seeded(1);
         let sequencer = LocalSequencer::new(cluster.info.clone());
-        let store = || Store::open(Arc::new(Memory::new())).map_err(|e| internal(&e));
+        let store = || Store::open_holding(Arc::new(Memory::new())).map_err(|e| internal(&e));
         Ok(Self { cluster, sequencer, stores: [store()?, store()?, store()?] })
     }
 

@@ -6,7 +6,7 @@ use crate::error::{Result, StorageError, corrupt, io_error};
 use crate::header::SegmentHeader;
 use crate::held::{Held, held};
 use crate::limits::HELD_FILE_BYTES_MAX;
-use crate::reader::SegmentReader;
+use crate::reader::{SegmentReader, Verified};
 use crate::writer::StageWriter;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -33,10 +33,20 @@ struct Shared {
     backend: Arc<dyn Backend>,
     /// Segments that are being written; true: removed meanwhile, must not be published.
     staging: Mutex<BTreeMap<Key, bool>>,
-    /// Segments whose every byte was checked since the store was opened.
-    verified: Mutex<BTreeSet<Key>>,
-    /// Small segments that were read before.
-    held: Mutex<Held>,
+    /// Segments whose every byte was checked since the store was opened, and what they held.
+    verified: Mutex<BTreeMap<Key, Arc<Verified>>>,
+    /// Small segments that were read before; none: every read goes to the backend.
+    held: Option<Mutex<Held>>,
+}
+
+impl Shared {
+    /// Forgets what was read of a segment that is removed or replaced.
+    fn forget(&self, key: Key) {
+        lock(&self.verified).remove(&key);
+        if let Some(held) = &self.held {
+            lock(held).forget(key);
+        }
+    }
 }
 
 /// What [`Store::reconcile`] found and did. Ascending by table and segment.
@@ -56,6 +66,19 @@ impl Store {
     /// # Errors
     /// `Io` if the backend fails.
     pub fn open(backend: Arc<dyn Backend>) -> Result<Self> {
+        Self::settled(backend, None)
+    }
+
+    /// The same; small segments are held in memory once they were read and checked. Damage to their files
+    /// is then noticed by [`Store::check`] alone. For stores of very many small segments.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub fn open_holding(backend: Arc<dyn Backend>) -> Result<Self> {
+        Self::settled(backend, Some(Mutex::default()))
+    }
+
+    fn settled(backend: Arc<dyn Backend>, held: Option<Mutex<Held>>) -> Result<Self> {
         backend.settle(FOLDER).map_err(io_error(FOLDER, "sync"))?;
         for name in backend.list(FOLDER).map_err(io_error(FOLDER, "list"))? {
             if name.ends_with(PARTIAL) {
@@ -63,7 +86,7 @@ impl Store {
                 tracing::info!(file = name, "removed an unfinished segment");
             }
         }
-        let (staging, verified, held) = (Mutex::default(), Mutex::default(), Mutex::default());
+        let (staging, verified) = (Mutex::default(), Mutex::default());
         Ok(Self { shared: Arc::new(Shared { backend, staging, verified, held }) })
     }
 
@@ -84,7 +107,35 @@ impl Store {
         active.insert((table, segment), false);
         drop(active);
         let staging = Staging::new(Arc::clone(&self.shared), (table, segment));
-        StageWriter::new(staging, header)
+        StageWriter::new(staging, header, None)
+    }
+
+    /// Begins to write a segment anew, in the place of a file that is damaged or missing. Until
+    /// [`StageWriter::finish`] has found the digests equal to `expected` nothing is replaced; what
+    /// reads the old file meanwhile goes on with it.
+    ///
+    /// # Errors
+    /// `Busy` if another writer is at work on it, `Rejected` if the header is inconsistent or beyond
+    /// the limits, `Full` or `Io`.
+    pub fn rebuild(&self, header: SegmentHeader, expected: Digests) -> Result<StageWriter> {
+        let (table, segment) = (header.table, header.segment);
+        let mut active = lock(&self.shared.staging);
+        if active.contains_key(&(table, segment)) {
+            return Err(StorageError::Busy { table, segment });
+        }
+        active.insert((table, segment), false);
+        drop(active);
+        let staging = Staging::new(Arc::clone(&self.shared), (table, segment));
+        StageWriter::new(staging, header, Some(expected))
+    }
+
+    /// Reads a segment's whole file and checks every byte of it, whatever was checked before.
+    ///
+    /// # Errors
+    /// As [`Store::read`].
+    pub fn check(&self, table: TableId, segment: SegmentId) -> Result<SegmentReader> {
+        self.shared.forget((table, segment));
+        self.read(table, segment)
     }
 
     /// Header and digests of a segment that lies here complete, for the receipt of a repeated upload;
@@ -105,7 +156,7 @@ impl Store {
     }
 
     /// Opens a segment, staged or committed. The first time since the store was opened, the whole
-    /// file is read and checked; later only its end, and of a small one nothing while it is held.
+    /// file is read and checked; later its end, and every page when it is read.
     ///
     /// # Errors
     /// `NotFound`, `Corrupt` (it names file and component), `Unsupported` or `Io`.
@@ -118,22 +169,38 @@ impl Store {
             }
             Err(e) => return Err(io_error(&name, "open")(e)),
         };
+        let key = (table, segment);
         let length = file.length().map_err(io_error(&name, "read"))?;
-        if let Some(reader) = lock(&self.shared.held).get((table, segment), length) {
+        let small = self.shared.held.as_ref().filter(|_| length <= HELD_FILE_BYTES_MAX);
+        if let Some(reader) = small.and_then(|held| lock(held).get(key, length)) {
             return Ok(reader);
         }
-        let file = if length <= HELD_FILE_BYTES_MAX { held(&name, file, length)? } else { file };
-        let reader = SegmentReader::open(name.clone(), file)?;
+        let file = if small.is_some() { held(&name, file, length)? } else { file };
+        let mut reader = match SegmentReader::open(name.clone(), file) {
+            Ok(reader) => reader,
+            Err(e) => {
+                self.shared.forget((table, segment));
+                return Err(e);
+            }
+        };
         if (reader.header().table, reader.header().segment) != (table, segment) {
             return Err(corrupt(&name, "it holds another segment"));
         }
-        if !lock(&self.shared.verified).contains(&(table, segment)) {
-            reader.verify()?;
-            lock(&self.shared.verified).insert((table, segment));
+        let known = lock(&self.shared.verified).get(&(table, segment)).map(Arc::clone);
+        let verified = match known {
+            Some(verified) => verified,
+            None => {
+                let verified = Arc::new(reader.verify()?);
+                lock(&self.shared.verified).insert((table, segment), Arc::clone(&verified));
+                verified
+            }
+        };
+        if let Some(held) = small {
+            // Every byte that it will give lies in memory and was checked.
+            lock(held).put(key, length, reader.clone());
+            return Ok(reader);
         }
-        if length <= HELD_FILE_BYTES_MAX {
-            lock(&self.shared.held).put((table, segment), length, reader.clone());
-        }
+        reader.trust(verified)?;
         Ok(reader)
     }
 
@@ -149,8 +216,7 @@ impl Store {
         if let Some(cancelled) = active.get_mut(&(table, segment)) {
             *cancelled = true;
         }
-        lock(&self.shared.verified).remove(&(table, segment));
-        lock(&self.shared.held).forget((table, segment));
+        self.shared.forget((table, segment));
         match self.shared.backend.remove(&name) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => Err(io_error(&name, "remove")(e)),
             _ => Ok(()),
@@ -245,8 +311,7 @@ impl Staging {
         if active.get(&self.key).is_none_or(|cancelled| *cancelled) {
             return Err(StorageError::Cancelled { table, segment });
         }
-        lock(&self.shared.verified).remove(&self.key);
-        lock(&self.shared.held).forget(self.key);
+        self.shared.forget(self.key);
         if let Err(e) = self.shared.backend.rename(&self.partial, &name) {
             // It may lie there, but not durably: a repeated upload must not find it.
             let _ = self.shared.backend.remove(&name);
@@ -280,7 +345,8 @@ fn file_name((table, segment): Key, ending: &str) -> String {
     format!("{FOLDER}/{table}/{segment}{ending}")
 }
 
-fn parse_name(name: &str) -> Option<Key> {
+/// Table and segment of a file's name.
+pub(crate) fn parse_name(name: &str) -> Option<Key> {
     let (table, segment) =
         name.strip_prefix(FOLDER)?.strip_prefix('/')?.strip_suffix(COMPLETE)?.split_once('/')?;
     let key = (TableId(table.parse().ok()?), SegmentId::from_hex(segment)?);
