@@ -12,7 +12,8 @@ use trine_proto::wire::job_state::Kind;
 use trine_proto::wire::query_client::QueryClient;
 use trine_proto::wire::result_part::Part;
 use trine_proto::wire::{
-    self, CommandOutcome, Counted, JobEntry, JobRef, JobState, ListJobs, ParameterSet, Signed, SubmitQuery,
+    self, CommandOutcome, Counted, JobEntry, JobRef, JobState, ListJobs, ParameterSet, Signed,
+    SubmitQuery,
 };
 
 use crate::client::Client;

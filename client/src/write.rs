@@ -113,7 +113,7 @@ fn compared(
     // What is no label, no date or no boolean is a mistake; numbers and texts may be out of reach.
     let fixed = matches!(
         column.ty,
-        ColumnType::Enum { .. } | ColumnType::Date | ColumnType::Boolean
+        ColumnType::Enum { .. } | ColumnType::Date | ColumnType::Timestamp | ColumnType::Boolean
     );
     if fixed || ColumnEncoder::new(&column).cell(cell).is_ok() {
         return Ok(column);

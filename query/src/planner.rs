@@ -6,7 +6,7 @@
 //! * [`aggregate`], [`grouping`]: grouping, with or without a sort; grouping sets;
 //! * [`correlated`]: subqueries that are no joins; [`window`]: window functions;
 //! * [`determined`], [`distinct`]: columns that follow from others, how many values they can have;
-//! * [`scalar`], [`function`], [`math`], [`date`], [`text`], [`cast`], [`build`], [`dictionary`],
+//! * [`scalar`], [`function`], [`math`], [`date`], [`timestamp`], [`text`], [`cast`], [`build`], [`dictionary`],
 //!   [`literals`], [`numbers`]: expressions with types,
 //!   scales and bounds that hold whatever the data is.
 //!
@@ -30,6 +30,7 @@ pub(crate) mod numbers;
 mod relation;
 mod scalar;
 mod text;
+mod timestamp;
 mod unique;
 mod window;
 

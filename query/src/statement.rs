@@ -152,6 +152,7 @@ fn stored_column(field: &Field) -> Result<Column, SqlError> {
             NumberKind::Int => ColumnType::Int,
             NumberKind::BigInt => ColumnType::BigInt,
             NumberKind::Date => ColumnType::Date,
+            NumberKind::Timestamp => ColumnType::Timestamp,
             NumberKind::Enum { labels } => ColumnType::Enum { labels: labels.clone() },
             NumberKind::Decimal { precision, scale } => {
                 let top = 10_i128.pow(u32::from(DECIMAL_DIGITS_MAX)) - 1;
@@ -161,9 +162,7 @@ fn stored_column(field: &Field) -> Result<Column, SqlError> {
                 }
                 ColumnType::Decimal { precision, scale: *scale }
             }
-            NumberKind::Double { .. } => {
-                ColumnType::Double { fraction_bits: DOUBLE_FRACTION_BITS }
-            }
+            NumberKind::Double { .. } => ColumnType::Double { fraction_bits: DOUBLE_FRACTION_BITS },
         },
     };
     let name = field.name.clone();

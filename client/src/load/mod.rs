@@ -85,10 +85,9 @@ impl Client {
         options.columns = Some(copy.columns.unwrap_or_else(all));
         let progress = Arc::new(LoadProgress::default());
         let (files, shown) = (vec![copy.file], Arc::clone(&progress));
-        let checked =
-            tokio::task::spawn_blocking(move || check(&schema, &files, &options, &shown))
-                .await
-                .map_err(|e| SqlError::new(sqlstate::INTERNAL_ERROR, e.to_string()))??;
+        let checked = tokio::task::spawn_blocking(move || check(&schema, &files, &options, &shown))
+            .await
+            .map_err(|e| SqlError::new(sqlstate::INTERNAL_ERROR, e.to_string()))??;
         if let Some(bad) = checked.bad.first() {
             let more = checked.bad_cells.saturating_sub(1);
             let rest = if more == 0 { String::new() } else { format!(" (and {more} more)") };

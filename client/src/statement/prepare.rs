@@ -236,10 +236,7 @@ fn target(fragment: &Fragment<'_>, index: usize) -> Target {
         return column_type(&mut p).map_or(Target::Expression, Target::Type);
     }
     let compares = |at: Option<usize>| {
-        matches!(
-            sql(at),
-            Some(Sql::Eq | Sql::Neq | Sql::Lt | Sql::Gt | Sql::LtEq | Sql::GtEq)
-        )
+        matches!(sql(at), Some(Sql::Eq | Sql::Neq | Sql::Lt | Sql::Gt | Sql::LtEq | Sql::GtEq))
     };
     let found = if compares(before(1)) || is(before(1), "BETWEEN") {
         let not = is(before(2), "NOT");
@@ -325,9 +322,7 @@ impl PreparedStatements {
             return Err(SqlError::new(sqlstate::SYNTAX_ERROR, message).at(position));
         }
         // Positions would count in the text of PREPARE.
-        prepared
-            .bound(values, explain.as_deref())
-            .map_err(|e| SqlError { position: 0, ..e })
+        prepared.bound(values, explain.as_deref()).map_err(|e| SqlError { position: 0, ..e })
     }
 }
 
@@ -419,11 +414,15 @@ mod tests {
         assert!(cells == [Cell::Text("x".into()), number("3"), number("5")]);
         let update = "prepare u as update t set a = $1, b = b + $2 where c = $3";
         let found = execute(update, "execute u(1, 2, 3)");
-        let Ok(Statement::Write(Write { sql, parameters, .. })) = found else { panic!("{found:?}") };
+        let Ok(Statement::Write(Write { sql, parameters, .. })) = found else {
+            panic!("{found:?}")
+        };
         assert_eq!(sql, "update t set a = $1 , b = b + $2 where c = $3 ");
         assert_eq!(targets(&parameters), ["column a", "Expression", "like c"]);
         let found = execute("prepare d as delete from t where c < $1", "execute d(3)");
-        let Ok(Statement::Write(Write { sql, parameters, .. })) = found else { panic!("{found:?}") };
+        let Ok(Statement::Write(Write { sql, parameters, .. })) = found else {
+            panic!("{found:?}")
+        };
         assert_eq!((sql.as_str(), parameters.len()), ("delete from t where c < $1 ", 1));
     }
 

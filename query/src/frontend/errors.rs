@@ -87,8 +87,9 @@ fn from_schema(error: &SchemaError, positions: &Positions<'_>) -> SqlError {
         SchemaError::FieldNotFound { field, valid_fields } => {
             unknown_column(field, valid_fields, positions)
         }
-        SchemaError::AmbiguousReference { field } => ambiguous(&field.name, positions)
-            .hint("put the table's name in front of the column"),
+        SchemaError::AmbiguousReference { field } => {
+            ambiguous(&field.name, positions).hint("put the table's name in front of the column")
+        }
         SchemaError::DuplicateQualifiedField { qualifier, .. } => SqlError::new(
             "42712",
             format!("table name \"{}\" specified more than once", qualifier.table()),

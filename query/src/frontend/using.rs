@@ -3,8 +3,8 @@
 //! condition becomes ON, the merged column an expression.
 
 use sqlparser::ast::{
-    BinaryOperator, ExcludeSelectItem, Expr, Ident, JoinConstraint, JoinOperator, ObjectName, Query,
-    Select, SelectItem, TableFactor, TableWithJoins, VisitMut, VisitorMut,
+    BinaryOperator, ExcludeSelectItem, Expr, Ident, JoinConstraint, JoinOperator, ObjectName,
+    Query, Select, SelectItem, TableFactor, TableWithJoins, VisitMut, VisitorMut,
     WildcardAdditionalOptions,
 };
 use std::ops::ControlFlow;
@@ -51,8 +51,7 @@ fn rewritten(select: &mut Select) -> Result<(), SqlError> {
         }
     }
     let [from] = select.from.as_mut_slice() else { return Ok(()) };
-    let star =
-        select.projection.iter().any(|i| matches!(i, SelectItem::Wildcard(o) if plain(o)));
+    let star = select.projection.iter().any(|i| matches!(i, SelectItem::Wildcard(o) if plain(o)));
     let outer = from.joins.iter().any(|join| {
         matches!(
             &join.join_operator,

@@ -4,8 +4,8 @@ use super::{Bound, TrineTable, bind_query, parse, position::Positions};
 use serde::Serialize;
 use sqlparser::ast::{
     Assignment, AssignmentTarget, Delete, Expr, FromTable, FunctionArg, FunctionArgExpr,
-    FunctionArguments, Ident, Insert, ObjectName, Query,
-    SelectItem, SetExpr, Statement as Ast, TableFactor, TableObject, TableWithJoins, Update,
+    FunctionArguments, Ident, Insert, ObjectName, Query, SelectItem, SetExpr, Statement as Ast,
+    TableFactor, TableObject, TableWithJoins, Update,
 };
 use trine_proto::catalog::{Catalog, TableEntry, WriteEntry};
 use trine_proto::ids::LogIndex;

@@ -7,7 +7,9 @@ mod comparison;
 mod quotient;
 mod walk;
 
-pub(crate) use arithmetic::{Arithmetic, absolute, arithmetic, negate, raised_to, roomy, times, trimmed};
+pub(crate) use arithmetic::{
+    Arithmetic, absolute, arithmetic, negate, raised_to, roomy, times, trimmed,
+};
 pub(crate) use bind::bind;
 pub(crate) use comparison::{comparable, compare};
 pub(crate) use quotient::{
