@@ -662,7 +662,7 @@ mod tests {
         }
         let days = moment.cell(&Cell::Date(1));
         assert!(days == Ok(Encoded::Integer(86_400_000_000)));
-        for text in ["1970-01-01 ", "1970-01-01 24:00", "1970-01-01 1:00", "1970-01-01 00:00:00.x"]
+        for text in ["1970-01-01x", "1970-01-01 24:00", "1970-01-01 1:00", "1970-01-01 00:00:00.x"]
         {
             assert_eq!(moment.text(text.as_bytes()).err().unwrap().sqlstate, "22007", "{text}");
         }
