@@ -1,7 +1,7 @@
 //! The node's handle on the replicated state.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -20,6 +20,7 @@ use crate::log_store::LogStore;
 use crate::network::{Link, RaftTransport, Response};
 use crate::published::Published;
 use crate::raft::{self, Raft, RaftId};
+use crate::records;
 use crate::serve::Receiving;
 use crate::state_store::StateStore;
 
@@ -38,6 +39,9 @@ pub struct Config {
     pub raft_id: u64,
     /// The cluster's identity, the same in every party's configuration.
     pub cluster: ClusterInfo,
+    /// Called around the writes that promises rest on, for tests that kill the node there: "log.append",
+    /// "log.appended", "state.apply", "state.applied".
+    pub probe: fn(&str),
 }
 
 /// A running member of the Raft group. Raft has threads of its own, so that computation elsewhere
@@ -204,7 +208,7 @@ impl Drop for RuntimeGuard {
 
 impl Inner {
     async fn start(config: Config, link: Link) -> Result<Arc<Self>, ConsensusError> {
-        let Config { dir, party, raft_id, cluster } = config;
+        let Config { dir, party, raft_id, cluster, probe } = config;
         let identity = Identity {
             format: FORMAT,
             raft_id,
@@ -213,9 +217,9 @@ impl Inner {
         };
         let database = Arc::new(Database::open(&dir)?);
         claim(&database, &identity)?;
-        let state = StateStore::open(Arc::clone(&database), cluster.clone())?;
+        let state = StateStore::open(Arc::clone(&database), cluster.clone(), probe)?;
         let published = state.published();
-        let log = LogStore::new(database);
+        let log = LogStore::new(database, probe);
         let raft = Raft::new(raft_id, Arc::new(raft::config()?), link.clone(), log, state)
             .await
             .map_err(|e| ConsensusError::Stopped(e.to_string()))?;
@@ -269,6 +273,18 @@ impl std::fmt::Debug for Inner {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Consensus(party {}, raft id {})", self.party, self.raft_id)
     }
+}
+
+/// The replicated state as a node that does not run has left it in its folder; an empty one if there is
+/// none. The other nodes may be ahead.
+///
+/// # Errors
+/// `Io` (also while the node runs), `Corrupt`.
+pub fn stored_catalog(dir: &Path) -> Result<Catalog, ConsensusError> {
+    if !dir.join("raft").exists() {
+        return Ok(Catalog::default());
+    }
+    Ok(records::load(&Database::open(dir)?)?.0)
 }
 
 /// Writes whose folder it is, or compares.

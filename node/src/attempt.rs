@@ -2,6 +2,7 @@
 //!
 //! Nothing of a result leaves here but result shares, and nothing of an error but a sentence.
 
+use crate::fail_point;
 use crate::limits::HELLO_WAIT;
 use crate::mesh::{AttemptId, AttemptKind, AttemptNet, Hello, HelloDigest, Mesh};
 use std::borrow::Cow;
@@ -9,11 +10,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use trine_mpc::{AttemptKeys, MpcError, Net, Profile, Session};
 use trine_proto::catalog::{Catalog, JobEntry, NetProfile, Subject, Validation};
-use trine_proto::ids::{Party, TransactionId};
+use trine_proto::ids::{Party, TableId, TransactionId};
 use trine_proto::status::{SqlError, sqlstate};
 use trine_proto::wire;
 use trine_query::{Done, Explain, Observer, QueryError, ResultShares};
-use trine_storage::Store;
+use trine_storage::{StorageError, Store};
 
 /// Lanes of the network under a profile: the main line of a job, and one for every thread of a fork.
 pub(crate) fn lanes(profile: Profile) -> usize {
@@ -37,8 +38,8 @@ pub(crate) enum End {
     Verdict(Box<Done>, String),
     /// Another attempt would meet the same.
     Failed(SqlError),
-    /// A peer went away: the next attempt may succeed.
-    Lost,
+    /// A peer went away: the next attempt may succeed. What ran then; empty before the first operator.
+    Lost(String),
     /// The log ended the attempt.
     Stopped,
 }
@@ -116,6 +117,7 @@ struct Reporter<'a>(&'a Handle);
 
 impl Observer for Reporter<'_> {
     fn operator(&mut self, name: &str, done: u32, total: u32) {
+        fail_point::reach("attempt.operator");
         let mut state = self.0.lock();
         name.clone_into(&mut state.progress.operator);
         state.progress.operators_done = done;
@@ -128,16 +130,17 @@ impl Context {
     pub(crate) fn query(&self, catalog: &Catalog, job: &JobEntry, handle: &Handle) -> End {
         let bound = bound(catalog, job.net_profile);
         let catalog = bound.as_ref();
-        let statement = match trine_query::compile_with(
+        let statement = match trine_query::compile_over(
             &job.sql,
             job.parameters.as_ref(),
             catalog,
             job.position,
-            &job.principal,
-            job.signed_at_ms,
+            (&job.principal, job.signed_at_ms),
+            &self.store,
         ) {
             Ok(statement) => statement,
-            Err(e) => return End::Failed(e),
+            Err(QueryError::Sql(e)) => return End::Failed(e),
+            Err(e) => return self.ended_by(e, handle, catalog),
         };
         if matches!(statement.explain, Explain::Plan) {
             return match statement.result_header_for_explain() {
@@ -145,7 +148,7 @@ impl Context {
                     header.attempt = job.attempt;
                     End::Result(Box::new(ResultShares { header, vectors: Vec::new() }))
                 }
-                Err(e) => self.ended_by(e, handle),
+                Err(e) => self.ended_by(e, handle, catalog),
             };
         }
         let digest = HelloDigest {
@@ -161,7 +164,7 @@ impl Context {
         let run = |session: &mut Session, _| {
             trine_query::execute(&statement, session, &self.store, &mut Reporter(handle))
         };
-        match self.protocol(job.net_profile, id, digest, handle, run) {
+        match self.protocol(catalog, job.net_profile, id, digest, handle, run) {
             Ok(mut shares) => {
                 shares.header.attempt = job.attempt;
                 shares.header.seconds = started.elapsed().as_secs_f64();
@@ -203,7 +206,7 @@ impl Context {
         let run = |session: &mut Session, salts| {
             trine_query::run_work(&work, session, &self.store, salts)
         };
-        match self.protocol(validation.net_profile, id, digest, handle, run) {
+        match self.protocol(catalog, validation.net_profile, id, digest, handle, run) {
             Ok(mut done) => {
                 done.shares.header.attempt = validation.attempt;
                 let owner = match &validation.subject {
@@ -222,6 +225,7 @@ impl Context {
     /// Handshake with both peers, fresh keys, then `run`.
     fn protocol<T>(
         &self,
+        catalog: &Catalog,
         net_profile: NetProfile,
         id: AttemptId,
         digest: HelloDigest,
@@ -229,10 +233,11 @@ impl Context {
         run: impl FnOnce(&mut Session, Salts) -> Result<T, QueryError>,
     ) -> Result<T, End> {
         if let Err(down) = self.mesh.wait_all_up(self.party_wait) {
-            return Err(End::Failed(self.party_down(down)));
+            return Err(End::Failed(self.party_down(down, "")));
         }
-        let lost = |e: MpcError| self.ended_by(QueryError::Mpc(e), handle);
+        let lost = |e: MpcError| self.ended_by(QueryError::Mpc(e), handle, catalog);
         let profile = trine_query::profile(net_profile);
+        fail_point::reach("attempt.begin");
         let net = self.mesh.begin(id, lanes(profile)).map_err(lost)?;
         if !handle.attach(&net) {
             net.abort("the attempt is over");
@@ -240,7 +245,10 @@ impl Context {
         }
         let result = Self::handshake(self.party, &net, id, digest).and_then(|(keys, salts)| {
             let shared: Arc<dyn Net> = Arc::<AttemptNet>::clone(&net);
-            run(&mut Session::new(self.party.index(), shared, keys, profile), salts)
+            fail_point::reach("attempt.hello");
+            let done = run(&mut Session::new(self.party.index(), shared, keys, profile), salts);
+            fail_point::reach("attempt.end");
+            done
         });
         result.map_err(|e| {
             let lost =
@@ -248,7 +256,7 @@ impl Context {
             if let Some(error) = net.peer_error().filter(|_| lost && !handle.stopped()) {
                 return End::Failed(error);
             }
-            let end = self.ended_by(e, handle);
+            let end = self.ended_by(e, handle, catalog);
             match &end {
                 End::Failed(error) => net.fail(error),
                 _ => net.abort("the attempt is lost at this party"),
@@ -296,19 +304,19 @@ impl Context {
     }
 
     /// What an error means for the job.
-    fn ended_by(&self, error: QueryError, handle: &Handle) -> End {
+    fn ended_by(&self, error: QueryError, handle: &Handle, catalog: &Catalog) -> End {
         if handle.stopped() {
             return End::Stopped;
         }
         match error {
-            QueryError::Mpc(MpcError::PeerLost { .. } | MpcError::Cancelled) => End::Lost,
+            QueryError::Mpc(MpcError::PeerLost { .. } | MpcError::Cancelled) => {
+                End::Lost(handle.progress().operator)
+            }
             QueryError::Sql(e) => End::Failed(e),
             QueryError::Storage(e) => {
-                tracing::error!(error = %e, "a segment cannot be read");
-                End::Failed(SqlError::new(
-                    sqlstate::DATA_CORRUPTED,
-                    format!("node {} cannot read its share of a table: {e}", self.party),
-                ))
+                let error = unreadable(self.party, &e, catalog);
+                tracing::error!(error = error.message, "a segment cannot be read");
+                End::Failed(error)
             }
             QueryError::Mpc(e) => End::Failed(SqlError::new(
                 sqlstate::PROTOCOL_VIOLATION,
@@ -321,13 +329,17 @@ impl Context {
         }
     }
 
-    /// The sentence for a party that is down.
-    pub(crate) fn party_down(&self, party: Party) -> SqlError {
+    /// The sentence for a party that is down, with the operator in which it was lost, if it was.
+    pub(crate) fn party_down(&self, party: Party, operator: &str) -> SqlError {
         let mut message = format!("node {party} ({}) is down", self.mesh.address(party));
         let why = self.mesh.why_down(party);
         if !why.is_empty() {
             message.push_str(": ");
             message.push_str(&why);
+        }
+        if !operator.is_empty() {
+            message.push_str("; it was lost in the operator ");
+            message.push_str(operator);
         }
         SqlError::new(sqlstate::NODE_UNAVAILABLE, message)
             .hint("queries need all three nodes; ask again when it is back")
@@ -336,6 +348,27 @@ impl Context {
 
 fn internal(message: &str) -> SqlError {
     SqlError::new(sqlstate::INTERNAL_ERROR, message)
+}
+
+/// A share that cannot be read, by party, table and segment.
+fn unreadable(party: Party, error: &StorageError, catalog: &Catalog) -> SqlError {
+    let Some((table, segment)) = error.damaged() else {
+        let message = format!("node {party} cannot read its share of a table: {error}");
+        return SqlError::new(sqlstate::INTERNAL_ERROR, message);
+    };
+    let name = match catalog.tables.get(&table) {
+        Some(table) => format!("table \"{}\"", table.schema.name),
+        None if table == TableId::PARAMETERS => "a statement's parameters".into(),
+        None => format!("table {table}"),
+    };
+    let why = match error {
+        StorageError::NotFound { .. } => "the file is missing".to_owned(),
+        e => e.to_string(),
+    };
+    let message = format!("node {party} cannot read its share of {name}, segment {segment}: {why}");
+    SqlError::new(sqlstate::DATA_CORRUPTED, message).hint(format!(
+        "the operator of node {party} can rebuild it: trined repair --config party.toml"
+    ))
 }
 
 /// Salts of the two components that this party holds of a segment made in the attempt.
@@ -404,6 +437,33 @@ mod tests {
         assert_eq!(of(profile), of(NetProfile::default()));
         assert_eq!(lanes(trine_query::profile(profile)), 3);
         assert_eq!(lanes(trine_query::profile(NetProfile::default())), 1);
+    }
+
+    #[test]
+    fn an_unreadable_share_is_named_by_party_table_and_segment() {
+        let party = Party::ALL[1];
+        let (table, segment) = (TableId(7), trine_proto::ids::SegmentId([0xab; 16]));
+        let hex = "ab".repeat(16);
+        let missing = StorageError::NotFound { table, segment };
+        let error = unreadable(party, &missing, &Catalog::default());
+        assert_eq!(
+            error.message,
+            format!("node 1 cannot read its share of table 7, segment {hex}: the file is missing")
+        );
+        let file = format!("segments/7/{hex}.parquet");
+        let flipped = StorageError::Corrupt { file: file.clone(), what: "component 1: x".into() };
+        let error = unreadable(party, &flipped, &Catalog::default());
+        assert_eq!(
+            error.message,
+            format!(
+                "node 1 cannot read its share of table 7, segment {hex}: file {file} is corrupt: \
+                 component 1: x"
+            )
+        );
+        assert_eq!(
+            error.hint,
+            "the operator of node 1 can rebuild it: trined repair --config party.toml"
+        );
     }
 
     #[test]

@@ -3,11 +3,13 @@
 use crate::attempt::Context;
 use crate::config::Config;
 use crate::error::NodeError;
+use crate::fail_point::{self, FailingDisk};
 use crate::files::Files;
 use crate::janitor;
 use crate::limits::{LEADER_LOOK, STOP_WAIT, UPLOADS_MAX};
 use crate::mesh::Mesh;
 use crate::network;
+use crate::repair::{Giver, Repairer, listed};
 use crate::results::Results;
 use crate::runner::Runner;
 use crate::services::{self, Shared};
@@ -19,6 +21,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 use trine_consensus::Consensus;
 use trine_proto::catalog::Catalog;
+use trine_proto::ids::Party;
 use trine_proto::tls::server_config;
 use trine_storage::{Disk, Store};
 
@@ -27,6 +30,7 @@ pub struct Node {
     consensus: Arc<Consensus>,
     mesh: Mesh,
     runner: Arc<Runner>,
+    repairer: Arc<Repairer>,
     stop: watch::Sender<bool>,
     serving: JoinHandle<()>,
     _lock: File,
@@ -44,8 +48,9 @@ impl Node {
     /// # Errors
     /// [`NodeError`]: what the operator has to change.
     pub async fn start(config: Config) -> Result<Self, NodeError> {
+        fail_point::check()?;
         let lock = data_lock(&config.data_dir)?;
-        let store = Store::open(Arc::new(Disk::new(&config.data_dir)))?;
+        let store = Store::open(Arc::new(FailingDisk(Disk::new(&config.data_dir))))?;
         let listen = |address: &str| {
             TcpListener::bind(address)
                 .map_err(|source| NodeError::Listen { address: address.to_owned(), source })
@@ -67,6 +72,7 @@ impl Node {
             party: config.party,
             raft_id: config.party.index() as u64 + 1,
             cluster: cluster.clone(),
+            probe: fail_point::reach,
         };
         let consensus = Arc::new(Consensus::start(consensus, mesh.transport()).await?);
         let answering = Arc::clone(&consensus);
@@ -74,7 +80,24 @@ impl Node {
             let consensus = Arc::clone(&answering);
             Box::pin(async move { consensus.handle(from, request).await })
         }));
-        report_segments(&store, &consensus.catalog());
+        report_segments(&store, &consensus.catalog(), config.party);
+        let giver = Arc::new(Giver {
+            party: config.party,
+            keys: cluster.node_keys,
+            consensus: Arc::clone(&consensus),
+            store: store.clone(),
+        });
+        mesh.repair_with(Arc::new(move |peer, stream| {
+            let giver = Arc::clone(&giver);
+            Box::pin(async move { giver.serve(peer, stream).await })
+        }));
+        let repairer = Arc::new(Repairer {
+            party: config.party,
+            consensus: Arc::clone(&consensus),
+            store: store.clone(),
+            mesh: mesh.clone(),
+            turn: tokio::sync::Mutex::default(),
+        });
         let context = Context {
             mesh: mesh.clone(),
             store: store.clone(),
@@ -95,6 +118,7 @@ impl Node {
             Arc::clone(&runner),
             Arc::clone(&consensus),
             store.clone(),
+            config.limits.staged_keep,
             stop.subscribe(),
         ));
         tokio::spawn(network::run(
@@ -115,6 +139,7 @@ impl Node {
             party: config.party,
             cluster,
             uploads: Arc::new(Semaphore::new(UPLOADS_MAX)),
+            repairer: Arc::clone(&repairer),
         });
         let serving = tokio::spawn(async move {
             if let Err(e) = services::serve(for_clients, tls, shared, on_stop).await {
@@ -122,7 +147,7 @@ impl Node {
             }
         });
         tracing::info!(party = %config.party, listen = config.listen_client, "node started");
-        Ok(Self { consensus, mesh, runner, stop, serving, _lock: lock })
+        Ok(Self { consensus, mesh, runner, repairer, stop, serving, _lock: lock })
     }
 
     /// Resolves once the node knows a leader and the cluster's identity and sees both peers.
@@ -142,6 +167,11 @@ impl Node {
                 () = tokio::time::sleep(LEADER_LOOK) => {}
             }
         }
+    }
+
+    /// What checks and repairs this node's segments.
+    pub(crate) fn repairer(&self) -> Arc<Repairer> {
+        Arc::clone(&self.repairer)
     }
 
     /// Stops in order: no new requests, attempts given up (they run again after the next start),
@@ -171,16 +201,23 @@ pub(crate) fn data_lock(folder: &Path) -> Result<File, NodeError> {
 }
 
 /// Compares files with the catalog's list: says what is missing, removes what the log has resolved.
-fn report_segments(store: &Store, catalog: &Catalog) {
-    let Files { listed, gone } = Files::of(catalog);
-    match store.reconcile(&listed, &gone) {
-        Ok(found) => {
-            for (table, segment) in &found.missing {
-                tracing::error!(%table, %segment, "a committed segment is not in the data folder");
-            }
-        }
+fn report_segments(store: &Store, catalog: &Catalog, party: Party) {
+    let Files { listed: wanted, gone } = Files::of(catalog);
+    let missing = match store.reconcile(&wanted, &gone) {
+        Ok(found) => found.missing,
         Err(e) => {
-            tracing::error!(error = %e, "the data folder cannot be compared with the catalog")
+            tracing::error!(error = %e, "the data folder cannot be compared with the catalog");
+            return;
+        }
+    };
+    for segment in listed(catalog) {
+        if missing.contains(&(segment.table, segment.entry.id)) {
+            tracing::error!(
+                %party,
+                table = segment.name,
+                segment = %segment.entry.id,
+                "a committed segment is not in the data folder; trined repair fetches it"
+            );
         }
     }
 }

@@ -260,6 +260,6 @@ fn read(
     s: &Session,
     store: &Store,
 ) -> Result<Relation> {
-    let source = Source { table: work.table, schema: &work.schema, segments, columns };
+    let source = Source { table: work.table, schema: &work.schema, segments, columns, kept: None };
     scan(&source, &vec![Want::PLANES; columns.len()], s, Some(store))
 }

@@ -356,7 +356,7 @@ fn is_constant(expr: &Logical) -> bool {
 }
 
 /// COUNT, SUM and AVG of all rows: what needs no order.
-fn sums_only(aggregates: &[Aggregate]) -> bool {
+pub(super) fn sums_only(aggregates: &[Aggregate]) -> bool {
     aggregates.iter().all(|a| !a.distinct && !matches!(a.function, Function::Min | Function::Max))
 }
 

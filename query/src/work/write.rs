@@ -152,7 +152,7 @@ fn inserted(
 /// they are, down to a scan of just these segments.
 fn aligned(plan: &Plan, table: TableId, segments: &[SegmentScan]) -> bool {
     match &plan.op {
-        Operator::Scan { table: t, segments: s, .. } => *t == table && s == segments,
+        Operator::Scan { table: t, segments: s, kept: None, .. } => *t == table && s == segments,
         Operator::Filter { input, .. }
         | Operator::Project { input, .. }
         | Operator::OneRowJoin { input, .. } => aligned(input, table, segments),
@@ -243,7 +243,7 @@ fn rewritten(
     store: &Store,
 ) -> Result<Rewritten> {
     let secret: Vec<usize> = (0..schema.columns.len()).filter(|c| !is_public(schema, *c)).collect();
-    let source = Source { table, schema, segments: &write.replaced, columns: &secret };
+    let source = Source { table, schema, segments: &write.replaced, columns: &secret, kept: None };
     let old = scan(&source, &vec![Want::PLANES; secret.len()], s, Some(store))?;
     let valid = old.valid_bit(s);
     // A condition that is false whatever the data is has no rows at all.
