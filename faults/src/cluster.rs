@@ -343,6 +343,12 @@ impl Cluster {
         found
     }
 
+    /// Empties a party's data folder: segments, log and votes. Its node must not run.
+    pub fn lose_disk(&self, party: usize) {
+        // What is not there is lost already.
+        let _ = std::fs::remove_dir_all(self.node_folder(party).join("data"));
+    }
+
     /// The folder of a party's segments.
     #[must_use]
     pub fn segments(&self, party: usize) -> PathBuf {

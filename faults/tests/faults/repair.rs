@@ -114,6 +114,16 @@ async fn damage_is_noticed_refused_and_repaired() {
     let again = client.query("SELECT a, b FROM w ORDER BY a").await.unwrap().rows;
     assert_eq!(again, made);
 
+    // The whole disk is lost, log and votes included: the machine joins again by itself, as a new
+    // member, and is repaired, while the others serve.
+    cluster.kill(2);
+    cluster.lose_disk(2);
+    client.execute("CREATE TABLE while_gone (x INT)").await.unwrap();
+    cluster.start_all().unwrap();
+    refused_then_repaired(&cluster, &client, 2, "the file is missing", &expected).await;
+    let again = client.query("SELECT a, b FROM w ORDER BY a").await.unwrap().rows;
+    assert_eq!(again, made);
+
     // Two parties damaged in the same segment: neither can be mended by the other alone.
     damage(&file_of_t(&cluster, 0, 0), &|bytes| bytes[64] ^= 1);
     damage(&file_of_t(&cluster, 1, 0), &|bytes| bytes[64] ^= 1);
