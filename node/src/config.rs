@@ -111,6 +111,9 @@ pub struct Limits {
     pub results_bytes_max: usize,
     /// How long a finished result is kept.
     pub results_keep: Duration,
+    /// How long a staged part may wait for its Commit before this node proposes to give it up. A load
+    /// of many batches commits each batch when it is complete, so this is one batch's time.
+    pub staged_keep: Duration,
 }
 
 impl Default for Limits {
@@ -121,6 +124,7 @@ impl Default for Limits {
             lanes: 1,
             results_bytes_max: 1 << 30,
             results_keep: Duration::from_secs(3_600),
+            staged_keep: Duration::from_secs(3_600),
         }
     }
 }
@@ -207,6 +211,7 @@ struct FileLimits {
     lanes: Option<u32>,
     results_bytes_max: Option<usize>,
     results_keep_s: Option<u64>,
+    staged_keep_s: Option<u64>,
 }
 
 #[derive(Deserialize, Default)]
@@ -316,6 +321,9 @@ impl File {
         if let Some(v) = variable("TRINE_RESULTS_KEEP_S") {
             self.limits.results_keep_s = Some(number("TRINE_RESULTS_KEEP_S", &v)?);
         }
+        if let Some(v) = variable("TRINE_STAGED_KEEP_S") {
+            self.limits.staged_keep_s = Some(number("TRINE_STAGED_KEEP_S", &v)?);
+        }
         if let Some(v) = variable("TRINE_LOG_FORMAT") {
             self.log.format = Some(match v.as_str() {
                 "text" => LogFormat::Text,
@@ -377,6 +385,9 @@ impl FileLimits {
             lanes,
             results_bytes_max: self.results_bytes_max.unwrap_or(default.results_bytes_max),
             results_keep: self.results_keep_s.map_or(default.results_keep, Duration::from_secs),
+            staged_keep: self
+                .staged_keep_s
+                .map_or(default.staged_keep, |s| Duration::from_secs(s.max(1))),
         })
     }
 }

@@ -4,6 +4,7 @@
 //! code blocks. What an attempt ended with goes into the log as a command signed by this node.
 
 use crate::attempt::{Context, End, Handle};
+use crate::fail_point;
 use crate::files::Files;
 use crate::limits::{ATTEMPT_STACK_BYTES, PROPOSE_PAUSE, PROPOSE_TIMEOUT};
 use crate::results::{Results, StoredResult};
@@ -155,6 +156,7 @@ impl Runner {
             .spawn(move || {
                 let end = runner.run(task, &catalog, &handle);
                 handle.finish();
+                fail_point::reach("attempt.report");
                 runner.report(task, end);
                 // The watching task has ended when the node stops.
                 let _ = runner.ended.send(task);
@@ -187,7 +189,7 @@ impl Runner {
         let how = match &end {
             End::Result(_) | End::Verdict(..) => "done",
             End::Failed(_) => "failed",
-            End::Lost => "lost",
+            End::Lost(_) => "lost",
             End::Stopped => "stopped",
         };
         let ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -215,7 +217,7 @@ impl Runner {
             (Work::Validation(transaction), End::Failed(error)) => {
                 NodeCommandKind::Abort { transaction, error }
             }
-            (_, End::Lost) => {
+            (_, End::Lost(operator)) => {
                 // The others see the loss too; whoever finds the mesh whole again asks first.
                 match self.context.mesh.wait_all_up(self.context.party_wait) {
                     Ok(()) => retry(task),
@@ -223,11 +225,11 @@ impl Runner {
                         Work::Query(job) => NodeCommandKind::JobFailed {
                             job,
                             attempt,
-                            error: self.context.party_down(down),
+                            error: self.context.party_down(down, &operator),
                         },
                         Work::Validation(transaction) => NodeCommandKind::Abort {
                             transaction,
-                            error: self.context.party_down(down),
+                            error: self.context.party_down(down, &operator),
                         },
                     },
                 }

@@ -14,7 +14,9 @@ use std::thread;
 use trine_mpc::{Profile, Session};
 use trine_proto::catalog::{Catalog, NetProfile, Parameters};
 use trine_proto::ids::LogIndex;
-use trine_proto::schema::{Column, ColumnType, DECIMAL_DIGITS_MAX, Secrecy, TableSchema};
+use trine_proto::schema::{
+    Column, ColumnType, DECIMAL_DIGITS_MAX, DOUBLE_FRACTION_BITS, Secrecy, TableSchema,
+};
 use trine_proto::status::{SqlError, sqlstate};
 use trine_proto::wire::{self, Counted, ExplainRow, ResultHeader, ResultKind};
 use trine_storage::Store;
@@ -185,6 +187,7 @@ fn stored_column(field: &Field) -> Result<Column, SqlError> {
             NumberKind::Int => ColumnType::Int,
             NumberKind::BigInt => ColumnType::BigInt,
             NumberKind::Date => ColumnType::Date,
+            NumberKind::Timestamp => ColumnType::Timestamp,
             NumberKind::Enum { labels } => ColumnType::Enum { labels: labels.clone() },
             NumberKind::Decimal { precision, scale } => {
                 let top = 10_i128.pow(u32::from(DECIMAL_DIGITS_MAX)) - 1;
@@ -194,7 +197,7 @@ fn stored_column(field: &Field) -> Result<Column, SqlError> {
                 }
                 ColumnType::Decimal { precision, scale: *scale }
             }
-            NumberKind::Double { .. } => return Err(refused()),
+            NumberKind::Double { .. } => ColumnType::Double { fraction_bits: DOUBLE_FRACTION_BITS },
         },
     };
     let name = field.name.clone();

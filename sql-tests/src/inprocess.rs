@@ -11,18 +11,20 @@ mod load;
 
 use crate::engine::EngineError;
 use crate::value::Output;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use trine_client::cut::{NodePart, cut_rows};
 use trine_client::open::{ResultPart, ResultVector, open_result};
-use trine_client::statement::{self, Insert, Statement, Write};
+use trine_client::statement::{self, Asked, Insert, PreparedStatements, Statement, Write};
 use trine_client::{
-    Table, TableDefinition, arrange, explained, named_result, parameter_row, random_id,
-    rows_written,
+    ParameterRow, Table, TableDefinition, arrange, explained, named_result, parameter_row,
+    query_parameters, random_id, rows_written,
 };
 use trine_consensus::testing::{LocalSequencer, TestCluster, client_with_id};
 use trine_mpc::{AttemptKeys, Net, Session};
-use trine_proto::catalog::{Catalog, TableRules, TransactionState, Validation, Verdict};
+use trine_proto::catalog::{
+    Catalog, Parameters, TableRules, TransactionState, Validation, Verdict,
+};
 use trine_proto::command::{NodeCommandKind, Outcome};
 use trine_proto::ids::{JobId, LogIndex, Party, SegmentId, TableId, TransactionId};
 use trine_proto::result::result_digest;
@@ -45,6 +47,7 @@ pub struct InProcess {
     cluster: TestCluster,
     sequencer: LocalSequencer,
     stores: [Store; 3],
+    prepared: Mutex<PreparedStatements>,
 }
 
 /// Nobody watches the progress.
@@ -63,7 +66,8 @@ impl InProcess {
         let cluster = TestCluster::seeded(1);
         let sequencer = LocalSequencer::new(cluster.info.clone());
         let store = || Store::open(Arc::new(Memory::new())).map_err(|e| internal(&e));
-        Ok(Self { cluster, sequencer, stores: [store()?, store()?, store()?] })
+        let stores = [store()?, store()?, store()?];
+        Ok(Self { cluster, sequencer, stores, prepared: Mutex::default() })
     }
 
     /// Runs the statements of a text; the answer is that of the last one.
@@ -85,7 +89,20 @@ impl InProcess {
             Statement::CreateTableAs { table, columns, sql, if_not_exists, .. } => {
                 return self.create_table_as(&table, &columns, &sql, if_not_exists);
             }
-            Statement::Query { sql, .. } => return Ok(self.query(sql)?.into()),
+            Statement::Query { sql, .. } => return Ok(self.query(sql, None)?.into()),
+            Statement::Ask(asked) => return self.ask(&asked),
+            Statement::Prepare(prepared) => {
+                self.prepared().prepare(prepared)?;
+                return Ok(Output::done(None));
+            }
+            Statement::Execute(execution) => {
+                let statement = self.prepared().execute(execution)?;
+                return self.run_one(statement);
+            }
+            Statement::Deallocate(name) => {
+                self.prepared().deallocate(name.as_deref())?;
+                return Ok(Output::done(None));
+            }
             Statement::Reindex | Statement::Set => return Ok(Output::done(None)),
             Statement::Show(settings) => return Ok(shown(settings)),
             Statement::CreateIndex(index) => Command::CreateIndex(index),
@@ -96,6 +113,12 @@ impl InProcess {
                 let at = catalog.applied;
                 trine_query::check_view(&view.sql, &view.columns, &catalog, at, PRINCIPAL)?;
                 Command::CreateView(view)
+            }
+            Statement::Copy(_) => {
+                return Err(EngineError::new(
+                    sqlstate::FEATURE_NOT_SUPPORTED,
+                    "COPY uploads to nodes; there are none in process",
+                ));
             }
             Statement::ShowTables => {
                 return Err(EngineError::new(
@@ -300,25 +323,14 @@ impl InProcess {
         let row = parameter_row(&definition, write)?;
         let mut parameters = None;
         if let Some(row) = &row {
-            let id = TransactionId(random_id()?);
-            let cells = std::slice::from_ref(&row.cells);
-            let parts = cut_rows(&row.schema, cells, self.cluster.info.cluster_id, id)?;
-            for (party, part) in Party::ALL.into_iter().zip(parts) {
-                self.stage(party, TableId::PARAMETERS, &row.schema, id, part)?;
-            }
-            let schema = Some(wire::TableSchema::from(&row.schema));
-            parameters = Some(wire::ParameterSet { id: id.0.to_vec(), schema });
+            parameters = Some(self.stage_parameters(row)?);
         }
         let (sql, table) = (write.sql.clone(), write.table.clone());
         let mut command = wire::SubmitWrite { sql, table, kind: 0, parameters: parameters.clone() };
         command.set_kind(write.kind);
         let (id, _) = self.propose(Command::SubmitWrite(command))?;
         let report = self.validate(TransactionId(id));
-        if let Some(id) = parameters.and_then(|set| SegmentId::from_slice(&set.id)) {
-            for store in &self.stores {
-                store.remove(TableId::PARAMETERS, id).map_err(|e| internal(&e))?;
-            }
-        }
+        self.forget_parameters(parameters.as_ref())?;
         Ok(Output::done(Some(rows_written(&report?)?)))
     }
 
@@ -354,8 +366,47 @@ impl InProcess {
         }
     }
 
-    fn query(&self, sql: String) -> Result<Table, EngineError> {
-        let submit = Command::SubmitQuery(wire::SubmitQuery { sql: sql.clone(), parameters: None });
+    fn prepared(&self) -> MutexGuard<'_, PreparedStatements> {
+        self.prepared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A query with secret parameters.
+    fn ask(&self, asked: &Asked) -> Result<Output, EngineError> {
+        let catalog = self.sequencer.catalog();
+        let tables: Vec<TableSchema> = catalog.tables.values().map(|t| t.schema.clone()).collect();
+        let set = self.stage_parameters(&query_parameters(&tables, asked)?)?;
+        let answer = self.query(asked.sql.clone(), Some(set.clone()));
+        self.forget_parameters(Some(&set))?;
+        Ok(answer?.into())
+    }
+
+    /// One row of parameters as shares at the stores.
+    fn stage_parameters(&self, row: &ParameterRow) -> Result<wire::ParameterSet, EngineError> {
+        let id = TransactionId(random_id()?);
+        let cells = std::slice::from_ref(&row.cells);
+        let parts = cut_rows(&row.schema, cells, self.cluster.info.cluster_id, id)?;
+        for (party, part) in Party::ALL.into_iter().zip(parts) {
+            self.stage(party, TableId::PARAMETERS, &row.schema, id, part)?;
+        }
+        let schema = Some(wire::TableSchema::from(&row.schema));
+        Ok(wire::ParameterSet { id: id.0.to_vec(), schema })
+    }
+
+    fn forget_parameters(&self, set: Option<&wire::ParameterSet>) -> Result<(), EngineError> {
+        if let Some(id) = set.and_then(|set| SegmentId::from_slice(&set.id)) {
+            for store in &self.stores {
+                store.remove(TableId::PARAMETERS, id).map_err(|e| internal(&e))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn query(
+        &self,
+        sql: String,
+        parameters: Option<wire::ParameterSet>,
+    ) -> Result<Table, EngineError> {
+        let submit = Command::SubmitQuery(wire::SubmitQuery { sql: sql.clone(), parameters });
         let (id, outcome) = self.propose(submit)?;
         let (job, position) = (JobId(id), outcome.index());
         let answer = self.answer(&sql, job, position);
@@ -373,7 +424,9 @@ impl InProcess {
     }
 
     fn answer(&self, sql: &str, job: JobId, position: LogIndex) -> Result<Table, EngineError> {
-        let shares = self.executed(sql, position)?;
+        let catalog = self.sequencer.catalog();
+        let parameters = catalog.jobs.get(&job).and_then(|j| j.parameters.as_ref());
+        let shares = self.executed(sql, parameters, &catalog, position)?;
         let mut parts: [ResultPart; 3] = Default::default();
         for ((party, shares), part) in Party::ALL.into_iter().zip(shares).zip(&mut parts) {
             *part = self.part(party, job, shares);
@@ -382,25 +435,31 @@ impl InProcess {
     }
 
     /// The three parties' parts of an answer. They share one planning.
-    fn executed(&self, sql: &str, position: LogIndex) -> Result<[ResultShares; 3], EngineError> {
-        let catalog = self.sequencer.catalog();
-        let statement = self.planned(sql, &catalog, position, &self.stores[0])?;
+    fn executed(
+        &self,
+        sql: &str,
+        parameters: Option<&Parameters>,
+        catalog: &Catalog,
+        position: LogIndex,
+    ) -> Result<[ResultShares; 3], EngineError> {
+        let statement = self.planned(sql, parameters, catalog, position, &self.stores[0])?;
         let execute = |session: &mut Session, store: &Store| {
             trine_query::execute(&statement, session, store, &mut Unobserved)
         };
         let small = statement.rows_max() <= FIBER_ROWS_MAX;
-        self.three_parties(&catalog, small, execute)
+        self.three_parties(catalog, small, execute)
     }
 
     fn planned(
         &self,
         sql: &str,
+        parameters: Option<&Parameters>,
         catalog: &Catalog,
         position: LogIndex,
         store: &Store,
     ) -> Result<trine_query::Statement, EngineError> {
         let who = (PRINCIPAL, 0);
-        match trine_query::compile_over(sql, None, catalog, position, who, store) {
+        match trine_query::compile_over(sql, parameters, catalog, position, who, store) {
             Ok(statement) => Ok(statement),
             Err(QueryError::Sql(error)) => Err(error.into()),
             Err(error) => Err(internal(&error)),
@@ -417,7 +476,7 @@ impl InProcess {
         let plans = thread::scope(|scope| {
             let node = |store| {
                 let catalog = &catalog;
-                scope.spawn(move || self.planned(sql, catalog, at, store).map(|s| s.digest()))
+                scope.spawn(move || self.planned(sql, None, catalog, at, store).map(|s| s.digest()))
             };
             self.stores.each_ref().map(node).map(thread::ScopedJoinHandle::join)
         });
@@ -432,8 +491,9 @@ impl InProcess {
     /// # Errors
     /// What the query fails with.
     pub fn analysed(&self, sql: &str) -> Result<[Vec<wire::ExplainRow>; 3], EngineError> {
-        let at = self.sequencer.catalog().applied;
-        let shares = self.executed(&format!("EXPLAIN ANALYZE {sql}"), at)?;
+        let catalog = self.sequencer.catalog();
+        let at = catalog.applied;
+        let shares = self.executed(&format!("EXPLAIN ANALYZE {sql}"), None, &catalog, at)?;
         Ok(shares.map(|shares| shares.header.explain))
     }
 

@@ -45,6 +45,9 @@ pub fn template(t: &Template<'_>) -> String {
          results_bytes_max = 1073741824\n\
          # Seconds that a finished result is kept. [TRINE_RESULTS_KEEP_S]\n\
          results_keep_s = 3600\n\
+         # Seconds that an uploaded batch may wait for its commit before it is given up.\n\
+         # [TRINE_STAGED_KEEP_S]\n\
+         staged_keep_s = 3600\n\
          \n[log]\n\
          # text or json. [TRINE_LOG_FORMAT]\n\
          format = \"text\"\n\
