@@ -14,16 +14,16 @@ use crate::ops::sort_aggregate::GroupBy;
 use crate::ops::unique_join::Join;
 use crate::ops::window::Window;
 use crate::ops::{
-    cross_join, filter, limit, lookup_join, one_row_join, project, public, reveal,
-    scalar_aggregate, scan, small_domain, sort, sort_aggregate, union_all, unique_join, values,
-    window,
+    cross_join, filter, limit, lookup_join, one_row_join, project, public, public_aggregate,
+    reveal, scalar_aggregate, scan, small_domain, sort, sort_aggregate, union_all, unique_join,
+    values, window,
 };
 use crate::output::{ShareVector, failure_vector, output};
 use crate::plan::{Failure, JoinMethod, Operator, Plan};
 use crate::relation::Relation;
 use crate::want::Want;
 use std::collections::BTreeMap;
-use trine_mpc::{Cost, Planes, Profile, Session};
+use trine_mpc::{Chosen, Cost, Planes, Profile, Session};
 use trine_proto::wire::OutputColumn;
 use trine_storage::Store;
 use wants::{join_wants, plan_wants};
@@ -45,6 +45,8 @@ pub struct OperatorCost {
     /// The same parts recomputed from the opened segment sizes; zero in a dry run. Counted equals
     /// predicted - `sorts_predicted` + `sorts_recomputed`, for rounds and for each party's bytes.
     pub sorts_recomputed: Cost,
+    /// What was chosen where there was a choice.
+    pub chosen: Chosen,
 }
 
 /// This party's part of a result.
@@ -148,6 +150,7 @@ fn walk<'a>(
     let wants = plan_wants(plan)?;
     // What a run before this one left behind is not this one's.
     drop(session.take_raised());
+    session.restart_turns();
     let (costs, failures) = (Vec::new(), Vec::new());
     let mut run = Run { session, store, observer, costs, failures, done: 0, total, wants, kept };
     let relation = run.relation(plan)?;
@@ -165,6 +168,7 @@ pub fn inputs(plan: &Plan) -> Vec<&Plan> {
         Operator::Filter { input, .. }
         | Operator::PublicFilter { input, .. }
         | Operator::PublicColumns { input, .. }
+        | Operator::PublicAggregate { input, .. }
         | Operator::Project { input, .. }
         | Operator::ScalarAggregate { input, .. }
         | Operator::SmallDomainAggregate { input, .. }
@@ -194,6 +198,7 @@ pub const fn operator_name(op: &Operator) -> &'static str {
         Operator::PublicFilter { .. } => "PublicFilter",
         Operator::PublicColumns { .. } => "PublicColumns",
         Operator::PublicJoin { .. } => "PublicJoin",
+        Operator::PublicAggregate { .. } => "PublicAggregate",
         Operator::Filter { .. } => "Filter",
         Operator::Project { .. } => "Project",
         Operator::UnionAll(_) => "UnionAll",
@@ -240,6 +245,7 @@ impl Run<'_> {
             cost: self.session.cost(),
             sorts_predicted: self.session.sorts_predicted(),
             sorts_recomputed: self.session.sorts_recomputed(),
+            chosen: Chosen::default(),
         }
     }
 
@@ -258,6 +264,7 @@ impl Run<'_> {
             observer.operator(operator_name(&plan.op), self.done, self.total);
         }
         let before = self.books();
+        let _ = self.session.take_chosen();
         let relation = self.operator(plan, wants, ready)?;
         let relation = conform(relation, plan, wants, self.session)?;
         let raised = gather(self.session)?;
@@ -267,6 +274,7 @@ impl Run<'_> {
             cost: difference(after.cost, before.cost),
             sorts_predicted: difference(after.sorts_predicted, before.sorts_predicted),
             sorts_recomputed: difference(after.sorts_recomputed, before.sorts_recomputed),
+            chosen: self.session.take_chosen(),
         };
         self.done += 1;
         if let Some((_, kept)) = self.kept.get_mut(&position) {
@@ -306,6 +314,10 @@ impl Run<'_> {
             Operator::PublicColumns { values, .. } => {
                 public::beside(next()?, values, &plan.fields, wants, s)
             }
+            Operator::PublicAggregate { groups, keys, aggregates, .. } => {
+                let by = (groups.rows(), keys);
+                public_aggregate::public_aggregate(next()?, by, &plan.fields, aggregates, wants, s)
+            }
             Operator::PublicJoin { left_rows, right_rows, .. } => {
                 public::paired((next()?, left_rows.rows()), (next()?, right_rows.rows()), s)
             }
@@ -320,10 +332,9 @@ impl Run<'_> {
             }
             Operator::SortAggregate { keys, determined, presorted, aggregates, .. } => {
                 let needed = keys.len().saturating_sub(*determined as usize);
-                let by = GroupBy { keys, needed, presorted: *presorted };
-                let grouped = sort_aggregate::sort_aggregate(next()?, &by, aggregates, s)?;
-                let groups = usize::try_from(plan.rows).unwrap_or(usize::MAX).min(grouped.rows);
-                Ok(grouped.slice(s, 0..groups))
+                let groups = usize::try_from(plan.rows).unwrap_or(usize::MAX);
+                let by = GroupBy { keys, needed, presorted: *presorted, groups, wants };
+                sort_aggregate::sort_aggregate(next()?, &by, aggregates, s)
             }
             Operator::UniqueKeyJoin { .. } => unique_key_join(plan, wants, next()?, next()?, s),
             Operator::CrossJoin { .. } => cross_join::cross_join(next()?, next()?, s),

@@ -60,7 +60,12 @@ impl Session {
     }
 
     async fn run_statement(&self, statement: Statement) -> Result<Answer, SqlError> {
-        match statement {
+        match self.client.resolved(statement)? {
+            Statement::Ask(asked) => {
+                let job = self.client.submit_asked(&asked).await?;
+                self.watch(job).await.map_err(|e| asked.placed(e))?;
+                self.client.fetch(job).await.map(Answer::Rows)
+            }
             Statement::Query { sql, offset } => {
                 self.query(&sql).await.map(Answer::Rows).map_err(|mut e| {
                     if e.position > 0 {

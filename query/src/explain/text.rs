@@ -7,7 +7,7 @@ use crate::plan::{
     TextFunction, Which, WindowFunction, WindowKind,
 };
 use crate::types::{NumberKind, Type};
-use chrono::{Days, NaiveDate};
+use chrono::{DateTime, Days, NaiveDate};
 
 /// Characters of an expression at most.
 const TEXT_MAX: usize = 400;
@@ -31,6 +31,12 @@ pub(super) fn operator(plan: &Plan) -> String {
             let made: Vec<&str> =
                 plan.fields.iter().skip(input.fields.len()).map(|f| f.name.as_str()).collect();
             format!("PublicColumns {} [public]", shortened(made.join(", ")))
+        }
+        Operator::PublicAggregate { input, keys, aggregates, .. } => {
+            let by: Vec<&str> =
+                plan.fields.iter().take(keys.columns().len()).map(|f| f.name.as_str()).collect();
+            let made = after(aggregates, &input.fields);
+            format!("PublicAggregate by {}{made} [groups public]", by.join(", "))
         }
         Operator::PublicJoin { condition, .. } => {
             format!("PublicJoin on {condition} [public]")
@@ -475,12 +481,18 @@ fn number(v: i128, kind: &NumberKind) -> String {
             format!("{v}/2^{fraction_bits}")
         }
         NumberKind::Date => date(v).unwrap_or_else(|| v.to_string()),
+        NumberKind::Timestamp => timestamp(v).unwrap_or_else(|| v.to_string()),
         NumberKind::Enum { labels } => usize::try_from(v)
             .ok()
             .and_then(|i| labels.get(i))
             .map_or_else(|| v.to_string(), |l| quoted(l)),
         _ => v.to_string(),
     }
+}
+
+fn timestamp(micros: i128) -> Option<String> {
+    let moment = DateTime::from_timestamp_micros(i64::try_from(micros).ok()?)?;
+    Some(format!("'{}'", moment.naive_utc()))
 }
 
 fn date(days: i128) -> Option<String> {
