@@ -163,6 +163,7 @@ impl Client {
             return false;
         }
         own.disk.insert((table, transaction.into()));
+        world.changes += 1;
         self.staged[node] = true;
         true
     }
@@ -221,6 +222,7 @@ impl Client {
         };
         if let Some(Some(at)) = told {
             world.acknowledged.insert(transaction, at);
+            world.changes += 1;
         }
         told.is_some()
     }
