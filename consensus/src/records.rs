@@ -284,7 +284,7 @@ mod tests {
             admin(cluster.commit(&receipts))
         };
         let create = wire::CreateTable { schema: Some(schema.clone()), ..Default::default() };
-        let query = wire::SubmitQuery { sql: "SELECT 1".into(), parameters: None };
+        let query = wire::SubmitQuery { sql: "SELECT 1".into(), ..Default::default() };
         let view = wire::CreateView {
             name: "v".into(),
             sql: "SELECT id FROM t".into(),

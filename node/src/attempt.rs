@@ -126,13 +126,19 @@ impl Observer for Reporter<'_> {
 impl Context {
     /// Runs a query job's current attempt.
     pub(crate) fn query(&self, catalog: &Catalog, job: &JobEntry, handle: &Handle) -> End {
-        let bound = bound(catalog, job.net_profile);
+        let bound = match &job.within {
+            None => bound(catalog, job.net_profile),
+            Some(within) => {
+                let seen = catalog.within(within.snapshot, &within.written);
+                Cow::Owned(Catalog { net_profile: job.net_profile, ..seen })
+            }
+        };
         let catalog = bound.as_ref();
         let statement = match trine_query::compile_with(
             &job.sql,
             job.parameters.as_ref(),
             catalog,
-            job.position,
+            job.snapshot(),
             &job.principal,
             job.signed_at_ms,
         ) {
@@ -208,6 +214,7 @@ impl Context {
                 done.shares.header.attempt = validation.attempt;
                 let owner = match &validation.subject {
                     Subject::Write(write) => write.principal.clone(),
+                    Subject::Transaction(open) => open.principal.clone(),
                     _ => catalog
                         .tables
                         .get(&validation.table)

@@ -111,16 +111,19 @@ pub struct Limits {
     pub results_bytes_max: usize,
     /// How long a finished result is kept.
     pub results_keep: Duration,
+    /// Silence of a client after which this node proposes to roll its open transaction back.
+    pub transaction_idle: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Self {
         Self {
             party_wait: Duration::from_secs(10),
-            jobs_running: 4,
+            jobs_running: 16,
             lanes: 1,
             results_bytes_max: 1 << 30,
             results_keep: Duration::from_secs(3_600),
+            transaction_idle: Duration::from_secs(600),
         }
     }
 }
@@ -207,6 +210,7 @@ struct FileLimits {
     lanes: Option<u32>,
     results_bytes_max: Option<usize>,
     results_keep_s: Option<u64>,
+    transaction_idle_s: Option<u64>,
 }
 
 #[derive(Deserialize, Default)]
@@ -316,6 +320,9 @@ impl File {
         if let Some(v) = variable("TRINE_RESULTS_KEEP_S") {
             self.limits.results_keep_s = Some(number("TRINE_RESULTS_KEEP_S", &v)?);
         }
+        if let Some(v) = variable("TRINE_TRANSACTION_IDLE_S") {
+            self.limits.transaction_idle_s = Some(number("TRINE_TRANSACTION_IDLE_S", &v)?);
+        }
         if let Some(v) = variable("TRINE_LOG_FORMAT") {
             self.log.format = Some(match v.as_str() {
                 "text" => LogFormat::Text,
@@ -377,6 +384,9 @@ impl FileLimits {
             lanes,
             results_bytes_max: self.results_bytes_max.unwrap_or(default.results_bytes_max),
             results_keep: self.results_keep_s.map_or(default.results_keep, Duration::from_secs),
+            transaction_idle: self
+                .transaction_idle_s
+                .map_or(default.transaction_idle, Duration::from_secs),
         })
     }
 }
@@ -458,8 +468,8 @@ mod tests {
         let cases = [
             (text.replace("index = 1", "index = 3"), "index is 0, 1 or 2"),
             (text.replace("index = 1", "index = 0"), "lists another for party 0"),
-            (text.replace("jobs_running = 4", "jobs_runing = 4"), "unknown field `jobs_runing`"),
-            (text.replace("jobs_running = 4", "jobs_running = 0"), "jobs_running is 1 to 1000"),
+            (text.replace("jobs_running = 16", "jobs_runing = 4"), "unknown field `jobs_runing`"),
+            (text.replace("jobs_running = 16", "jobs_running = 0"), "jobs_running is 1 to 1000"),
             (text.replace("lanes = 1", "lanes = 65"), "[limits] lanes is 1 to 64"),
             (text.replace(&hex::encode([3; 32]), "03"), "64 hexadecimal digits"),
             (text.replace(&hex::encode([3; 32]), &hex::encode([1; 32])), "three different keys"),

@@ -97,6 +97,12 @@ impl Node {
             store.clone(),
             stop.subscribe(),
         ));
+        tokio::spawn(janitor::abandoned(
+            Arc::clone(&runner),
+            Arc::clone(&consensus),
+            config.limits.transaction_idle,
+            stop.subscribe(),
+        ));
         tokio::spawn(network::run(
             Arc::clone(&runner),
             Arc::clone(&consensus),

@@ -225,3 +225,101 @@ async fn garbage_on_both_ports_harms_nobody() {
     drop(open);
     cluster.stop().await;
 }
+
+/// An uploader who sends the two holders of a component different versions of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn different_versions_of_a_component_are_refused_by_its_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let cluster = Cluster::start(dir.path()).await.unwrap();
+    let raw = admin(&cluster);
+    let table = schema("t", false);
+    raw.create(&table).await;
+    raw.load(&table, &[1, 2]).await.unwrap();
+    let header = |messages: &mut Vec<wire::UploadMessage>, change: fn(&mut wire::UploadHeader)| {
+        if let Some(wire::upload_message::Message::Header(header)) = &mut messages[0].message {
+            change(header);
+        }
+    };
+    // Which node gets another version, of what, and what the log says of it.
+    for (party, due) in [
+        (0, "component 0 differs between party 2 and party 0"),
+        (1, "component 1 differs between party 0 and party 1"),
+        (2, "component 2 differs between party 1 and party 2"),
+    ] {
+        let transaction = TransactionId(random());
+        let mut parts = cut(&cluster, &table, transaction, &[5, 6, 7]);
+        match party {
+            0 => header(&mut parts[0], |h| h.first.as_mut().unwrap().seed[7] ^= 1),
+            1 => header(&mut parts[1], |h| h.first.as_mut().unwrap().seed[31] ^= 1),
+            _ => {
+                let Some(wire::upload_message::Message::Chunk(chunk)) = &mut parts[2][1].message
+                else {
+                    panic!("a chunk")
+                };
+                chunk.explicit[0][0] ^= 1;
+            }
+        }
+        let mut receipts = Vec::new();
+        for (party, messages) in P.into_iter().zip(parts) {
+            receipts.push(raw.upload(party, messages).await.unwrap());
+        }
+        let transaction_id = transaction.0.to_vec();
+        let commit = wire::Commit { transaction_id, receipts, within: None };
+        for _ in 0..2 {
+            let error = raw.propose(P[1], Command::Commit(commit.clone())).await.unwrap_err();
+            assert_eq!(error.sqlstate, sqlstate::DATA_CORRUPTED);
+            assert_eq!(error.message, due);
+        }
+        // Nothing is visible, and the parts go.
+        assert_eq!(raw.number("SELECT count(*) FROM t").await.unwrap(), 2);
+        for party in P {
+            while parquet_files(&cluster, party) > 1 {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        }
+    }
+    cluster.stop().await;
+}
+
+/// Two owners load one table at the same time; a commit that is sent twice counts once.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_owners_load_one_table_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let cluster = Cluster::start(dir.path()).await.unwrap();
+    let raw = admin(&cluster);
+    let owner = Raw { cluster: &cluster, identity: Identity::generate().unwrap() };
+    let enrol = wire::Enrol { name: "owner".into(), public_key: owner.identity.public().to_vec() };
+    raw.propose(P[0], Command::Enrol(enrol)).await.unwrap();
+    let table = schema("t", false);
+    owner.create(&table).await;
+    let (values, others): (Vec<i32>, Vec<i32>) = ((0..40).collect(), (100..140).collect());
+    let (one, two, three) = tokio::join!(
+        owner.load(&table, &values),
+        raw.load(&table, &others),
+        owner.load(&table, &[1_000])
+    );
+    for outcome in [one, two, three] {
+        outcome.unwrap();
+    }
+    let transaction = TransactionId(random());
+    let mut receipts = Vec::new();
+    for (party, messages) in P.into_iter().zip(cut(&cluster, &table, transaction, &[7])) {
+        receipts.push(owner.upload(party, messages).await.unwrap());
+    }
+    let transaction_id = transaction.0.to_vec();
+    let commit = || wire::Commit {
+        transaction_id: transaction_id.clone(),
+        receipts: receipts.clone(),
+        within: None,
+    };
+    let (a, b, c) = tokio::join!(
+        owner.propose(P[0], Command::Commit(commit())),
+        owner.propose(P[1], Command::Commit(commit())),
+        owner.propose(P[2], Command::Commit(commit()))
+    );
+    assert!(a.is_ok() && b.is_ok() && c.is_ok());
+    let due = values.iter().chain(&others).sum::<i32>() + 1_000 + 7;
+    assert_eq!(owner.number("SELECT sum(v) FROM t").await.unwrap(), due.into());
+    assert_eq!(owner.number("SELECT count(*) FROM t").await.unwrap(), 82);
+    cluster.stop().await;
+}

@@ -17,11 +17,14 @@ use std::sync::mpsc;
 use trine_proto::CHUNK_ROWS;
 use trine_proto::ids::TransactionId;
 use trine_proto::status::{SqlError, sqlstate};
+use trine_proto::wire::Within;
 use trine_proto::wire::upload_message::Message;
 
+use crate::block::TransactionBlock;
 use crate::client::Client;
 use crate::cut::Cutter;
 use crate::encode::{PlainChunk, RowEncoder};
+use crate::random::random_id;
 use crate::upload::{Committed, Streams, send};
 use source::Source;
 
@@ -75,11 +78,40 @@ impl Client {
         fresh: bool,
         progress: Arc<LoadProgress>,
     ) -> Result<Committed, SqlError> {
+        self.load_within(checked, transaction, fresh, None, progress).await
+    }
+
+    /// The same as a statement of a block: inside a transaction the batch joins that.
+    ///
+    /// # Errors
+    /// As [`Self::load`]; `25P02` after an error in the transaction.
+    pub async fn load_in(
+        &self,
+        block: &mut TransactionBlock,
+        checked: Checked,
+        progress: Arc<LoadProgress>,
+    ) -> Result<Committed, SqlError> {
+        let within = block.begins(true)?;
+        let transaction = TransactionId(random_id()?);
+        block.running = Some(transaction);
+        let committed = self.load_within(checked, transaction, true, within, progress).await?;
+        block.ended(true);
+        Ok(committed)
+    }
+
+    async fn load_within(
+        &self,
+        checked: Checked,
+        transaction: TransactionId,
+        fresh: bool,
+        within: Option<Within>,
+        progress: Arc<LoadProgress>,
+    ) -> Result<Committed, SqlError> {
         if !fresh && let Some(committed) = self.outcome_before(transaction).await? {
             return Ok(committed);
         }
         let cluster = self.config().cluster_id;
-        self.upload(transaction, fresh, move |streams| {
+        self.upload(transaction, fresh, within, move |streams| {
             let cutter = Cutter::new(&checked.schema, checked.rows)?;
             for (header, stream) in
                 cutter.headers(cluster, transaction, checked.rows).into_iter().zip(&streams)

@@ -11,11 +11,13 @@ mod insert;
 mod lexer;
 mod parser;
 mod settings;
+mod transaction;
 mod view;
 mod write;
 
 pub use insert::{Given, Insert};
 pub use lexer::{Fragment, is_complete, split};
+pub use transaction::TransactionModes;
 pub use write::{Parameter, Target, Write};
 
 use lexer::is_word;
@@ -100,6 +102,14 @@ pub enum Statement {
     Show(Vec<(String, String)>),
     /// SET or RESET of a setting that changes nothing.
     Set,
+    /// BEGIN, START TRANSACTION.
+    Begin(TransactionModes),
+    /// SET TRANSACTION.
+    SetTransaction(TransactionModes),
+    /// COMMIT, END.
+    Commit,
+    /// ROLLBACK, ABORT.
+    Rollback,
 }
 
 /// Recognises one statement of a text that was [`split`].
@@ -131,6 +141,10 @@ pub fn parse(fragment: &Fragment<'_>) -> Result<Statement, SqlError> {
             let reset = p.word("RESET") || !p.word("SET");
             settings::set(&mut p, reset)?
         }
+        "BEGIN" | "START" => transaction::begin(&mut p)?,
+        "COMMIT" | "END" => transaction::commit(&mut p)?,
+        "ROLLBACK" | "ABORT" => transaction::rollback(&mut p)?,
+        "SAVEPOINT" | "RELEASE" => return Err(transaction::savepoint(start)),
         other => return Err(refuse(other, start)),
     };
     Ok(statement)
@@ -149,9 +163,6 @@ fn refuse(word: &str, position: u32) -> SqlError {
         "TRUNCATE" => "write DELETE FROM table, or DROP TABLE",
         "COPY" => "use `trine load FILE.csv --table T`",
         "ALTER" => "create a table with the columns wanted and load into that",
-        "BEGIN" | "START" | "COMMIT" | "ROLLBACK" | "END" | "ABORT" | "SAVEPOINT" => {
-            "every statement is a transaction of its own; one INSERT may have many rows"
-        }
         "PREPARE" | "EXECUTE" | "DEALLOCATE" => "write the statement with its literals",
         "MERGE" => "INSERT the rows into a new table",
         "DESCRIBE" | "DESC" => "use SHOW TABLES, or \\d TABLE in the shell",
@@ -166,7 +177,7 @@ fn refuse(word: &str, position: u32) -> SqlError {
             )
             .hint(
                 "Trine does SELECT, EXPLAIN, INSERT, UPDATE, DELETE, CREATE and DROP of TABLE, VIEW and \
-                 INDEX, GRANT, REVOKE, SHOW and SET",
+                 INDEX, BEGIN, COMMIT, ROLLBACK, GRANT, REVOKE, SHOW and SET",
             )
             .at(position);
         }

@@ -9,3 +9,4 @@ mod ladder;
 mod random;
 mod sentinels;
 mod tpch;
+mod transactions;
