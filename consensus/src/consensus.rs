@@ -1,7 +1,7 @@
 //! The node's handle on the replicated state.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -20,6 +20,7 @@ use crate::log_store::LogStore;
 use crate::network::{Link, RaftTransport, Response};
 use crate::published::Published;
 use crate::raft::{self, Raft, RaftId};
+use crate::records;
 use crate::serve::Receiving;
 use crate::state_store::StateStore;
 
@@ -269,6 +270,18 @@ impl std::fmt::Debug for Inner {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Consensus(party {}, raft id {})", self.party, self.raft_id)
     }
+}
+
+/// The replicated state as a node that does not run has left it in its folder; an empty one if there is
+/// none. The other nodes may be ahead.
+///
+/// # Errors
+/// `Io` (also while the node runs), `Corrupt`.
+pub fn stored_catalog(dir: &Path) -> Result<Catalog, ConsensusError> {
+    if !dir.join("raft").exists() {
+        return Ok(Catalog::default());
+    }
+    Ok(records::load(&Database::open(dir)?)?.0)
 }
 
 /// Writes whose folder it is, or compares.

@@ -48,6 +48,6 @@ mod state_store;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 
-pub use consensus::{Config, Consensus};
+pub use consensus::{Config, Consensus, stored_catalog};
 pub use error::ConsensusError;
 pub use network::RaftTransport;

@@ -186,6 +186,10 @@ fn node(catalog: &mut Catalog, index: LogIndex, signed: &SignedBytes) -> Result<
             commit::abort(catalog, index, transaction, bounded(error))
         }
         NodeCommandKind::NetReport(seen) => network::report(catalog, index, party, seen),
+        NodeCommandKind::JobMemory(bytes) => {
+            catalog.job_memory[party.index()] = Some(bytes);
+            Ok(Outcome::Applied(index))
+        }
     }
 }
 

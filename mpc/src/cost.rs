@@ -48,6 +48,13 @@ impl Cost {
     pub fn times(self, count: u64) -> Self {
         Self { rounds: self.rounds * count, bytes: self.bytes.map(|b| b * count) }
     }
+    /// The same where `party` does what party 0 does in this one, the parties after it in turn.
+    #[must_use]
+    pub fn led_by(self, party: usize) -> Self {
+        let mut bytes = self.bytes;
+        bytes.rotate_right(party % 3);
+        Self { bytes, ..self }
+    }
     /// The party that sends most.
     #[must_use]
     pub fn bytes_max(self) -> u64 {
@@ -477,7 +484,8 @@ pub fn cost_sqrt(profile: Profile, n: usize, k: usize) -> Cost {
 }
 
 /// Moving columns of n rows by a secret permutation: `planes` boolean planes and `ring_words`
-/// 64-bit words a row of arithmetic. 4 elements an element, 3 rounds. No rounds for n <= 1.
+/// 64-bit words a row of arithmetic. 4 elements an element, 3 rounds. No rounds for n <= 1. As party 0
+/// leads it; the parties of a session take turns ([`Cost::led_by`]).
 #[must_use]
 pub fn cost_shuffle(n: usize, planes: usize, ring_words: usize) -> Cost {
     cost_shuffle_front(n, n, planes, ring_words)
@@ -496,7 +504,7 @@ pub fn cost_shuffle_front(n: usize, kept: usize, planes: usize, ring_words: usiz
 }
 
 /// Stable partition of n rows by one bit: bit to arithmetic, one product, a shuffle of the
-/// destinations and their opening, all in the ring of 32 bits. 7 rounds.
+/// destinations and their opening, all in the ring of 32 bits. 7 rounds. As party 0 leads it.
 #[must_use]
 pub fn cost_partition(n: usize) -> Cost {
     if n <= 1 {

@@ -111,6 +111,8 @@ pub struct Session {
     profile: Profile,
     live: Option<Live>,
     operator: u64,
+    /// Shuffles so far.
+    shuffles: usize,
     cost: Cost,
     sorts_predicted: Cost,
     sorts_recomputed: Cost,
@@ -156,6 +158,7 @@ impl Session {
             profile,
             live: None,
             operator: 0,
+            shuffles: 0,
             cost: Cost::default(),
             sorts_predicted: Cost::default(),
             sorts_recomputed: Cost::default(),
@@ -239,6 +242,13 @@ impl Session {
     pub(crate) fn operator(&mut self) -> u64 {
         self.operator += 1;
         self.operator
+    }
+
+    /// The party that leads the next shuffle, and so sends twice as much as the others: every party in
+    /// its turn.
+    pub(crate) fn next_lead(&mut self) -> usize {
+        self.shuffles += 1;
+        (self.shuffles - 1) % 3
     }
 
     fn live(&mut self) -> Result<&mut Live> {

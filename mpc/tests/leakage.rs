@@ -125,9 +125,12 @@ fn no_party_recognises_an_element_through_a_shuffle() {
     // the value that moves: who guesses it could tell which belong together.
     let rows = 500;
     let numbers = share_arith(1, &vec![7_u64; rows]);
-    for backward in [false, true] {
+    for (backward, lead) in [(false, 0), (false, 1), (false, 2), (true, 0), (true, 1), (true, 2)] {
         let (_, sent) = record(Profile::LOCAL, 5, |s| {
             let party = s.party();
+            for _ in 0..lead {
+                let _ = Shuffle::draw(s, 2);
+            }
             let column = || vec![Column::Arith64(numbers[party].clone())];
             if backward {
                 let bits = Planes::constant(party, rows, &[true]);

@@ -3,7 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests may stop the test")]
 
 use trine_mpc::sort::{
-    Choice, Column, Shuffle, SortOrder, choice, cost_sort, cost_top_k, partition, sort, top_k,
+    Choice, Column, Shuffle, SortOrder, choice, cost_sort, cost_top_k, partition, sort,
+    sort_columns, top_k, top_k_shuffled,
 };
 use trine_mpc::testing::{
     Noise, reconstruct_arith, reconstruct_values, run, run_as, share_arith, share_values,
@@ -128,8 +129,8 @@ fn a_shuffle_permutes_whole_rows() {
     }
 }
 
-/// Columns sorted, brought back, sorted again; and the costs.
-type Moved = (Vec<Column>, Vec<Column>, Vec<Column>, (Cost, Cost, Cost));
+/// Columns sorted, the first of them, all brought back, sorted again; and the costs.
+type Moved = (Vec<Column>, Vec<Column>, Vec<Column>, Vec<Column>, (Cost, Cost, Cost));
 
 /// Makes an order, applies it to a table and takes it back; returns the sorted rows.
 fn through_order(
@@ -145,7 +146,9 @@ fn through_order(
         let sorted = order.apply(s, table.columns(s.party())).unwrap();
         let back = order.unapply(s, sorted.clone()).unwrap();
         let again = order.apply(s, table.columns(s.party())).unwrap();
-        (sorted, back, again, report(s))
+        let front = order.apply_front(s, table.columns(s.party()), table.rows / 3).unwrap();
+        assert!(front.iter().all(|column| column.len() == table.rows / 3));
+        (sorted, front, back, again, report(s))
     });
     let mut dry = Session::dry(profile);
     let ghost = dry_order(&mut dry).unwrap();
@@ -154,13 +157,15 @@ fn through_order(
         let _ = ghost.apply(&mut dry, table.ghosts()).unwrap();
     }
     let _ = ghost.unapply(&mut dry, table.ghosts()).unwrap();
-    hold_costs(&[results[0].3, results[1].3, results[2].3], &dry);
+    let _ = ghost.apply_front(&mut dry, table.ghosts(), table.rows / 3).unwrap();
+    hold_costs(&[results[0].4, results[1].4, results[2].4], &dry);
     let pick = |f: fn(&Moved) -> &Vec<Column>| {
         tuples(&[f(&results[0]).clone(), f(&results[1]).clone(), f(&results[2]).clone()])
     };
-    assert_eq!(pick(|r| &r.1), table.tuples(), "unapply brings every row back");
+    assert_eq!(pick(|r| &r.2), table.tuples(), "unapply brings every row back");
     let sorted = pick(|r| &r.0);
-    assert_eq!(pick(|r| &r.2), sorted, "an order is the same for later columns");
+    assert_eq!(pick(|r| &r.1), sorted[..table.rows / 3], "the first rows");
+    assert_eq!(pick(|r| &r.3), sorted, "an order is the same for later columns");
     sorted
 }
 
@@ -186,6 +191,81 @@ fn sort_is_stable_and_costs_what_its_segments_say() {
                 assert_eq!(sorted, expected, "n={n} width={width}");
             }
         }
+    }
+}
+
+#[test]
+fn the_sorted_key_comes_back_with_the_columns() {
+    let mut costs = Vec::new();
+    for profile in [Profile::LOCAL, TREES] {
+        for (n, width) in [(0, 4), (1, 4), (2, 9), (70, 1), (1000, 64), (1000, 65), (3000, 20)] {
+            let mut noise = Noise::new((n * 1000 + width) as u64);
+            let keys: Vec<u128> = (0..n).map(|_| noise.value(width) >> (n % 3)).collect();
+            let shares = share_values(9, width, &keys);
+            let table = Table::new(5, n);
+            let results = run_as(profile, 3, |s| {
+                let (key, columns) = (shares[s.party()].clone(), table.columns(s.party()));
+                let (order, key, columns) = sort_columns(s, key, columns).unwrap();
+                assert_eq!(order.len(), n);
+                (key, columns, report(s))
+            });
+            let mut dry = Session::dry(profile);
+            let (_, ghost, _) =
+                sort_columns(&mut dry, Planes::ghost(n, width), table.ghosts()).unwrap();
+            assert_eq!((ghost.len(), ghost.width()), (n, width));
+            hold_costs(&[results[0].2, results[1].2, results[2].2], &dry);
+            costs.push(dry.cost());
+            let got = reconstruct_values(&results.each_ref().map(|r| r.0.clone()));
+            let rows = tuples(&results.map(|r| r.1));
+            let mut expected: Vec<_> = keys.into_iter().zip(table.tuples()).collect();
+            expected.sort_by_key(|(key, _)| *key);
+            assert_eq!(got.into_iter().zip(rows).collect::<Vec<_>>(), expected, "{n} x {width}");
+        }
+    }
+    assert!(costs.iter().any(|cost| cost.rounds > 30), "some of them were quicksorts");
+}
+
+#[test]
+fn shuffled_ties_are_in_no_order() {
+    for (profile, width) in [(Profile::LOCAL, 2), (Profile::LOCAL, 40), (TREES, 3)] {
+        for (rows, k) in [(2, 2), (500, 500), (500, 20), (3000, 40)] {
+            let keys = keys_of(4, rows, width);
+            let mut seen = Vec::new();
+            for seed in 0..3 {
+                let got =
+                    ordered_as(profile, seed, &keys, width, |s, key| top_k_shuffled(s, key, k));
+                let key = |row: &u128| keys[usize::try_from(*row).unwrap()];
+                let mut sorted = keys.clone();
+                sorted.sort_unstable();
+                assert_eq!(got.iter().map(key).collect::<Vec<_>>(), sorted[..k], "{rows} {k}");
+                let mut once = got.clone();
+                once.sort_unstable();
+                once.dedup();
+                assert_eq!(once.len(), k, "no row comes twice");
+                if rows > 2 {
+                    let rising = got.windows(2).filter(|w| key(&w[0]) == key(&w[1]));
+                    assert!(
+                        rising.filter(|w| w[0] > w[1]).count() > 3,
+                        "ties are not in row order"
+                    );
+                    assert!(!seen.contains(&got), "every session has another order");
+                }
+                seen.push(got);
+            }
+        }
+    }
+}
+
+#[test]
+fn parties_take_turns_at_sending_most() {
+    let mut s = Session::dry(Profile::LOCAL);
+    let mut before = [0; 3];
+    for lead in [0, 1, 2, 0] {
+        let column = vec![Column::Planes(Planes::ghost(640, 8))];
+        Shuffle::draw(&mut s, 640).apply(&mut s, column).unwrap();
+        let own = [0, 1, 2].map(|party| s.cost().bytes[party] - before[party]);
+        before = s.cost().bytes;
+        assert_eq!(own.map(|bytes| bytes / 640), [0, 1, 2].map(|p| 1 + u64::from(p == lead)));
     }
 }
 
@@ -271,9 +351,19 @@ fn ordered(
     width: usize,
     order: impl Fn(&mut Session, &Planes) -> Result<SortOrder, MpcError> + Sync,
 ) -> Vec<u128> {
+    ordered_as(profile, keys.len() as u64, keys, width, order)
+}
+
+fn ordered_as(
+    profile: Profile,
+    seed: u64,
+    keys: &[u128],
+    width: usize,
+    order: impl Fn(&mut Session, &Planes) -> Result<SortOrder, MpcError> + Sync,
+) -> Vec<u128> {
     let shares = share_values(9, width, keys);
     let rows = share_values(8, 24, &(0..keys.len() as u128).collect::<Vec<_>>());
-    let results = run_as(profile, keys.len() as u64, |s| {
+    let results = run_as(profile, seed, |s| {
         let order = order(s, &shares[s.party()]).unwrap();
         let moved = order.apply(s, vec![Column::Planes(rows[s.party()].clone())]).unwrap();
         (first_planes(moved), report(s))

@@ -2,18 +2,18 @@
 //!
 //! Nothing of a result leaves here but result shares, and nothing of an error but a sentence.
 
-use crate::limits::HELLO_WAIT;
+use crate::limits::{HELLO_WAIT, STOP_LOOK};
 use crate::mesh::{AttemptId, AttemptKind, AttemptNet, Hello, HelloDigest, Mesh};
 use std::borrow::Cow;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use trine_mpc::{AttemptKeys, MpcError, Net, Profile, Session};
 use trine_proto::catalog::{Catalog, JobEntry, NetProfile, Subject, Validation};
-use trine_proto::ids::{Party, TransactionId};
+use trine_proto::ids::{Party, TableId, TransactionId};
 use trine_proto::status::{SqlError, sqlstate};
 use trine_proto::wire;
-use trine_query::{Done, Explain, Observer, QueryError, ResultShares};
-use trine_storage::Store;
+use trine_query::{Done, Explain, Memory, Observer, QueryError, ResultShares};
+use trine_storage::{StorageError, Store};
 
 /// Lanes of the network under a profile: the main line of a job, and one for every thread of a fork.
 pub(crate) fn lanes(profile: Profile) -> usize {
@@ -134,16 +134,17 @@ impl Context {
             }
         };
         let catalog = bound.as_ref();
-        let statement = match trine_query::compile_with(
+        let statement = match trine_query::compile_over(
             &job.sql,
             job.parameters.as_ref(),
             catalog,
             job.snapshot(),
-            &job.principal,
-            job.signed_at_ms,
+            (&job.principal, job.signed_at_ms),
+            &self.store,
         ) {
             Ok(statement) => statement,
-            Err(e) => return End::Failed(e),
+            Err(QueryError::Sql(e)) => return End::Failed(e),
+            Err(e) => return self.ended_by(e, handle, catalog),
         };
         if matches!(statement.explain, Explain::Plan) {
             return match statement.result_header_for_explain() {
@@ -151,8 +152,11 @@ impl Context {
                     header.attempt = job.attempt;
                     End::Result(Box::new(ResultShares { header, vectors: Vec::new() }))
                 }
-                Err(e) => self.ended_by(e, handle),
+                Err(e) => self.ended_by(e, handle, catalog),
             };
+        }
+        if let Err(end) = affordable(job.memory_max, statement.memory()) {
+            return end;
         }
         let digest = HelloDigest {
             statement: job.statement_digest,
@@ -167,7 +171,7 @@ impl Context {
         let run = |session: &mut Session, _| {
             trine_query::execute(&statement, session, &self.store, &mut Reporter(handle))
         };
-        match self.protocol(job.net_profile, id, digest, handle, run) {
+        match self.protocol(catalog, job.net_profile, id, digest, handle, run) {
             Ok(mut shares) => {
                 shares.header.attempt = job.attempt;
                 shares.header.seconds = started.elapsed().as_secs_f64();
@@ -198,6 +202,9 @@ impl Context {
             Ok(compiled) => compiled,
             Err(e) => return End::Failed(e),
         };
+        if let Err(end) = affordable(validation.memory_max, work.memory()) {
+            return end;
+        }
         let digest = HelloDigest {
             statement: *blake3::hash(&encoded).as_bytes(),
             principal: String::new(),
@@ -209,7 +216,7 @@ impl Context {
         let run = |session: &mut Session, salts| {
             trine_query::run_work(&work, session, &self.store, salts)
         };
-        match self.protocol(validation.net_profile, id, digest, handle, run) {
+        match self.protocol(catalog, validation.net_profile, id, digest, handle, run) {
             Ok(mut done) => {
                 done.shares.header.attempt = validation.attempt;
                 let owner = match &validation.subject {
@@ -229,16 +236,15 @@ impl Context {
     /// Handshake with both peers, fresh keys, then `run`.
     fn protocol<T>(
         &self,
+        catalog: &Catalog,
         net_profile: NetProfile,
         id: AttemptId,
         digest: HelloDigest,
         handle: &Handle,
         run: impl FnOnce(&mut Session, Salts) -> Result<T, QueryError>,
     ) -> Result<T, End> {
-        if let Err(down) = self.mesh.wait_all_up(self.party_wait) {
-            return Err(End::Failed(self.party_down(down)));
-        }
-        let lost = |e: MpcError| self.ended_by(QueryError::Mpc(e), handle);
+        self.wait_all_up(handle)?;
+        let lost = |e: MpcError| self.ended_by(QueryError::Mpc(e), handle, catalog);
         let profile = trine_query::profile(net_profile);
         let net = self.mesh.begin(id, lanes(profile)).map_err(lost)?;
         if !handle.attach(&net) {
@@ -255,13 +261,30 @@ impl Context {
             if let Some(error) = net.peer_error().filter(|_| lost && !handle.stopped()) {
                 return End::Failed(error);
             }
-            let end = self.ended_by(e, handle);
+            let end = self.ended_by(e, handle, catalog);
             match &end {
                 End::Failed(error) => net.fail(error),
                 _ => net.abort("the attempt is lost at this party"),
             }
             end
         })
+    }
+
+    /// Waits for both peers as long as the configuration says, and no longer than the attempt lives.
+    pub(crate) fn wait_all_up(&self, handle: &Handle) -> Result<(), End> {
+        let started = Instant::now();
+        loop {
+            let left = self.party_wait.saturating_sub(started.elapsed());
+            let outcome = self.mesh.wait_all_up(left.min(STOP_LOOK));
+            match outcome {
+                _ if handle.stopped() => return Err(End::Stopped),
+                Ok(()) => return Ok(()),
+                Err(down) if left <= STOP_LOOK => {
+                    return Err(End::Failed(self.party_down(down)));
+                }
+                Err(_) => {}
+            }
+        }
     }
 
     /// Hello with both peers. Every attempt draws a nonce of its own, so that a pair that stayed up
@@ -303,7 +326,7 @@ impl Context {
     }
 
     /// What an error means for the job.
-    fn ended_by(&self, error: QueryError, handle: &Handle) -> End {
+    fn ended_by(&self, error: QueryError, handle: &Handle, catalog: &Catalog) -> End {
         if handle.stopped() {
             return End::Stopped;
         }
@@ -311,11 +334,9 @@ impl Context {
             QueryError::Mpc(MpcError::PeerLost { .. } | MpcError::Cancelled) => End::Lost,
             QueryError::Sql(e) => End::Failed(e),
             QueryError::Storage(e) => {
-                tracing::error!(error = %e, "a segment cannot be read");
-                End::Failed(SqlError::new(
-                    sqlstate::DATA_CORRUPTED,
-                    format!("node {} cannot read its share of a table: {e}", self.party),
-                ))
+                let error = unreadable(self.party, &e, catalog);
+                tracing::error!(error = error.message, "a segment cannot be read");
+                End::Failed(error)
             }
             QueryError::Mpc(e) => End::Failed(SqlError::new(
                 sqlstate::PROTOCOL_VIOLATION,
@@ -341,8 +362,49 @@ impl Context {
     }
 }
 
+/// Whether a job stays within its budget of memory. Both numbers are the same at all nodes.
+fn affordable(budget: Option<u64>, needed: Result<Memory, QueryError>) -> Result<(), End> {
+    let Some(budget) = budget else { return Ok(()) };
+    let Memory { bytes, operator } =
+        needed.map_err(|_| End::Failed(internal("the memory of the plan was not estimated")))?;
+    if bytes <= budget {
+        return Ok(());
+    }
+    Err(End::Failed(
+        SqlError::new(
+            sqlstate::OUT_OF_MEMORY,
+            format!(
+                "out of memory: {operator} needs about {bytes} bytes at each node, one job may use \
+                 {budget}"
+            ),
+        )
+        .hint("select fewer columns or rows, or let the operators raise [limits] job_memory_mb"),
+    ))
+}
+
 fn internal(message: &str) -> SqlError {
     SqlError::new(sqlstate::INTERNAL_ERROR, message)
+}
+
+/// A share that cannot be read, by party, table and segment.
+fn unreadable(party: Party, error: &StorageError, catalog: &Catalog) -> SqlError {
+    let Some((table, segment)) = error.damaged() else {
+        let message = format!("node {party} cannot read its share of a table: {error}");
+        return SqlError::new(sqlstate::INTERNAL_ERROR, message);
+    };
+    let name = match catalog.tables.get(&table) {
+        Some(table) => format!("table \"{}\"", table.schema.name),
+        None if table == TableId::PARAMETERS => "a statement's parameters".into(),
+        None => format!("table {table}"),
+    };
+    let why = match error {
+        StorageError::NotFound { .. } => "the file is missing".to_owned(),
+        e => e.to_string(),
+    };
+    let message = format!("node {party} cannot read its share of {name}, segment {segment}: {why}");
+    SqlError::new(sqlstate::DATA_CORRUPTED, message).hint(format!(
+        "the operator of node {party} can rebuild it: trined repair --config party.toml"
+    ))
 }
 
 /// Salts of the two components that this party holds of a segment made in the attempt.
@@ -411,6 +473,48 @@ mod tests {
         assert_eq!(of(profile), of(NetProfile::default()));
         assert_eq!(lanes(trine_query::profile(profile)), 3);
         assert_eq!(lanes(trine_query::profile(NetProfile::default())), 1);
+    }
+
+    #[test]
+    fn an_unreadable_share_is_named_by_party_table_and_segment() {
+        let party = Party::ALL[1];
+        let (table, segment) = (TableId(7), trine_proto::ids::SegmentId([0xab; 16]));
+        let hex = "ab".repeat(16);
+        let missing = StorageError::NotFound { table, segment };
+        let error = unreadable(party, &missing, &Catalog::default());
+        assert_eq!(
+            error.message,
+            format!("node 1 cannot read its share of table 7, segment {hex}: the file is missing")
+        );
+        let file = format!("segments/7/{hex}.parquet");
+        let flipped = StorageError::Corrupt { file: file.clone(), what: "component 1: x".into() };
+        let error = unreadable(party, &flipped, &Catalog::default());
+        assert_eq!(
+            error.message,
+            format!(
+                "node 1 cannot read its share of table 7, segment {hex}: file {file} is corrupt: \
+                 component 1: x"
+            )
+        );
+        assert_eq!(
+            error.hint,
+            "the operator of node 1 can rebuild it: trined repair --config party.toml"
+        );
+    }
+
+    #[test]
+    fn a_job_beyond_its_budget_says_what_needs_how_much() {
+        let needed = |bytes| Ok(Memory { bytes, operator: "SortAggregate" });
+        assert!(affordable(None, needed(u64::MAX)).is_ok());
+        assert!(affordable(Some(1_000), needed(1_000)).is_ok());
+        let Err(End::Failed(e)) = affordable(Some(1_000), needed(1_001)) else {
+            panic!("1001 of 1000 bytes")
+        };
+        assert_eq!(e.sqlstate, "53200");
+        assert_eq!(
+            e.message,
+            "out of memory: SortAggregate needs about 1001 bytes at each node, one job may use 1000"
+        );
     }
 
     #[test]

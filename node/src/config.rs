@@ -111,6 +111,8 @@ pub struct Limits {
     pub results_bytes_max: usize,
     /// How long a finished result is kept.
     pub results_keep: Duration,
+    /// Bytes of memory that one job may need; 0: the machine's.
+    pub job_memory_bytes: u64,
     /// Silence of a client after which this node proposes to roll its open transaction back.
     pub transaction_idle: Duration,
 }
@@ -123,6 +125,7 @@ impl Default for Limits {
             lanes: 1,
             results_bytes_max: 1 << 30,
             results_keep: Duration::from_secs(3_600),
+            job_memory_bytes: 0,
             transaction_idle: Duration::from_secs(600),
         }
     }
@@ -211,6 +214,7 @@ struct FileLimits {
     results_bytes_max: Option<usize>,
     results_keep_s: Option<u64>,
     transaction_idle_s: Option<u64>,
+    job_memory_mb: Option<u64>,
 }
 
 #[derive(Deserialize, Default)]
@@ -320,6 +324,9 @@ impl File {
         if let Some(v) = variable("TRINE_RESULTS_KEEP_S") {
             self.limits.results_keep_s = Some(number("TRINE_RESULTS_KEEP_S", &v)?);
         }
+        if let Some(v) = variable("TRINE_JOB_MEMORY_MB") {
+            self.limits.job_memory_mb = Some(number("TRINE_JOB_MEMORY_MB", &v)?);
+        }
         if let Some(v) = variable("TRINE_TRANSACTION_IDLE_S") {
             self.limits.transaction_idle_s = Some(number("TRINE_TRANSACTION_IDLE_S", &v)?);
         }
@@ -384,6 +391,9 @@ impl FileLimits {
             lanes,
             results_bytes_max: self.results_bytes_max.unwrap_or(default.results_bytes_max),
             results_keep: self.results_keep_s.map_or(default.results_keep, Duration::from_secs),
+            job_memory_bytes: self
+                .job_memory_mb
+                .map_or(default.job_memory_bytes, |mb| mb.saturating_mul(1 << 20)),
             transaction_idle: self
                 .transaction_idle_s
                 .map_or(default.transaction_idle, Duration::from_secs),

@@ -41,6 +41,12 @@ pub enum NodeError {
     /// The segments cannot be opened.
     #[error("segments: {0}")]
     Storage(#[from] StorageError),
+    /// Segments are damaged and were not rebuilt: repair them, or see why that failed.
+    #[error("{0}")]
+    Damaged(String),
+    /// The running node does not answer its operator.
+    #[error("the node that runs on this folder does not answer: {0}")]
+    Unanswered(String),
     /// A benchmark did not come to an end, or its result is wrong.
     #[error("{0}")]
     Bench(String),

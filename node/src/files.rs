@@ -88,6 +88,7 @@ mod tests {
             signed_at_ms: 0,
             net_profile: NetProfile::default(),
             parameters: None,
+            memory_max: None,
             within: None,
         };
         catalog.jobs.insert(job.id, job.clone());

@@ -23,6 +23,7 @@
 
 mod attempt;
 mod bench;
+mod budget;
 mod clock;
 pub mod command;
 pub mod config;
@@ -34,6 +35,7 @@ mod local;
 mod mesh;
 mod network;
 mod node;
+mod repair;
 mod results;
 mod runner;
 mod scheduler;

@@ -114,6 +114,27 @@ pub(crate) const UPLOAD_TURN_WAIT: Duration = Duration::from_secs(10);
 /// Silence of a client after which its upload is given up.
 pub(crate) const UPLOAD_SILENCE_MAX: Duration = Duration::from_secs(120);
 
+/// Bytes of a request on a repair connection.
+pub(crate) const REPAIR_REQUEST_BYTES_MAX: usize = 1 << 10;
+
+/// Bytes of what a peer says of a segment before its pages: the layout of up to 2,048 stored columns.
+pub(crate) const REPAIR_HEAD_BYTES_MAX: usize = 1 << 20;
+
+/// How long a peer may take to answer about a segment: it reads the whole file and checks it first.
+pub(crate) const REPAIR_HEAD_WAIT: Duration = Duration::from_secs(120);
+
+/// How long one page of a segment may take to arrive or to be taken.
+pub(crate) const REPAIR_PAGE_WAIT: Duration = Duration::from_secs(30);
+
+/// Silence after which a peer's repair connection is closed.
+pub(crate) const REPAIR_IDLE_MAX: Duration = Duration::from_secs(300);
+
+/// How long `trined repair` waits for both peers when it starts the node by itself.
+pub(crate) const REPAIR_READY_WAIT: Duration = Duration::from_secs(60);
+
+/// How often an attempt that waits for a peer looks whether it has been stopped.
+pub(crate) const STOP_LOOK: Duration = Duration::from_millis(100);
+
 /// How often to look for a leader while starting.
 pub(crate) const LEADER_LOOK: Duration = Duration::from_millis(50);
 

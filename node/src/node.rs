@@ -1,6 +1,7 @@
 //! One node, put together: mesh, replicated state, share store, runner, services.
 
 use crate::attempt::Context;
+use crate::budget;
 use crate::config::Config;
 use crate::error::NodeError;
 use crate::files::Files;
@@ -8,6 +9,7 @@ use crate::janitor;
 use crate::limits::{LEADER_LOOK, STOP_WAIT, UPLOADS_MAX};
 use crate::mesh::Mesh;
 use crate::network;
+use crate::repair::{Giver, Repairer, listed};
 use crate::results::Results;
 use crate::runner::Runner;
 use crate::services::{self, Shared};
@@ -19,6 +21,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 use trine_consensus::Consensus;
 use trine_proto::catalog::Catalog;
+use trine_proto::ids::Party;
 use trine_proto::tls::server_config;
 use trine_storage::{Disk, Store};
 
@@ -27,6 +30,7 @@ pub struct Node {
     consensus: Arc<Consensus>,
     mesh: Mesh,
     runner: Arc<Runner>,
+    repairer: Arc<Repairer>,
     stop: watch::Sender<bool>,
     serving: JoinHandle<()>,
     _lock: File,
@@ -74,7 +78,24 @@ impl Node {
             let consensus = Arc::clone(&answering);
             Box::pin(async move { consensus.handle(from, request).await })
         }));
-        report_segments(&store, &consensus.catalog());
+        report_segments(&store, &consensus.catalog(), config.party);
+        let giver = Arc::new(Giver {
+            party: config.party,
+            keys: cluster.node_keys,
+            consensus: Arc::clone(&consensus),
+            store: store.clone(),
+        });
+        mesh.repair_with(Arc::new(move |peer, stream| {
+            let giver = Arc::clone(&giver);
+            Box::pin(async move { giver.serve(peer, stream).await })
+        }));
+        let repairer = Arc::new(Repairer {
+            party: config.party,
+            consensus: Arc::clone(&consensus),
+            store: store.clone(),
+            mesh: mesh.clone(),
+            turn: tokio::sync::Mutex::default(),
+        });
         let context = Context {
             mesh: mesh.clone(),
             store: store.clone(),
@@ -103,6 +124,13 @@ impl Node {
             config.limits.transaction_idle,
             stop.subscribe(),
         ));
+        tokio::spawn(budget::announce(
+            Arc::clone(&runner),
+            Arc::clone(&consensus),
+            config.party,
+            config.limits.job_memory_bytes,
+            stop.subscribe(),
+        ));
         tokio::spawn(network::run(
             Arc::clone(&runner),
             Arc::clone(&consensus),
@@ -121,6 +149,7 @@ impl Node {
             party: config.party,
             cluster,
             uploads: Arc::new(Semaphore::new(UPLOADS_MAX)),
+            repairer: Arc::clone(&repairer),
         });
         let serving = tokio::spawn(async move {
             if let Err(e) = services::serve(for_clients, tls, shared, on_stop).await {
@@ -128,7 +157,7 @@ impl Node {
             }
         });
         tracing::info!(party = %config.party, listen = config.listen_client, "node started");
-        Ok(Self { consensus, mesh, runner, stop, serving, _lock: lock })
+        Ok(Self { consensus, mesh, runner, repairer, stop, serving, _lock: lock })
     }
 
     /// Resolves once the node knows a leader and the cluster's identity and sees both peers.
@@ -148,6 +177,17 @@ impl Node {
                 () = tokio::time::sleep(LEADER_LOOK) => {}
             }
         }
+    }
+
+    /// What checks and repairs this node's segments.
+    pub(crate) fn repairer(&self) -> Arc<Repairer> {
+        Arc::clone(&self.repairer)
+    }
+
+    /// Attempts under way.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn running(&self) -> usize {
+        self.runner.running()
     }
 
     /// Stops in order: no new requests, attempts given up (they run again after the next start),
@@ -177,16 +217,23 @@ pub(crate) fn data_lock(folder: &Path) -> Result<File, NodeError> {
 }
 
 /// Compares files with the catalog's list: says what is missing, removes what the log has resolved.
-fn report_segments(store: &Store, catalog: &Catalog) {
-    let Files { listed, gone } = Files::of(catalog);
-    match store.reconcile(&listed, &gone) {
-        Ok(found) => {
-            for (table, segment) in &found.missing {
-                tracing::error!(%table, %segment, "a committed segment is not in the data folder");
-            }
-        }
+fn report_segments(store: &Store, catalog: &Catalog, party: Party) {
+    let Files { listed: wanted, gone } = Files::of(catalog);
+    let missing = match store.reconcile(&wanted, &gone) {
+        Ok(found) => found.missing,
         Err(e) => {
-            tracing::error!(error = %e, "the data folder cannot be compared with the catalog")
+            tracing::error!(error = %e, "the data folder cannot be compared with the catalog");
+            return;
+        }
+    };
+    for segment in listed(catalog) {
+        if missing.contains(&(segment.table, segment.entry.id)) {
+            tracing::error!(
+                %party,
+                table = segment.name,
+                segment = %segment.entry.id,
+                "a committed segment is not in the data folder; trined repair fetches it"
+            );
         }
     }
 }

@@ -110,6 +110,12 @@ impl Cluster {
         local::node_dir(&self.dir, party).join("data")
     }
 
+    /// Attempts under way at a party's node; none if it does not run.
+    #[must_use]
+    pub fn running(&self, party: Party) -> usize {
+        self.nodes[party.index()].as_ref().map_or(0, Node::running)
+    }
+
     /// Waits until every node that runs knows a leader and sees both peers.
     pub async fn ready(&self) {
         for node in self.nodes.iter().flatten() {

@@ -7,6 +7,7 @@ mod raw;
 use raw::{Raw, cut, random, schema};
 use std::io::Write as _;
 use std::time::Duration;
+use trine_node::config::Limits;
 use trine_node::testing::Cluster;
 use trine_proto::identity::Identity;
 use trine_proto::ids::{Party, TransactionId};
@@ -321,5 +322,108 @@ async fn two_owners_load_one_table_at_once() {
     let due = values.iter().chain(&others).sum::<i32>() + 1_000 + 7;
     assert_eq!(owner.number("SELECT sum(v) FROM t").await.unwrap(), due.into());
     assert_eq!(owner.number("SELECT count(*) FROM t").await.unwrap(), 82);
+    cluster.stop().await;
+}
+
+/// Sixteen jobs at one time, all under way side by side; the leader goes and comes back meanwhile, and no
+/// client is connected.
+#[tokio::test(flavor = "multi_thread")]
+async fn sixteen_jobs_run_side_by_side_and_outlive_the_leader() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut cluster = Cluster::start_with(dir.path(), Duration::from_secs(300)).await.unwrap();
+    let table = schema("t", false);
+    let raw = admin(&cluster);
+    raw.create(&table).await;
+    raw.load(&table, &(0..20).collect::<Vec<_>>()).await.unwrap();
+    let status = AdminClient::new(raw.channel(P[0]).await).status(StatusRequest {}).await;
+    let leader = Party::new(status.unwrap().into_inner().leader.try_into().unwrap()).unwrap();
+    cluster.stop_node(leader).await;
+    let others = [leader.next(), leader.previous()];
+    let raw = admin(&cluster);
+    let mut jobs = Vec::new();
+    for limit in 0..16 {
+        let sql = format!("SELECT count(*) FROM t WHERE v < {limit}");
+        // Until the two that are left have a leader again.
+        let job = loop {
+            match raw.submit(&others, &sql).await {
+                Ok(job) => break job,
+                Err(e) => assert_eq!(e.sqlstate, sqlstate::NODE_UNAVAILABLE, "{e}"),
+            }
+        };
+        jobs.push(job);
+    }
+    while others.iter().any(|party| cluster.running(*party) < 16) {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    cluster.start_node(leader).await.unwrap();
+    for (limit, job) in (0..).zip(jobs) {
+        assert_eq!(admin(&cluster).answer(job).await.unwrap(), limit);
+    }
+    cluster.stop().await;
+}
+
+/// Cancelling ends what runs at every node, also what waits for a peer.
+#[tokio::test(flavor = "multi_thread")]
+async fn cancelled_work_is_over_at_all_nodes() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut cluster = Cluster::start_with(dir.path(), Duration::from_secs(3_600)).await.unwrap();
+    let table = schema("t", false);
+    let raw = admin(&cluster);
+    raw.create(&table).await;
+    raw.load(&table, &[1, 2, 3]).await.unwrap();
+    cluster.stop_node(P[2]).await;
+    let raw = admin(&cluster);
+    let query = raw.submit(&P[..2], "SELECT sum(v) FROM t").await.unwrap().0;
+    let mut delete =
+        wire::SubmitWrite { sql: "DELETE FROM t".into(), table: "t".into(), ..Default::default() };
+    delete.set_kind(wire::WriteKind::Rewrite);
+    let (write, signed) = raw.sign(Command::SubmitWrite(delete));
+    let mut transactions =
+        wire::transaction_client::TransactionClient::new(raw.channel(P[0]).await);
+    assert_eq!(transactions.propose(signed).await.unwrap().into_inner().error, None);
+    while P[..2].iter().any(|party| cluster.running(*party) < 2) {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let eve = Raw { cluster: &cluster, identity: Identity::generate().unwrap() };
+    let enrol = wire::Enrol { name: "eve".into(), public_key: eve.identity.public().to_vec() };
+    raw.propose(P[1], Command::Enrol(enrol)).await.unwrap();
+    for id in [query, write] {
+        let cancel = || Command::CancelQuery(wire::CancelQuery { job_id: id.to_vec() });
+        let outcome = QueryClient::new(eve.channel(P[0]).await).cancel(eve.sign(cancel()).1).await;
+        assert!(outcome.unwrap().into_inner().error.is_some());
+        let outcome = QueryClient::new(raw.channel(P[1]).await).cancel(raw.sign(cancel()).1).await;
+        assert_eq!(outcome.unwrap().into_inner().error, None);
+    }
+    while P[..2].iter().any(|party| cluster.running(*party) > 0) {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    cluster.start_node(P[2]).await.unwrap();
+    cluster.ready().await;
+    assert_eq!(admin(&cluster).number("SELECT sum(v) FROM t").await.unwrap(), 6);
+    cluster.stop().await;
+}
+
+/// The least of the three budgets counts at all nodes alike.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_beyond_the_budget_of_memory_is_refused_by_operator_and_bytes() {
+    let dir = tempfile::tempdir().unwrap();
+    let limits = Limits { job_memory_bytes: 100, ..Limits::default() };
+    let cluster = Cluster::start_limited(dir.path(), limits).await.unwrap();
+    let table = schema("t", false);
+    let raw = admin(&cluster);
+    raw.create(&table).await;
+    raw.load(&table, &(0..100).collect::<Vec<_>>()).await.unwrap();
+    let sql = "SELECT sum(v) FROM t WHERE v > 5";
+    let error = loop {
+        match raw.number(sql).await {
+            Err(e) => break e,
+            // The budget is not in the log yet.
+            Ok(sum) => assert_eq!(sum, (6..100).sum()),
+        }
+    };
+    assert_eq!(error.sqlstate, "53200");
+    let (start, end) = ("out of memory: ", " bytes at each node, one job may use 100");
+    assert!(error.message.starts_with(start) && error.message.ends_with(end), "{error}");
+    assert_eq!(raw.number("SELECT 1").await.unwrap(), 1);
     cluster.stop().await;
 }

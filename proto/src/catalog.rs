@@ -293,6 +293,8 @@ pub struct Validation {
     pub verdicts: [Option<Verdict>; 3],
     /// Network profile in force at the position.
     pub net_profile: NetProfile,
+    /// Bytes of memory that the work may need at one party; none: no bound.
+    pub memory_max: Option<u64>,
     /// Set for a statement of an open transaction: what it sees. It takes no turn, because nobody else
     /// sees what it writes.
     pub within: Option<Within>,
@@ -424,6 +426,8 @@ pub struct JobEntry {
     pub net_profile: NetProfile,
     /// Its secret parameters.
     pub parameters: Option<Parameters>,
+    /// Bytes of memory that it may need at one party; none: no bound.
+    pub memory_max: Option<u64>,
     /// Set for an unfinished query of an open transaction: what it sees instead of its position.
     pub within: Option<Within>,
 }
@@ -459,6 +463,8 @@ pub struct Catalog {
     pub net_profile: NetProfile,
     /// What it is made from.
     pub net_reports: NetReports,
+    /// Bytes of memory that one job may need, as each party last announced.
+    pub job_memory: [Option<u64>; 3],
     /// Position of the last applied entry.
     pub applied: LogIndex,
     /// Rolling BLAKE3 digest of all applied entries.
@@ -539,6 +545,11 @@ impl Catalog {
             table.segments.extend(own.map(|s| SegmentEntry { valid_from: at, ..s.clone() }));
         }
         seen
+    }
+    /// Bytes of memory that one job may need: the least that a party has announced.
+    #[must_use]
+    pub fn job_memory_max(&self) -> Option<u64> {
+        self.job_memory.iter().flatten().copied().min()
     }
     /// The principal with this key.
     #[must_use]

@@ -4,6 +4,7 @@
 //! run counts agree by construction. Before and after every operator shapes are checked against the
 //! plan; no step looks at a value.
 
+mod memory;
 mod wants;
 
 use crate::error::{QueryError, Result};
@@ -14,8 +15,9 @@ use crate::ops::sort_aggregate::GroupBy;
 use crate::ops::unique_join::Join;
 use crate::ops::window::Window;
 use crate::ops::{
-    cross_join, filter, limit, lookup_join, one_row_join, project, reveal, scalar_aggregate, scan,
-    small_domain, sort, sort_aggregate, union_all, unique_join, values, window,
+    cross_join, filter, limit, lookup_join, one_row_join, project, public, reveal,
+    scalar_aggregate, scan, small_domain, sort, sort_aggregate, union_all, unique_join, values,
+    window,
 };
 use crate::output::{ShareVector, failure_vector, output};
 use crate::plan::{Failure, JoinMethod, Operator, Plan};
@@ -26,6 +28,9 @@ use trine_mpc::{Cost, Planes, Profile, Session};
 use trine_proto::wire::OutputColumn;
 use trine_storage::Store;
 use wants::{join_wants, plan_wants};
+
+pub use memory::Memory;
+pub(crate) use memory::memory;
 
 /// Told of every operator as it begins.
 pub trait Observer {
@@ -157,8 +162,13 @@ fn walk<'a>(
 #[must_use]
 pub fn inputs(plan: &Plan) -> Vec<&Plan> {
     match &plan.op {
-        Operator::Scan { .. } | Operator::Values(_) | Operator::Again { .. } => Vec::new(),
+        Operator::Scan { .. }
+        | Operator::Values(_)
+        | Operator::Public { .. }
+        | Operator::Again { .. } => Vec::new(),
         Operator::Filter { input, .. }
+        | Operator::PublicFilter { input, .. }
+        | Operator::PublicColumns { input, .. }
         | Operator::Project { input, .. }
         | Operator::ScalarAggregate { input, .. }
         | Operator::SmallDomainAggregate { input, .. }
@@ -170,7 +180,9 @@ pub fn inputs(plan: &Plan) -> Vec<&Plan> {
         Operator::UnionAll(inputs) => inputs.iter().collect(),
         Operator::UniqueKeyJoin { many, unique, .. } => vec![many.as_ref(), unique.as_ref()],
         Operator::OneRowJoin { input, one } => vec![input.as_ref(), one.as_ref()],
-        Operator::CrossJoin { left, right } | Operator::PairAggregate { left, right, .. } => {
+        Operator::CrossJoin { left, right }
+        | Operator::PublicJoin { left, right, .. }
+        | Operator::PairAggregate { left, right, .. } => {
             vec![left.as_ref(), right.as_ref()]
         }
     }
@@ -182,6 +194,10 @@ pub const fn operator_name(op: &Operator) -> &'static str {
     match op {
         Operator::Scan { .. } => "Scan",
         Operator::Values(_) => "Values",
+        Operator::Public { .. } => "Public",
+        Operator::PublicFilter { .. } => "PublicFilter",
+        Operator::PublicColumns { .. } => "PublicColumns",
+        Operator::PublicJoin { .. } => "PublicJoin",
         Operator::Filter { .. } => "Filter",
         Operator::Project { .. } => "Project",
         Operator::UnionAll(_) => "UnionAll",
@@ -283,11 +299,20 @@ impl Run<'_> {
         let mut ready = ready.into_iter();
         let mut next = || ready.next().ok_or_else(|| QueryError::bug("an operator lacks an input"));
         match &plan.op {
-            Operator::Scan { table, schema, segments, columns } => {
-                let source = Source { table: *table, schema, segments, columns };
+            Operator::Scan { table, schema, segments, columns, kept } => {
+                let kept = kept.as_ref().map(|kept| kept.rows.rows());
+                let source = Source { table: *table, schema, segments, columns, kept };
                 scan::scan(&source, wants, s, self.store)
             }
             Operator::Values(rows) => values::values(rows, &plan.fields, s),
+            Operator::Public { values, .. } => public::values(values, &plan.fields, wants, s),
+            Operator::PublicFilter { kept, .. } => public::picked(next()?, kept.rows.rows(), s),
+            Operator::PublicColumns { values, .. } => {
+                public::beside(next()?, values, &plan.fields, wants, s)
+            }
+            Operator::PublicJoin { left_rows, right_rows, .. } => {
+                public::paired((next()?, left_rows.rows()), (next()?, right_rows.rows()), s)
+            }
             Operator::Filter { predicate, .. } => filter::filter(next()?, predicate, s),
             Operator::Project { exprs, .. } => project::project(next()?, exprs, wants, s),
             Operator::UnionAll(_) | Operator::Again { .. } => Err(QueryError::bug("handled above")),

@@ -4,7 +4,7 @@ mod text;
 
 use crate::error::QueryError;
 use crate::executor::{OperatorCost, dry_run, inputs};
-use crate::plan::{Operator, Plan, ResultSize};
+use crate::plan::{Expr, Field, Operator, Plan, ResultSize};
 use crate::policy;
 use trine_mpc::{Cost, Profile};
 use trine_proto::wire::{Counted, ExplainRow};
@@ -96,6 +96,16 @@ fn row(depth: u32, plan: &Plan, cost: &OperatorCost) -> ExplainRow {
         rounds_recomputed: 0,
         bytes_recomputed: Vec::new(),
     }
+}
+
+/// An expression over columns of these names.
+pub(crate) fn condition(expr: &Expr, fields: &[Field]) -> String {
+    text::expr(expr, fields)
+}
+
+/// How a relation is computed, in one line.
+pub(crate) fn source(plan: &Plan) -> String {
+    text::source(plan)
 }
 
 /// Whether the result has the order of ORDER BY.

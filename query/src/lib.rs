@@ -14,10 +14,12 @@
 //! 5. The root, Reveal, zeroes what does not exist and hands out share vectors: only the client
 //!    opens them ([`execute`] puts the header in front). What the nodes themselves learn is decided
 //!    in `policy` alone.
-//! 6. [`compile_work`] and [`run_work`] check the constraints of what is written.
+//! 6. What PUBLIC columns alone decide is computed by each node in the clear while it plans (`clear`).
+//! 7. [`compile_work`] and [`run_work`] check the constraints of what is written.
 
 mod arith;
 mod bits;
+mod clear;
 mod column;
 mod cost;
 mod error;
@@ -39,8 +41,10 @@ mod work;
 
 pub use cost::profile;
 pub use error::QueryError;
-pub use executor::{Executed, Observer, OperatorCost, dry_run, inputs, operator_name, run};
+pub use executor::{Executed, Memory, Observer, OperatorCost, dry_run, inputs, operator_name, run};
 pub use frontend::Explain;
 pub use output::{ShareVector, sql_type};
-pub use statement::{ResultShares, Statement, check_view, compile, compile_with, execute};
+pub use statement::{
+    ResultShares, Statement, check_view, compile, compile_over, compile_with, execute,
+};
 pub use work::{Done, Work, compile_work, run_work};

@@ -1,6 +1,10 @@
 //! The closed set of oblivious operators. A plan is public; its canonical encoding (postcard of
 //! this type) is inside the digest of the start handshake. Bump [`PLAN_FORMAT`] on any change.
 
+mod public;
+
+pub use public::{Kept, PublicIndex, PublicRows};
+
 use crate::types::Type;
 use serde::{Deserialize, Serialize};
 use trine_proto::catalog::SegmentEntry;
@@ -9,7 +13,7 @@ use trine_proto::schema::TableSchema;
 use trine_proto::status::{SqlError, sqlstate};
 
 /// Version of the plan encoding and of what its operators mean.
-pub const PLAN_FORMAT: u32 = 2;
+pub const PLAN_FORMAT: u32 = 3;
 
 /// A named column of a relation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,8 +26,8 @@ pub struct Field {
     pub nullable: bool,
 }
 
-/// A public constant.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// A public constant. The order of values of one type is that of SQL; NULL comes first.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Literal {
     /// NULL of the expression's type.
     Null,
@@ -543,7 +547,7 @@ pub enum ResultSize {
 
 /// A relation: public row bound, named columns, and how it is computed. At run time every relation
 /// has exactly `rows` rows and one shared *valid* bit per row.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Plan {
     /// How.
     pub op: Operator,
@@ -571,7 +575,7 @@ impl From<&SegmentEntry> for SegmentScan {
 }
 
 /// The operators.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub enum Operator {
     /// Rows of a table at the snapshot; all valid unless a segment has a *valid* column. Fields follow
     /// `columns`.
@@ -584,6 +588,45 @@ pub enum Operator {
         segments: Vec<SegmentScan>,
         /// Positions of the columns that are read.
         columns: Vec<usize>,
+        /// The rows that are read, ascending over all segments; none: all.
+        kept: Option<Kept>,
+    },
+    /// Rows that were computed in the clear from PUBLIC columns; all valid.
+    Public {
+        /// Values; a column for each field.
+        values: PublicRows,
+        /// Whether they stand in the order of a Sort.
+        ordered: bool,
+        /// What computed them, as a reader sees it.
+        source: String,
+    },
+    /// Rows of the input at public positions.
+    PublicFilter {
+        /// Input.
+        input: Box<Plan>,
+        /// Which.
+        kept: Kept,
+    },
+    /// The input with columns behind it that were computed in the clear from its PUBLIC columns.
+    PublicColumns {
+        /// Input.
+        input: Box<Plan>,
+        /// Values of the further columns, row by row of the input.
+        values: PublicRows,
+    },
+    /// Pairs of rows that meet on PUBLIC columns of both sides, found in the clear. Valid where both rows
+    /// are. Fields: left, right.
+    PublicJoin {
+        /// Left side.
+        left: Box<Plan>,
+        /// Right side.
+        right: Box<Plan>,
+        /// Per pair the position of the left row.
+        left_rows: PublicIndex,
+        /// Per pair the position of the right row.
+        right_rows: PublicIndex,
+        /// What pairs meet on, as a reader sees it.
+        condition: String,
     },
     /// Public rows (SELECT without FROM: one row, maybe no columns); all valid.
     Values(Vec<Vec<Literal>>),

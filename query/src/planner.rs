@@ -6,9 +6,12 @@
 //! * [`aggregate`], [`grouping`]: grouping, with or without a sort; grouping sets;
 //! * [`correlated`]: subqueries that are no joins; [`window`]: window functions;
 //! * [`determined`], [`distinct`]: columns that follow from others, how many values they can have;
+//!   [`late`]: columns that only the result shows;
 //! * [`scalar`], [`function`], [`math`], [`date`], [`text`], [`cast`], [`build`], [`dictionary`],
 //!   [`literals`], [`numbers`]: expressions with types,
 //!   scales and bounds that hold whatever the data is.
+//!
+//! * [`public`]: what PUBLIC columns alone decide, computed in the clear.
 //!
 //! Columns are looked up by their position in DataFusion's schema; nothing depends on hash order.
 
@@ -23,16 +26,19 @@ mod distinct;
 mod function;
 mod grouping;
 mod join;
+mod late;
 mod literals;
 mod mark;
 mod math;
 pub(crate) mod numbers;
+mod public;
 mod relation;
 mod scalar;
 mod text;
 mod unique;
 mod window;
 
+use crate::clear::PublicData;
 use crate::frontend::Positions;
 use crate::plan::{Operator, Plan};
 use crate::policy;
@@ -41,6 +47,7 @@ use datafusion_common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion_expr::{Expr as Logical, LogicalPlan};
 use trine_proto::catalog::NetProfile;
 use trine_proto::status::{SqlError, sqlstate};
+use trine_storage::{StorageError, Store};
 
 /// Rows of a relation at most: row numbers are 32 bits in the protocols.
 pub(crate) const ROWS_MAX: u64 = 1 << 31;
@@ -49,16 +56,29 @@ pub(crate) const ROWS_MAX: u64 = 1 << 31;
 pub(crate) struct Planner<'a> {
     positions: &'a Positions<'a>,
     profile: NetProfile,
+    public: PublicData<'a>,
 }
 
 impl<'a> Planner<'a> {
-    pub(crate) const fn new(positions: &'a Positions<'a>, profile: NetProfile) -> Self {
-        Self { positions, profile }
+    pub(crate) fn new(positions: &'a Positions<'a>, profile: NetProfile) -> Self {
+        Self { positions, profile, public: PublicData::new(None) }
+    }
+
+    /// The same with the PUBLIC columns of a store, so that what they decide is computed in the clear.
+    pub(crate) fn over(self, store: Option<&'a Store>) -> Self {
+        Self { public: PublicData::new(store), ..self }
+    }
+
+    /// The error of the store that ended the planning, if one did.
+    pub(crate) fn take_failure(&self) -> Option<StorageError> {
+        self.public.take_failure()
     }
 
     /// The whole statement: the relation, its result columns by these names, and what is revealed.
     pub(crate) fn plan(&self, logical: &LogicalPlan, names: &[String]) -> Result<Plan, SqlError> {
-        let input = agreed(self.relation(logical, true)?, logical)?;
+        let input = self.in_the_clear(agreed(self.relation(logical, true)?, logical)?)?;
+        let ordered = is_ordered(&input);
+        let input = late::columns(input, self.profile);
         for (field, arrow) in input.fields.iter().zip(logical.schema().fields()) {
             if !numbers::agrees(field, arrow.data_type()) {
                 return Err(SqlError::unsupported(
@@ -77,7 +97,6 @@ impl<'a> Planner<'a> {
             field.name.clone_from(name);
         }
         let rows = input.rows;
-        let ordered = is_ordered(&input);
         let size = policy::result_size(rows);
         Ok(Plan { op: Operator::Reveal { input: Box::new(input), size, ordered }, fields, rows })
     }
@@ -163,6 +182,7 @@ fn agreed(input: Plan, logical: &LogicalPlan) -> Result<Plan, SqlError> {
 fn is_ordered(plan: &Plan) -> bool {
     match &plan.op {
         Operator::Sort { .. } => true,
+        Operator::Public { ordered, .. } => *ordered,
         Operator::Limit { input, .. } | Operator::Project { input, .. } => is_ordered(input),
         _ => false,
     }

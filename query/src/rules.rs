@@ -23,10 +23,23 @@ fn each(plan: Plan) -> Plan {
 }
 
 /// The plan with each input replaced.
-fn with_inputs(plan: Plan, f: &dyn Fn(Plan) -> Plan) -> Plan {
+pub(crate) fn with_inputs(plan: Plan, f: &dyn Fn(Plan) -> Plan) -> Plan {
     let one = |input: Box<Plan>| Box::new(f(*input));
     let op = match plan.op {
-        op @ (Operator::Scan { .. } | Operator::Values(_) | Operator::Again { .. }) => op,
+        op @ (Operator::Scan { .. }
+        | Operator::Values(_)
+        | Operator::Public { .. }
+        | Operator::Again { .. }) => op,
+        Operator::PublicFilter { input, kept } => {
+            Operator::PublicFilter { input: one(input), kept }
+        }
+        Operator::PublicColumns { input, values } => {
+            Operator::PublicColumns { input: one(input), values }
+        }
+        Operator::PublicJoin { left, right, left_rows, right_rows, condition } => {
+            let (left, right) = (one(left), one(right));
+            Operator::PublicJoin { left, right, left_rows, right_rows, condition }
+        }
         Operator::Filter { input, predicate } => Operator::Filter { input: one(input), predicate },
         Operator::Project { input, exprs } => Operator::Project { input: one(input), exprs },
         Operator::UnionAll(inputs) => Operator::UnionAll(inputs.into_iter().map(f).collect()),

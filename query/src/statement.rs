@@ -9,6 +9,7 @@ use crate::plan::{Failure as PlanFailure, Field, PLAN_FORMAT, Plan};
 use crate::planner::Planner;
 use crate::rules;
 use crate::types::{NumberKind, Type};
+use std::sync::Mutex;
 use std::thread;
 use trine_mpc::{Profile, Session};
 use trine_proto::catalog::{Catalog, NetProfile, Parameters};
@@ -77,6 +78,36 @@ pub fn compile_with(
     })
 }
 
+/// The same, with what PUBLIC columns alone decide computed in the clear from the segments of this
+/// store. The result is a function of the catalog and of PUBLIC data, so that it is the same at all nodes.
+///
+/// # Errors
+/// `Sql` as [`compile_with`]; `Storage` where a segment with PUBLIC columns cannot be read.
+pub fn compile_over(
+    sql: &str,
+    parameters: Option<&Parameters>,
+    catalog: &Catalog,
+    at: LogIndex,
+    (principal, signed_at_ms): (&str, u64),
+    store: &Store,
+) -> Result<Statement, QueryError> {
+    let failure = Mutex::new(None);
+    let compiled = on_a_large_stack(|| {
+        let bound = frontend::bind_with(sql, catalog, at, (principal, signed_at_ms), parameters)?;
+        let positions = Positions::new(sql);
+        let planner = Planner::new(&positions, catalog.net_profile).over(Some(store));
+        let plan = planner.plan(&bound.plan, &bound.names);
+        if let (Some(error), Ok(mut slot)) = (planner.take_failure(), failure.lock()) {
+            *slot = Some(error);
+        }
+        finished(plan?, &bound, catalog)
+    });
+    match failure.into_inner() {
+        Ok(Some(error)) => Err(QueryError::Storage(error)),
+        _ => Ok(compiled?),
+    }
+}
+
 /// Whether a view of this SELECT and these column names could be used: plans it once.
 ///
 /// # Errors
@@ -123,8 +154,12 @@ fn on_this_stack(
 
 fn planned(sql: &str, bound: &Bound, catalog: &Catalog) -> Result<Statement, SqlError> {
     let positions = Positions::new(sql);
+    let plan = Planner::new(&positions, catalog.net_profile).plan(&bound.plan, &bound.names)?;
+    finished(plan, bound, catalog)
+}
+
+fn finished(plan: Plan, bound: &Bound, catalog: &Catalog) -> Result<Statement, SqlError> {
     let net_profile = catalog.net_profile;
-    let plan = Planner::new(&positions, net_profile).plan(&bound.plan, &bound.names)?;
     let plan = rules::apply(plan);
     let digest = digest(&plan, net_profile)?;
     Ok(Statement { explain: bound.explain, plan, net_profile, digest })
@@ -189,6 +224,14 @@ impl Statement {
     #[must_use]
     pub const fn digest(&self) -> [u8; 32] {
         self.digest
+    }
+
+    /// The most memory that one of its operators needs at one party: an estimate from public shapes.
+    ///
+    /// # Errors
+    /// `Bug` for a plan that contradicts itself.
+    pub fn memory(&self) -> Result<executor::Memory, QueryError> {
+        executor::memory(&self.plan)
     }
 
     /// One row per operator, in pre-order: what it does, public bounds, predicted cost, and what

@@ -15,7 +15,7 @@ mod write;
 
 use crate::column::Column;
 use crate::error::{QueryError, Result};
-use crate::executor::evaluate;
+use crate::executor::{Memory, evaluate, memory};
 use crate::ops::scan::{Source, scan};
 use crate::output::output;
 use crate::plan::{Field, PLAN_FORMAT, Plan, SegmentScan};
@@ -179,6 +179,35 @@ fn committed(
 }
 
 impl Work {
+    /// The most memory that one of its operators needs at one party: an estimate from public shapes.
+    ///
+    /// # Errors
+    /// `Bug` for a plan that contradicts itself.
+    pub fn memory(&self) -> Result<Memory> {
+        let rules = self.checks.iter().flat_map(|c| &c.rules);
+        let rules = rules.filter_map(|r| match &r.rule {
+            Rule::NoRow(plan) => Some(&**plan),
+            Rule::Unique(_) | Rule::Range(_) => None,
+        });
+        let source = self.write.iter().map(|write| write.0.source());
+        let mut most = Memory { bytes: 0, operator: "Scan" };
+        for plan in rules.chain(source) {
+            let found = memory(plan)?;
+            most = if found.bytes > most.bytes { found } else { most };
+        }
+        // A statement that rewrites holds the table, old and new, with all its columns.
+        if let Some(write) = &self.write {
+            let (write, _, schema) = write.as_ref();
+            let row: usize = schema.segment_columns(true).iter().map(|c| c.row_bytes).sum();
+            let row = u64::try_from(row).unwrap_or(u64::MAX);
+            let bytes = write.made.rows.saturating_mul(row.saturating_mul(4));
+            if bytes > most.bytes {
+                most = Memory { bytes, operator: write.name() };
+            }
+        }
+        Ok(most)
+    }
+
     /// What the nodes compare before the first protocol message.
     ///
     /// # Errors
@@ -312,6 +341,7 @@ fn read(
     s: &Session,
     store: &Store,
 ) -> Result<Relation> {
-    let source = Source { table: check.table, schema: &check.schema, segments, columns };
+    let (table, schema) = (check.table, &check.schema);
+    let source = Source { table, schema, segments, columns, kept: None };
     scan(&source, &vec![Want::PLANES; columns.len()], s, Some(store))
 }

@@ -437,8 +437,10 @@ impl InProcess {
             EngineError::new(sqlstate::INTERNAL_ERROR, "the query is not in the catalog")
         })?;
         let seen = entry.within.as_ref().map(|w| catalog.within(w.snapshot, &w.written));
-        let seen = seen.as_ref().unwrap_or(&catalog);
-        let statement = trine_query::compile(sql, seen, entry.snapshot(), PRINCIPAL, 0)?;
+        let (seen, at) = (seen.as_ref().unwrap_or(&catalog), entry.snapshot());
+        let who = (PRINCIPAL, 0);
+        let statement = trine_query::compile_over(sql, None, seen, at, who, &self.stores[0])
+            .map_err(planned)?;
         let execute = |session: &mut Session, store: &Store| {
             trine_query::execute(&statement, session, store, &mut Unobserved)
         };
@@ -521,6 +523,13 @@ fn wire_defaults(rules: &TableRules) -> wire::TableRules {
         sql: sql.clone(),
     });
     wire::TableRules { defaults: defaults.collect(), ..Default::default() }
+}
+
+fn planned(error: QueryError) -> EngineError {
+    match error {
+        QueryError::Sql(error) => error.into(),
+        other => internal(&other),
+    }
 }
 
 fn internal(error: &dyn std::error::Error) -> EngineError {

@@ -1,6 +1,7 @@
 //! The ladder: whole corpora on an engine, several files at a time, and a document of every record
 //! that fails, with its reason.
 
+mod answer;
 mod document;
 mod foreign;
 

@@ -79,6 +79,18 @@ pub enum StorageError {
     },
 }
 
+impl StorageError {
+    /// The segment whose file is missing or damaged: what a repair would write anew.
+    #[must_use]
+    pub fn damaged(&self) -> Option<(TableId, SegmentId)> {
+        match self {
+            Self::NotFound { table, segment } => Some((*table, *segment)),
+            Self::Corrupt { file, .. } => crate::store::parse_name(file),
+            _ => None,
+        }
+    }
+}
+
 /// Turns a backend's error into ours; for `map_err`.
 pub(crate) fn io_error(file: &str, action: &'static str) -> impl FnOnce(io::Error) -> StorageError {
     move |source| match source.kind() {

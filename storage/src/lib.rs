@@ -12,7 +12,9 @@
 //! * *Invisible until listed*: a file exists for readers of the database only because the catalog
 //!   lists it. Nothing here decides visibility; [`Store::reconcile`] brings files and list together.
 //! * *Never silently wrong*: the first [`Store::read`] of a segment reads the whole file once and
-//!   checks every byte of it against its digests; a mismatch is [`StorageError::Corrupt`].
+//!   checks every byte of it against its digests; every page that is read later is held against what
+//!   was checked then. A mismatch is [`StorageError::Corrupt`], and [`Store::rebuild`] replaces the
+//!   file.
 //! * *Digests do not leak*: every digest that covers share material is keyed with a salt that only
 //!   the holders of that material have ([`Digests`]).
 //!

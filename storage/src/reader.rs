@@ -1,4 +1,8 @@
 //! Reading one segment.
+//!
+//! [`SegmentReader::verify`] holds a whole file against its digests and remembers a short checksum of
+//! every page. Pages that are read later, by this reader or another of the same file, are held against
+//! those: a byte that changes on disk while the node runs is noticed at the next read.
 
 use crate::backend::BackendRead;
 use crate::digest::{Digests, SegmentHasher};
@@ -9,7 +13,11 @@ use crate::layout::{self, FileColumn, Holds};
 use crate::limits::PAGE_HEADER_BYTES_MAX;
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
 use std::fmt;
+use std::sync::Arc;
 use trine_proto::schema::Secrecy;
+
+/// Makes the key of the page checksums from the salts of both components.
+const PAGE_CONTEXT: &str = "trine segment page check v1";
 
 /// One segment, open for reading. It stays readable when the file is removed meanwhile.
 pub struct SegmentReader {
@@ -21,6 +29,14 @@ pub struct SegmentReader {
     columns: Vec<FileColumn>,
     /// Chunk by chunk, column by column of the file.
     pages: Vec<PageRange>,
+    verified: Option<Arc<Verified>>,
+}
+
+/// What a file held when every byte of it was checked. In memory only.
+pub(crate) struct Verified {
+    digests: Digests,
+    /// Keyed checksums of the page bodies in file order: 16 bytes a page.
+    pages: Vec<[u8; 16]>,
 }
 
 /// Where a page lies: header first, body at the end.
@@ -38,7 +54,19 @@ impl SegmentReader {
         let columns = layout::file_columns(&header);
         let pages = page_ranges(&name, &parquet, &header, &columns)?;
         let (digests, page_headers) = (metadata.digests, metadata.page_headers);
-        Ok(Self { name, file, header, digests, page_headers, columns, pages })
+        Ok(Self { name, file, header, digests, page_headers, columns, pages, verified: None })
+    }
+
+    /// Holds what is read from now on against what was checked before.
+    ///
+    /// # Errors
+    /// `Corrupt` if this is another file than the one that was checked.
+    pub(crate) fn trust(&mut self, verified: Arc<Verified>) -> Result<()> {
+        if verified.digests != self.digests || verified.pages.len() != self.pages.len() {
+            return Err(corrupt(&self.name, "the file was exchanged for another"));
+        }
+        self.verified = Some(verified);
+        Ok(())
     }
 
     /// What the segment says about itself.
@@ -94,16 +122,19 @@ impl SegmentReader {
     }
 
     /// Reads the whole file once, page by page, and compares every digest.
-    pub(crate) fn verify(&self) -> Result<()> {
+    pub(crate) fn verify(&self) -> Result<Verified> {
         let magic = self.read(0, PARQUET_MAGIC.len())?;
         if magic != PARQUET_MAGIC {
             return Err(corrupt(&self.name, "the beginning is not that of a Parquet file"));
         }
         let mut hasher = SegmentHasher::new(&self.header);
+        let key = self.page_key();
+        let mut pages = Vec::with_capacity(self.pages.len());
         for (index, page) in self.pages.iter().enumerate() {
             let whole = self.read(page.offset, page.header_bytes + page.body_bytes)?;
             let (header, body) = whole.split_at(page.header_bytes);
             hasher.page_header(header);
+            pages.push(page_check(&key, body));
             match self.columns[index % self.columns.len()].holds {
                 Holds::Component(slot) => hasher.explicit(slot, body),
                 Holds::Public => hasher.public(body),
@@ -122,7 +153,14 @@ impl SegmentReader {
         if page_headers != self.page_headers {
             return Err(corrupt(&self.name, "page headers: digest mismatch"));
         }
-        Ok(())
+        Ok(Verified { digests, pages })
+    }
+
+    fn page_key(&self) -> [u8; 32] {
+        let mut salts = [0; 32];
+        salts[..16].copy_from_slice(&self.header.components[0].salt);
+        salts[16..].copy_from_slice(&self.header.components[1].salt);
+        blake3::derive_key(PAGE_CONTEXT, &salts)
     }
 
     fn check_column(&self, chunk: usize, column: usize, secrecy: Secrecy) -> Result<()> {
@@ -137,13 +175,23 @@ impl SegmentReader {
     }
 
     fn body(&self, chunk: usize, stored: usize, holds: Holds) -> Result<Vec<u8>> {
-        let page = self
-            .columns
-            .iter()
-            .position(|c| c.stored == stored && c.holds == holds)
-            .and_then(|position| self.pages.get(chunk * self.columns.len() + position))
-            .ok_or_else(|| corrupt(&self.name, format!("stored column {stored} is missing")))?;
-        self.read(page.offset + page.header_bytes as u64, page.body_bytes)
+        let missing = || corrupt(&self.name, format!("stored column {stored} is missing"));
+        let position = self.columns.iter().position(|c| c.stored == stored && c.holds == holds);
+        let index = chunk * self.columns.len() + position.ok_or_else(missing)?;
+        let page = self.pages.get(index).ok_or_else(missing)?;
+        let body = self.read(page.offset + page.header_bytes as u64, page.body_bytes)?;
+        if let Some(verified) = &self.verified
+            && verified.pages.get(index) != Some(&page_check(&self.page_key(), &body))
+        {
+            let what = match holds {
+                Holds::Component(slot) => {
+                    format!("component {}", self.header.component_index(slot))
+                }
+                Holds::Public => "PUBLIC columns".into(),
+            };
+            return Err(corrupt(&self.name, format!("{what}: changed since it was checked")));
+        }
+        Ok(body)
     }
 
     fn read(&self, offset: u64, length: usize) -> Result<Vec<u8>> {
@@ -155,6 +203,12 @@ impl fmt::Debug for SegmentReader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SegmentReader").field("header", &self.header).finish_non_exhaustive()
     }
+}
+
+fn page_check(key: &[u8; 32], body: &[u8]) -> [u8; 16] {
+    let mut check = [0; 16];
+    check.copy_from_slice(&blake3::keyed_hash(key, body).as_bytes()[..16]);
+    check
 }
 
 /// Finds the pages, and checks that the footer describes the columns that the header asks for.

@@ -4,7 +4,7 @@ use crate::backend::{Backend, BackendFile};
 use crate::digest::Digests;
 use crate::error::{Result, StorageError, corrupt, io_error};
 use crate::header::SegmentHeader;
-use crate::reader::SegmentReader;
+use crate::reader::{SegmentReader, Verified};
 use crate::writer::StageWriter;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -31,8 +31,8 @@ struct Shared {
     backend: Arc<dyn Backend>,
     /// Segments that are being written; true: removed meanwhile, must not be published.
     staging: Mutex<BTreeMap<Key, bool>>,
-    /// Segments whose every byte was checked since the store was opened.
-    verified: Mutex<BTreeSet<Key>>,
+    /// Segments whose every byte was checked since the store was opened, and what they held.
+    verified: Mutex<BTreeMap<Key, Arc<Verified>>>,
 }
 
 /// What [`Store::reconcile`] found and did. Ascending by table and segment.
@@ -80,7 +80,35 @@ impl Store {
         active.insert((table, segment), false);
         drop(active);
         let staging = Staging::new(Arc::clone(&self.shared), (table, segment));
-        StageWriter::new(staging, header)
+        StageWriter::new(staging, header, None)
+    }
+
+    /// Begins to write a segment anew, in the place of a file that is damaged or missing. Until
+    /// [`StageWriter::finish`] has found the digests equal to `expected` nothing is replaced; what
+    /// reads the old file meanwhile goes on with it.
+    ///
+    /// # Errors
+    /// `Busy` if another writer is at work on it, `Rejected` if the header is inconsistent or beyond
+    /// the limits, `Full` or `Io`.
+    pub fn rebuild(&self, header: SegmentHeader, expected: Digests) -> Result<StageWriter> {
+        let (table, segment) = (header.table, header.segment);
+        let mut active = lock(&self.shared.staging);
+        if active.contains_key(&(table, segment)) {
+            return Err(StorageError::Busy { table, segment });
+        }
+        active.insert((table, segment), false);
+        drop(active);
+        let staging = Staging::new(Arc::clone(&self.shared), (table, segment));
+        StageWriter::new(staging, header, Some(expected))
+    }
+
+    /// Reads a segment's whole file and checks every byte of it, whatever was checked before.
+    ///
+    /// # Errors
+    /// As [`Store::read`].
+    pub fn check(&self, table: TableId, segment: SegmentId) -> Result<SegmentReader> {
+        lock(&self.shared.verified).remove(&(table, segment));
+        self.read(table, segment)
     }
 
     /// Header and digests of a segment that lies here complete, for the receipt of a repeated upload;
@@ -101,7 +129,7 @@ impl Store {
     }
 
     /// Opens a segment, staged or committed. The first time since the store was opened, the whole
-    /// file is read and checked; later only its end.
+    /// file is read and checked; later its end, and every page when it is read.
     ///
     /// # Errors
     /// `NotFound`, `Corrupt` (it names file and component), `Unsupported` or `Io`.
@@ -114,14 +142,26 @@ impl Store {
             }
             Err(e) => return Err(io_error(&name, "open")(e)),
         };
-        let reader = SegmentReader::open(name.clone(), file)?;
+        let mut reader = match SegmentReader::open(name.clone(), file) {
+            Ok(reader) => reader,
+            Err(e) => {
+                lock(&self.shared.verified).remove(&(table, segment));
+                return Err(e);
+            }
+        };
         if (reader.header().table, reader.header().segment) != (table, segment) {
             return Err(corrupt(&name, "it holds another segment"));
         }
-        if !lock(&self.shared.verified).contains(&(table, segment)) {
-            reader.verify()?;
-            lock(&self.shared.verified).insert((table, segment));
-        }
+        let known = lock(&self.shared.verified).get(&(table, segment)).map(Arc::clone);
+        let verified = match known {
+            Some(verified) => verified,
+            None => {
+                let verified = Arc::new(reader.verify()?);
+                lock(&self.shared.verified).insert((table, segment), Arc::clone(&verified));
+                verified
+            }
+        };
+        reader.trust(verified)?;
         Ok(reader)
     }
 
@@ -266,7 +306,8 @@ fn file_name((table, segment): Key, ending: &str) -> String {
     format!("{FOLDER}/{table}/{segment}{ending}")
 }
 
-fn parse_name(name: &str) -> Option<Key> {
+/// Table and segment of a file's name.
+pub(crate) fn parse_name(name: &str) -> Option<Key> {
     let (table, segment) =
         name.strip_prefix(FOLDER)?.strip_prefix('/')?.strip_suffix(COMPLETE)?.split_once('/')?;
     let key = (TableId(table.parse().ok()?), SegmentId::from_hex(segment)?);

@@ -31,13 +31,19 @@ pub struct StageWriter {
     rows_written: u64,
     /// A write failed half-way: the file cannot be completed.
     broken: bool,
+    /// What must come out, where it is known: a repair.
+    expected: Option<Digests>,
     /// Last, so that the file is closed before the claim on it is given up.
     staging: Staging,
 }
 
 impl StageWriter {
     /// Checks the header and opens the partial file.
-    pub(crate) fn new(staging: Staging, header: SegmentHeader) -> Result<Self> {
+    pub(crate) fn new(
+        staging: Staging,
+        header: SegmentHeader,
+        expected: Option<Digests>,
+    ) -> Result<Self> {
         layout::check(&header)?;
         let columns = layout::file_columns(&header);
         let failed = write_error(staging.partial());
@@ -65,6 +71,7 @@ impl StageWriter {
             page_headers,
             rows_written: 0,
             broken: false,
+            expected,
         })
     }
 
@@ -94,7 +101,7 @@ impl StageWriter {
     /// columns may come without any chunk.
     ///
     /// # Errors
-    /// `Rejected` if rows are missing; `Cancelled` if the segment was removed meanwhile; `Full` or
+    /// `Rejected` if rows are missing, or digests differ from those expected; `Cancelled` if the segment was removed meanwhile; `Full` or
     /// `Io` if the backend fails. After an error nothing is staged.
     pub fn finish(mut self) -> Result<Digests> {
         self.check_unbroken()?;
@@ -106,12 +113,29 @@ impl StageWriter {
             )));
         }
         let (digests, page_headers) = self.hasher.finish();
+        if let Some(expected) = &self.expected {
+            self.check_digests(&digests, expected)?;
+        }
         let metadata = Metadata { header: self.header.clone(), digests, page_headers };
         self.write_footer(metadata.encode()?).map_err(write_error(self.staging.partial()))?;
         let sink = self.parquet.inner_mut();
         sink.seal(&self.header).map_err(io_error(self.staging.partial(), "write"))?;
         self.staging.publish()?;
         Ok(digests)
+    }
+
+    fn check_digests(&self, found: &Digests, expected: &Digests) -> Result<()> {
+        let reject = |what: String| Err(StorageError::Rejected(what));
+        for slot in [0, 1] {
+            if found.components[slot] != expected.components[slot] {
+                let component = self.header.component_index(slot);
+                return reject(format!("component {component} is not what the log lists"));
+            }
+        }
+        if found.public != expected.public {
+            return reject("the PUBLIC columns are not what the nodes agreed on".into());
+        }
+        Ok(())
     }
 
     fn check_unbroken(&self) -> Result<()> {

@@ -59,6 +59,7 @@ pub(super) fn submit(
         signed_at_ms,
         net_profile: catalog.net_profile,
         parameters,
+        memory_max: catalog.job_memory_max(),
         within,
     };
     catalog.jobs.insert(id, job);
@@ -161,6 +162,15 @@ pub(super) fn cancel(
     command: &wire::CancelQuery,
 ) -> Result<Outcome, SqlError> {
     let id = job_id(&command.job_id)?;
+    let transaction = TransactionId(id.0);
+    if let Some(TransactionState::Validating(v)) = catalog.transactions.get(&transaction)
+        && let Subject::Write(write) = &v.subject
+        && write.principal == request.principal.name
+    {
+        let error = SqlError::new(sqlstate::QUERY_CANCELED, "the statement was cancelled");
+        validation::abort(catalog, request.index, transaction, error);
+        return Ok(Outcome::Applied(request.index));
+    }
     let job = catalog.jobs.get_mut(&id).ok_or_else(|| {
         SqlError::new(sqlstate::UNDEFINED_OBJECT, format!("there is no query {id}"))
     })?;

@@ -142,6 +142,7 @@ mod tests {
             signed_at_ms: 0,
             net_profile: NetProfile::default(),
             parameters: None,
+            memory_max: None,
             within: None,
         }
     }
@@ -180,6 +181,7 @@ mod tests {
             position: LogIndex(0),
             verdicts: [None; 3],
             net_profile: NetProfile::default(),
+            memory_max: None,
             within: None,
         };
         catalog

@@ -56,6 +56,7 @@ pub(super) fn insert(
         position: index,
         verdicts: [None; 3],
         net_profile: catalog.net_profile,
+        memory_max: catalog.job_memory_max(),
         within,
     };
     catalog.transactions.insert(transaction, TransactionState::Validating(Box::new(validation)));

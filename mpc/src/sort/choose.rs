@@ -1,8 +1,9 @@
 //! Which sort runs: a pure function of profile, rows and width, so the same at all parties.
 
+use super::column::Column;
 use super::expected::{Plan, plan, plan_front};
 use super::order::SortOrder;
-use super::quicksort::quicksort;
+use super::quicksort::{quicksort, quicksort_with_key};
 use super::radix::{cost_radix, radix};
 use super::shuffle::Shuffle;
 use crate::cost::{ceil_log2, cost_shuffle};
@@ -33,6 +34,15 @@ impl std::fmt::Display for Choice {
     }
 }
 
+/// What comes of rows with equal keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ties {
+    /// They stay in the order they had.
+    Stable,
+    /// They come out in a secret random order: what else would show where rows came from.
+    Random,
+}
+
 /// A sort with what it is expected to cost.
 enum Way {
     Quicksort(Plan),
@@ -42,13 +52,13 @@ enum Way {
 /// Keys of more bits are no case for digits.
 const RADIX_WIDTH_MAX: usize = 24;
 
-fn way(profile: Profile, n: usize, width: usize) -> Way {
+fn way(profile: Profile, n: usize, width: usize, ties: Ties) -> Way {
     let quick = plan(profile, n, width);
-    let time = profile.time_ns(quick.expected + shuffled_key(n, width));
+    let time = profile.time_ns(quick.expected + shuffled_key(n, width, ties));
     let mut best = (time, Way::Quicksort(quick));
     if (1..=RADIX_WIDTH_MAX).contains(&width) {
         for digit in 1..=width.min(3) {
-            let cost = cost_radix(n, width, digit);
+            let cost = cost_radix(n, width, digit, ties);
             if profile.time_ns(cost) < best.0 {
                 best = (profile.time_ns(cost), Way::Radix { digit, cost });
             }
@@ -57,15 +67,17 @@ fn way(profile: Profile, n: usize, width: usize) -> Way {
     best.1
 }
 
-/// The shuffle of key and row index.
-fn shuffled_key(n: usize, width: usize) -> Cost {
-    cost_shuffle(n, width + ceil_log2(n), 0)
+/// The shuffle of key and row index, which for random ties was shuffled by itself before.
+fn shuffled_key(n: usize, width: usize, ties: Ties) -> Cost {
+    let index = ceil_log2(n);
+    let both = cost_shuffle(n, width + index, 0);
+    if ties == Ties::Random { both + cost_shuffle(n, index, 0) } else { both }
 }
 
 /// How a sort of n rows by a key of `width` bits runs.
 #[must_use]
 pub fn choice(profile: Profile, n: usize, width: usize) -> Choice {
-    match way(profile, n, width) {
+    match way(profile, n, width, Ties::Stable) {
         Way::Quicksort(plan) => Choice::Quicksort { pivots: plan.shape.pivots_at_once(usize::MAX) },
         Way::Radix { digit, .. } => Choice::Radix { digit },
     }
@@ -74,8 +86,12 @@ pub fn choice(profile: Profile, n: usize, width: usize) -> Choice {
 /// All of a sort of n rows by a key of `width` bits.
 #[must_use]
 pub fn cost_sort(profile: Profile, n: usize, width: usize) -> Cost {
-    match way(profile, n, width) {
-        Way::Quicksort(plan) => shuffled_key(n, width) + plan.expected,
+    cost_whole(profile, n, width, Ties::Stable)
+}
+
+fn cost_whole(profile: Profile, n: usize, width: usize, ties: Ties) -> Cost {
+    match way(profile, n, width, ties) {
+        Way::Quicksort(plan) => shuffled_key(n, width, ties) + plan.expected,
         Way::Radix { cost, .. } => cost,
     }
 }
@@ -83,7 +99,7 @@ pub fn cost_sort(profile: Profile, n: usize, width: usize) -> Cost {
 /// The part of it that depends on opened comparisons.
 #[must_use]
 pub fn cost_sort_opened_expected(profile: Profile, n: usize, width: usize) -> Cost {
-    match way(profile, n, width) {
+    match way(profile, n, width, Ties::Stable) {
         Way::Quicksort(plan) => plan.expected,
         Way::Radix { .. } => Cost::default(),
     }
@@ -92,7 +108,7 @@ pub fn cost_sort_opened_expected(profile: Profile, n: usize, width: usize) -> Co
 /// All of [`top_k`].
 #[must_use]
 pub fn cost_top_k(profile: Profile, n: usize, width: usize, k: usize) -> Cost {
-    let front = shuffled_key(n, width) + plan_front(profile, n, width, k).expected;
+    let front = shuffled_key(n, width, Ties::Stable) + plan_front(profile, n, width, k).expected;
     let whole = cost_sort(profile, n, width);
     if profile.time_ns(front) < profile.time_ns(whole) { front } else { whole }
 }
@@ -108,7 +124,34 @@ pub fn cost_top_k(profile: Profile, n: usize, width: usize, k: usize) -> Cost {
 /// # Errors
 /// Network; [`MpcError::Shape`] where what a peer opened is no order, and for 2^32 rows or more.
 pub fn sort(s: &mut Session, key: &Planes) -> Result<SortOrder> {
-    sort_front(s, key, key.len())
+    sort_front(s, key, key.len(), Ties::Stable)
+}
+
+/// [`sort`], and the key and other columns in its order. Where the algorithm leaves the sorted key behind
+/// (a quicksort does) it costs nothing to have it; else it moves with the columns, 4k an element.
+///
+/// # Errors
+/// As [`sort`], and columns of another length.
+pub fn sort_columns(
+    s: &mut Session,
+    key: Planes,
+    mut columns: Vec<Column>,
+) -> Result<(SortOrder, Planes, Vec<Column>)> {
+    let (rows, width) = (key.len(), key.width());
+    if rows > 1
+        && let Way::Quicksort(plan) = way(s.profile(), rows, width, Ties::Stable)
+    {
+        let (order, sorted) = quicksort_with_key(s, key, &plan)?;
+        let columns = order.apply(s, columns)?;
+        return Ok((order, sorted, columns));
+    }
+    let order = sort(s, &key)?;
+    columns.push(Column::Planes(key));
+    let mut columns = order.apply(s, columns)?;
+    match columns.pop() {
+        Some(Column::Planes(key)) => Ok((order, key, columns)),
+        _ => Err(MpcError::Shape("planes stay planes")),
+    }
 }
 
 /// The first k rows of the same order: columns that the order moves come out with k rows (or with all,
@@ -121,20 +164,34 @@ pub fn sort(s: &mut Session, key: &Planes) -> Result<SortOrder> {
 /// # Errors
 /// As [`sort`].
 pub fn top_k(s: &mut Session, key: &Planes, k: usize) -> Result<SortOrder> {
+    first(s, key, k, Ties::Stable)
+}
+
+/// The first k rows as [`top_k`] has them, but rows with equal keys in a secret random order: which of them
+/// are among the first, and in what order, tells nothing of where they were. A shuffle of the row index
+/// more, 4 ceil(log2 n) bits a row.
+///
+/// # Errors
+/// As [`sort`].
+pub fn top_k_shuffled(s: &mut Session, key: &Planes, k: usize) -> Result<SortOrder> {
+    first(s, key, k, Ties::Random)
+}
+
+fn first(s: &mut Session, key: &Planes, k: usize, ties: Ties) -> Result<SortOrder> {
     let (rows, width, profile) = (key.len(), key.width(), s.profile());
     if rows <= 1 || k >= rows {
-        return sort_front(s, key, k);
+        return sort_front(s, key, k, ties);
     }
     let front = plan_front(profile, rows, width, k);
-    let time = profile.time_ns(shuffled_key(rows, width) + front.expected);
-    if time < profile.time_ns(cost_sort(profile, rows, width)) {
-        return quicksort(s, key, &front, k);
+    let time = profile.time_ns(shuffled_key(rows, width, ties) + front.expected);
+    if time < profile.time_ns(cost_whole(profile, rows, width, ties)) {
+        return quicksort(s, key, &front, k, ties);
     }
-    sort_front(s, key, k)
+    sort_front(s, key, k, ties)
 }
 
 /// A whole sort of which the first rows are kept.
-fn sort_front(s: &mut Session, key: &Planes, kept: usize) -> Result<SortOrder> {
+fn sort_front(s: &mut Session, key: &Planes, kept: usize, ties: Ties) -> Result<SortOrder> {
     if key.is_ghost() && !s.is_dry() {
         return Err(MpcError::Shape("a ghost column in a real session"));
     }
@@ -143,14 +200,9 @@ fn sort_front(s: &mut Session, key: &Planes, kept: usize) -> Result<SortOrder> {
         let shuffle = Shuffle::draw(s, rows);
         return Ok(SortOrder::still(shuffle, kept.min(rows)));
     }
-    let mut order = match way(s.profile(), rows, key.width()) {
-        Way::Quicksort(plan) => quicksort(s, key, &plan, rows)?,
-        Way::Radix { digit, cost } if s.is_dry() => {
-            s.charge(cost);
-            let _ = digit;
-            SortOrder::still(Shuffle::draw(s, rows), rows)
-        }
-        Way::Radix { digit, .. } => radix(s, key, digit)?,
+    let mut order = match way(s.profile(), rows, key.width(), ties) {
+        Way::Quicksort(plan) => quicksort(s, key, &plan, rows, ties)?,
+        Way::Radix { digit, .. } => radix(s, key, digit, ties)?,
     };
     order.keep(s, kept);
     Ok(order)

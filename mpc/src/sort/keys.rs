@@ -204,6 +204,34 @@ impl Keys {
         self.pool.0.extend([a, b]);
     }
 
+    /// Planes from `first` on of the rows of `order`, kept rows all of them. Frees everything else first.
+    pub(super) fn into_sorted(self, order: &[u32], first: usize) -> Planes {
+        let Self { width, kept, active, waiting, pool, .. } = self;
+        drop((active, waiting, pool));
+        let stride = words(order.len());
+        let (mut rows, mut tile): (TileRows, Tile) = ([[0; 64]; TILE_WORDS], [[0; TILE_WORDS]; 64]);
+        let [a, b] = [0, 1].map(|part| {
+            let mut out = vec![0; stride * (width - first)];
+            for group in first / 64..kept.groups {
+                let planes = first.max(group * 64)..width.min(group * 64 + 64);
+                for (number, order) in order.chunks(64 * TILE_WORDS).enumerate() {
+                    for (slot, &row) in rows.as_flattened_mut().iter_mut().zip(order) {
+                        *slot = kept.word(row, part, group);
+                    }
+                    rows.as_flattened_mut()[order.len()..].fill(0);
+                    tile_of_rows(&rows, &mut tile);
+                    let used = words(order.len());
+                    for plane in planes.clone() {
+                        let at = (plane - first) * stride + number * TILE_WORDS;
+                        out[at..at + used].copy_from_slice(&tile[plane % 64][..used]);
+                    }
+                }
+            }
+            out
+        });
+        Planes::from_components(order.len(), width - first, a, b)
+    }
+
     /// Every active row's pivot.
     fn fill_pivots(&self, level: &Level, part: usize, stride: usize, y: &mut [u64]) {
         let mut pivots = Vec::with_capacity(level.fills.len());

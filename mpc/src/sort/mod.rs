@@ -27,7 +27,10 @@ mod shuffle;
 #[cfg(test)]
 mod simulation;
 
-pub use choose::{Choice, choice, cost_sort, cost_sort_opened_expected, cost_top_k, sort, top_k};
+pub use choose::{
+    Choice, Ties, choice, cost_sort, cost_sort_opened_expected, cost_top_k, sort, sort_columns,
+    top_k, top_k_shuffled,
+};
 pub use column::Column;
 pub use order::SortOrder;
 pub use partition::partition;

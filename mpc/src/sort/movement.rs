@@ -1,7 +1,8 @@
 //! Moving columns through the three pairs, each pair with its own secret permutation.
 //!
-//! The column runs as a two-party sharing from pair to pair: (A, B), then (B, C), then (C, A), each
-//! pair applying the permutation that only it knows:
+//! One party *leads*: it is A, and sends twice as much as the others, so that every shuffle has another
+//! leader than the one before. The column runs as a two-party sharing from pair to pair: (A, B), then
+//! (B, C), then (C, A), each pair applying the permutation that only it knows:
 //! 1. A sends m1 = p(x_a) + r to C; B keeps p(x_b) - r (r from the stream of A and B).
 //! 2. B sends m2 = p'(its part) + r' to A; C keeps p'(m1) - r' (r' from B and C).
 //! 3. A has u = p''(m2), C has v = p''(its part). With independent s, t from the stream of A and C,
@@ -70,15 +71,17 @@ impl Kind {
 /// Which way through the pairs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Way {
-    /// (0, 1), (1, 2), (2, 0).
+    /// With leader 0: (0, 1), (1, 2), (2, 0).
     Forward,
-    /// (2, 0), (1, 2), (0, 1).
+    /// With leader 0: (2, 0), (1, 2), (0, 1).
     Backward,
 }
 
 /// The gather indices of one pass in the order of use; a party knows two of the three.
 pub(super) struct Steps<'a> {
     pub(super) indices: [Option<Cow<'a, [u32]>>; 3],
+    /// Who is A.
+    pub(super) lead: usize,
     /// Rows before, and rows that the last index keeps.
     pub(super) rows: usize,
     pub(super) kept: usize,
@@ -86,18 +89,20 @@ pub(super) struct Steps<'a> {
 
 /// Moves columns, all in the same 3 rounds. Real sessions only.
 pub(super) fn pass(s: &mut Session, way: Way, steps: Steps<'_>, columns: Flat) -> Result<Flat> {
-    // A is party 0 both ways: it lacks component 2, which both candidates for B hold.
+    // A is the same both ways: the component that it lacks is held by both candidates for B.
+    let (after, before) = ((steps.lead + 1) % 3, (steps.lead + 2) % 3);
     let (pair_b, pair_c) = match way {
-        Way::Forward => (1, 2),
-        Way::Backward => (2, 1),
+        Way::Forward => (after, before),
+        Way::Backward => (before, after),
     };
+    let pair_a = steps.lead;
     let operator = s.operator();
     let at = [0, 1, 2, 3].map(|purpose| Position::new(operator, purpose));
     let kinds = columns.kinds.clone();
-    let roles = Roles { pair_b, pair_c, kinds: columns.kinds.clone(), at, steps };
+    let roles = Roles { pair_a, pair_b, pair_c, kinds: columns.kinds.clone(), at, steps };
     let party = s.party();
     let (first, second) = match party {
-        0 => roles.run_a(s, columns)?,
+        _ if party == pair_a => roles.run_a(s, columns)?,
         _ if party == pair_b => roles.run_b(s, columns)?,
         _ => {
             drop(columns);
@@ -119,8 +124,9 @@ struct SharedWith {
     words: Vec<u64>,
 }
 
-/// Who is B, who is C, and what one pass moves by which steps with which masks.
+/// Who is A, B and C, and what one pass moves by which steps with which masks.
 struct Roles<'a> {
+    pair_a: usize,
     pair_b: usize,
     pair_c: usize,
     kinds: Vec<Kind>,
@@ -144,31 +150,32 @@ impl Roles<'_> {
     }
 
     fn run_b(mut self, s: &mut Session, columns: Flat) -> Result<(SharedWith, SharedWith)> {
-        // Component 2 is the second of party 1 and the first of party 2.
-        let part = if self.pair_b == 1 { columns.b } else { columns.a };
+        // What A lacks is the second component of the party after it and the first of the one before.
+        let is_after = self.pair_b == (self.pair_a + 1) % 3;
+        let part = if is_after { columns.b } else { columns.a };
         let mut part = self.gather(0, part)?;
-        self.mask(s, 0, 0, &mut part, Kind::minus)?;
+        self.mask(s, self.pair_a, 0, &mut part, Kind::minus)?;
         s.end_round();
         let mut part = self.gather(1, part)?;
         self.mask(s, self.pair_c, 1, &mut part, Kind::plus)?;
-        send(s, 0, part)?;
+        send(s, self.pair_a, part)?;
         s.end_round();
         let size = self.size(self.steps.kept);
-        let with_a = receive(s, 0, size)?;
+        let with_a = receive(s, self.pair_a, size)?;
         let with_c = receive(s, self.pair_c, size)?;
         s.end_round();
-        let first = SharedWith { peer: 0, words: with_a };
+        let first = SharedWith { peer: self.pair_a, words: with_a };
         Ok((first, SharedWith { peer: self.pair_c, words: with_c }))
     }
 
     fn run_c(mut self, s: &mut Session) -> Result<(SharedWith, SharedWith)> {
-        let v = receive(s, 0, self.size(self.steps.rows))?;
+        let v = receive(s, self.pair_a, self.size(self.steps.rows))?;
         s.end_round();
         let mut v = self.gather(1, v)?;
         self.mask(s, self.pair_b, 1, &mut v, Kind::minus)?;
         s.end_round();
         let v = self.gather(2, v)?;
-        self.finish(s, 0, v, true)
+        self.finish(s, self.pair_a, v, true)
     }
 
     /// A and C: takes a mask that only they know from their part and sends it to B; the sum of both

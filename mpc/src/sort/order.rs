@@ -40,6 +40,12 @@ impl SortOrder {
         Self { shuffle, turned: true, kept }
     }
 
+    /// The same in a dry session.
+    pub(super) fn still_turned(shuffle: Shuffle) -> Self {
+        let kept = shuffle.len();
+        Self { shuffle, turned: true, kept }
+    }
+
     /// Keeps only the first rows.
     pub(super) fn keep(&mut self, s: &Session, rows: usize) {
         self.kept = self.kept.min(rows);
@@ -75,10 +81,22 @@ impl SortOrder {
     /// # Errors
     /// Network, or columns of another length.
     pub fn apply(&self, s: &mut Session, columns: Vec<Column>) -> Result<Vec<Column>> {
+        self.apply_front(s, columns, self.kept)
+    }
+    /// The first `rows` rows of [`SortOrder::apply`], or all if it has no more: 2k per element for rows that
+    /// are cut off.
+    ///
+    /// # Errors
+    /// As `apply`.
+    pub fn apply_front(
+        &self,
+        s: &mut Session,
+        columns: Vec<Column>,
+        rows: usize,
+    ) -> Result<Vec<Column>> {
         self.check(s)?;
         let way = if self.turned { Way::Backward } else { Way::Forward };
-        let moved = self.shuffle.move_columns(s, way, columns)?;
-        Ok(moved.into_iter().map(|column| column.front(self.kept)).collect())
+        self.shuffle.move_columns(s, way, rows.min(self.kept), columns)
     }
     /// Columns in sorted order back to where they came from. 4k, 3 rounds. Reveals nothing.
     ///
@@ -90,7 +108,7 @@ impl SortOrder {
             return Err(MpcError::Shape("the way back of an order that was cut"));
         }
         let way = if self.turned { Way::Forward } else { Way::Backward };
-        self.shuffle.move_columns(s, way, columns)
+        self.shuffle.move_columns(s, way, self.len(), columns)
     }
 
     fn check(&self, s: &Session) -> Result<()> {

@@ -3,11 +3,10 @@
 use super::order::SortOrder;
 use super::radix::{destinations, open_destinations};
 use super::shuffle::Shuffle;
-use crate::cost::cost_partition;
 use crate::{MpcError, Planes, Result, Session};
 
 /// Stable partition: rows whose bit is 1 first, then rows whose bit is 0. 7 rounds, 52 bytes a row
-/// by all parties together ([`cost_partition`]); nothing below two rows.
+/// by all parties together ([`crate::cost::cost_partition`]); nothing below two rows.
 ///
 /// Reveals a uniformly random permutation: the destinations of all rows, shuffled.
 ///
@@ -21,10 +20,6 @@ pub fn partition(s: &mut Session, bit: &Planes) -> Result<SortOrder> {
         return Err(MpcError::Shape("a ghost column in a real session"));
     }
     let rows = bit.len();
-    if s.is_dry() {
-        s.charge(cost_partition(rows));
-        return Ok(SortOrder::still(Shuffle::draw(s, rows), rows));
-    }
     if rows <= 1 {
         return Ok(SortOrder::still(Shuffle::draw(s, rows), rows));
     }
@@ -32,5 +27,8 @@ pub fn partition(s: &mut Session, bit: &Planes) -> Result<SortOrder> {
     let destinations = destinations(s, &bit.not(s.party()))?;
     let shuffle = Shuffle::draw(s, rows);
     let (public, _) = open_destinations(s, &shuffle, destinations, None)?;
+    if s.is_dry() {
+        return Ok(SortOrder::still(shuffle, rows));
+    }
     Ok(SortOrder::new(s, shuffle, &public))
 }

@@ -2,7 +2,8 @@
 //! Takahashi, ICISC 2012), with ranked samples as pivots.
 //!
 //! The row index from before the shuffle is appended below the key: keys become distinct (equal keys
-//! stay hidden) and the sort stable. Then a secret shuffle; after it the order of the keys is a
+//! stay hidden) and the sort stable. (Where rows of equal keys must come out in an order that tells
+//! nothing, the index is shuffled by itself before.) Then a secret shuffle; after it the order of the keys is a
 //! uniformly random one. A level compares rows of every segment with pivots of that segment, all in
 //! one batch, and opens the verdicts.
 //!
@@ -16,17 +17,19 @@
 //! holds, because the shuffle is fresh and its permutation unknown to every single party. All that is
 //! ever learned is that permutation, which the sort reveals in full anyway.
 
+use super::choose::Ties;
 use super::expected::{Plan, cost_level};
 use super::keys::Keys;
 use super::order::SortOrder;
+use super::radix::row_index;
 use super::segments::Segments;
 use super::shuffle::{Shuffle, Shuffled};
-use crate::cost::{ceil_log2, cost_shuffle};
+use crate::cost::ceil_log2;
 use crate::protocol::{less_than_distinct, open_words};
 use crate::{Cost, MpcError, Planes, Result, Session};
 
-/// Stable ascending sort by `key` as unsigned numbers, of which the first `wanted` places are found out
-/// and kept. Two rows or more.
+/// Ascending sort by `key` as unsigned numbers, of which the first `wanted` places are found out and kept.
+/// Two rows or more.
 ///
 /// Cost: the shuffle of key and row index, then as planned. Reveals the relative order of distinct keys in a
 /// secret random arrangement, as far as it was asked for.
@@ -38,23 +41,63 @@ pub(super) fn quicksort(
     key: &Planes,
     plan: &Plan,
     wanted: usize,
+    ties: Ties,
 ) -> Result<SortOrder> {
-    let (rows, width) = (key.len(), key.width());
+    let distinct = distinct(s, key, ties)?;
+    Ok(sort_distinct(s, distinct, plan, wanted, None)?.0)
+}
+
+/// A stable sort of all rows that hands back the sorted key: it lies there in the order of the shuffle, and
+/// the rest of the way is public.
+///
+/// # Errors
+/// As [`quicksort`].
+pub(super) fn quicksort_with_key(
+    s: &mut Session,
+    key: Planes,
+    plan: &Plan,
+) -> Result<(SortOrder, Planes)> {
+    let (rows, index_bits) = (key.len(), ceil_log2(key.len()));
+    let distinct = distinct(s, &key, Ties::Stable)?;
+    drop(key);
+    match sort_distinct(s, distinct, plan, rows, Some(index_bits))? {
+        (order, Some(sorted)) => Ok((order, sorted)),
+        _ => Err(MpcError::Shape("the key is asked for")),
+    }
+}
+
+/// The key above the row index, which for random ties is in an order that nobody knows.
+fn distinct(s: &mut Session, key: &Planes, ties: Ties) -> Result<Planes> {
     if key.is_ghost() && !s.is_dry() {
         return Err(MpcError::Shape("a ghost column in a real session"));
     }
+    let mut index = row_index(s, key.len());
+    if ties == Ties::Random {
+        let Shuffled(mixed) = Shuffle::draw(s, key.len()).apply_key(s, index)?;
+        index = mixed;
+    }
+    Ok(index.stack(key))
+}
+
+/// Sorts distinct keys; hands back their planes from `back` on.
+fn sort_distinct(
+    s: &mut Session,
+    key: Planes,
+    plan: &Plan,
+    wanted: usize,
+    back: Option<usize>,
+) -> Result<(SortOrder, Option<Planes>)> {
+    let (rows, width) = (key.len(), key.width());
     let shuffle = Shuffle::draw(s, rows);
-    let index_bits = ceil_log2(rows);
+    let moved = shuffle.apply_key(s, key)?;
     if s.is_dry() {
-        s.charge(cost_shuffle(rows, width + index_bits, 0));
         s.charge(plan.expected);
         s.note_sort(plan.expected, Cost::default());
-        return Ok(SortOrder::still(shuffle, wanted));
+        let sorted = back.map(|from| Planes::ghost(rows, width - from));
+        return Ok((SortOrder::still(shuffle, wanted), sorted));
     }
-    let distinct = Planes::row_index(s.party(), rows, index_bits).stack(key);
-    let moved = shuffle.apply_key(s, distinct)?;
     let before = s.cost();
-    let (public, recomputed) = open_order(s, moved, plan, wanted)?;
+    let (public, sorted, recomputed) = open_order(s, moved, plan, wanted, back)?;
     let party = s.party();
     let counted = s.cost();
     assert_eq!(
@@ -63,16 +106,18 @@ pub(super) fn quicksort(
         "a sort costs what its opened segments say"
     );
     s.note_sort(plan.expected, recomputed);
-    Ok(SortOrder::new(s, shuffle, &public))
+    Ok((SortOrder::new(s, shuffle, &public), sorted))
 }
 
-/// Opens comparisons until the order is known; also what that cost by the segments' sizes.
+/// Opens comparisons until the order is known; also the sorted keys from plane `back` on, and what it cost
+/// by the segments' sizes.
 fn open_order(
     s: &mut Session,
     key: Shuffled<Planes>,
     plan: &Plan,
     wanted: usize,
-) -> Result<(Vec<u32>, Cost)> {
+    back: Option<usize>,
+) -> Result<(Vec<u32>, Option<Planes>, Cost)> {
     let Shuffled(key) = key;
     let width = key.width();
     let Ok(rows) = u32::try_from(key.len()) else {
@@ -95,5 +140,7 @@ fn open_order(
         level = segments.level();
         keys.follow(&moves, lengths, &less, &level);
     }
-    Ok((segments.into_order()?, recomputed))
+    let order = segments.into_order()?;
+    let sorted = back.map(|from| keys.into_sorted(&order.kept, from));
+    Ok((order.shuffled, sorted, recomputed))
 }

@@ -7,6 +7,7 @@
 //! shuffle it is the way there. Every opening has its own shuffle and shows a full permutation, which is
 //! uniformly random whatever the keys.
 
+use super::choose::Ties;
 use super::column::Flat;
 use super::order::SortOrder;
 use super::permute::{Kind, permute};
@@ -25,19 +26,24 @@ fn digits(width: usize, digit: usize) -> impl Iterator<Item = usize> {
     (0..passes).map(move |i| (i + 1) * width / passes - i * width / passes)
 }
 
-/// A radix sort of n rows by digits of up to `digit` bits (1 to 3). Exact.
-pub(super) fn cost_radix(n: usize, width: usize, digit: usize) -> Cost {
+/// A radix sort of n rows by digits of up to `digit` bits (1 to 3). Exact for all parties together; party
+/// 0 leads every shuffle here, where in a session the parties take turns.
+pub(super) fn cost_radix(n: usize, width: usize, digit: usize, ties: Ties) -> Cost {
     if n <= 1 {
         return Cost::default();
     }
     let index = ceil_log2(n);
     let (mut total, mut rest) = (Cost::default(), width);
+    let one_pass = width <= digit && ties == Ties::Stable;
+    if ties == Ties::Random {
+        total += cost_shuffle(n, width + index, 0);
+    }
     for bits in digits(width, digit) {
         rest -= bits;
-        let planes = if bits == width { 0 } else { rest + index };
+        let planes = if one_pass { 0 } else { rest + index };
         total += cost_destinations(n, bits) + cost_moved_destinations(n, planes);
     }
-    if digits(width, digit).count() > 1 {
+    if !one_pass {
         total += cost_shuffle(n, index, 0) + cost_open_planes(n, index);
     }
     total
@@ -61,16 +67,25 @@ pub(super) fn cost_moved_destinations(n: usize, planes: usize) -> Cost {
     shuffle + cost_open_arith(n, 32)
 }
 
-/// Stable ascending sort. Real sessions, two rows or more.
-pub(super) fn radix(s: &mut Session, key: &Planes, digit: usize) -> Result<SortOrder> {
+/// Stable ascending sort. Two rows or more. With random ties rows of equal keys come out in a secret
+/// random order instead.
+pub(super) fn radix(s: &mut Session, key: &Planes, digit: usize, ties: Ties) -> Result<SortOrder> {
     let (rows, width) = (key.len(), key.width());
-    if width <= digit {
+    if width <= digit && ties == Ties::Stable {
         let (shuffle, public, _) = pass(s, key, None)?;
+        if s.is_dry() {
+            return Ok(SortOrder::still(shuffle, rows));
+        }
         return Ok(SortOrder::new(s, shuffle, &public));
     }
     let index_bits = ceil_log2(rows);
     // The row index below the rest of the key.
-    let mut state = Planes::row_index(s.party(), rows, index_bits).stack(key);
+    let mut state = row_index(s, rows).stack(key);
+    if ties == Ties::Random {
+        let shuffle = Shuffle::draw(s, rows);
+        let Shuffled(mixed) = shuffle.apply_key(s, state)?;
+        state = mixed;
+    }
     for bits in digits(width, digit) {
         let own = state.bits(index_bits..index_bits + bits);
         let index = state.bits(0..index_bits);
@@ -80,10 +95,20 @@ pub(super) fn radix(s: &mut Session, key: &Planes, digit: usize) -> Result<SortO
     }
     let shuffle = Shuffle::draw(s, rows);
     let Shuffled(index) = shuffle.apply_key(s, state)?;
+    if s.is_dry() {
+        s.charge(cost_open_planes(rows, index_bits));
+        return Ok(SortOrder::still_turned(shuffle));
+    }
     let planes = open_words(s, &index)?;
     let opened = numbers(&planes, rows, index_bits);
     let places = inverse_of(&opened)?;
     Ok(SortOrder::turned(s, shuffle, &places))
+}
+
+/// Public row numbers as a column.
+pub(super) fn row_index(s: &Session, rows: usize) -> Planes {
+    let bits = ceil_log2(rows);
+    if s.is_dry() { Planes::ghost(rows, bits) } else { Planes::row_index(s.party(), rows, bits) }
 }
 
 /// One digit: a fresh shuffle, the public permutation behind it (row at each place), and what moves
@@ -103,6 +128,10 @@ fn pass(
 /// Where each row goes when rows are sorted by a digit of 1 to 3 bits, stably.
 pub(super) fn destinations(s: &mut Session, digit: &Planes) -> Result<Arith<u32>> {
     let (rows, party) = (digit.len(), s.party());
+    if s.is_dry() {
+        s.charge(cost_destinations(rows, digit.width()));
+        return Ok(Arith::ghost(rows));
+    }
     let values = 1 << digit.width();
     let cells = one_hot(s, digit)?;
     let index: Vec<u32> = (0_u32..).take(rows).collect();
@@ -164,6 +193,11 @@ pub(super) fn open_destinations(
     along: Option<Planes>,
 ) -> Result<(Vec<u32>, Option<Planes>)> {
     let rows = destinations.len();
+    if s.is_dry() {
+        let planes = along.as_ref().map_or(0, Planes::width);
+        s.charge(cost_moved_destinations(rows, planes).led_by(shuffle.lead()));
+        return Ok((Vec::new(), along));
+    }
     let (a, b) = destinations.into_components();
     let (mut a, mut b) = (pack(&a), pack(&b));
     let mut kinds = vec![Kind::Ring32];
@@ -228,6 +262,7 @@ fn unpack(words: &[u64], rows: usize) -> Vec<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Profile;
     use crate::sort::Column;
     use crate::testing::{Noise, reconstruct_values, run, share_values};
 
@@ -242,7 +277,7 @@ mod tests {
                 let shares = share_values(1, width, &keys);
                 let results = run(7, |s| {
                     let party = s.party();
-                    let order = radix(s, &shares[party], digit).unwrap();
+                    let order = radix(s, &shares[party], digit, Ties::Stable).unwrap();
                     let cost = s.cost();
                     let moved =
                         order.apply(s, vec![Column::Planes(numbered[party].clone())]).unwrap();
@@ -253,11 +288,17 @@ mod tests {
                     };
                     (planes(moved), planes(back), cost)
                 });
-                let predicted = cost_radix(rows, width, digit);
+                let mut dry = Session::dry(Profile::LOCAL);
+                radix(&mut dry, &Planes::ghost(rows, width), digit, Ties::Stable).unwrap();
+                let predicted = dry.cost();
                 for (party, result) in results.iter().enumerate() {
                     assert_eq!(result.2.rounds, predicted.rounds);
                     assert_eq!(result.2.bytes[party], predicted.bytes[party]);
                 }
+                let as_planned = cost_radix(rows, width, digit, Ties::Stable);
+                assert_eq!(predicted.rounds, as_planned.rounds);
+                let total = |cost: Cost| cost.bytes.iter().sum::<u64>();
+                assert_eq!(total(predicted), total(as_planned));
                 expected.sort_by_key(|(key, _)| *key);
                 let rows_of = |f: fn(&(Planes, Planes, Cost)) -> &Planes| {
                     reconstruct_values(&[0, 1, 2].map(|party: usize| f(&results[party]).clone()))

@@ -31,10 +31,16 @@ impl Next {
     }
 }
 
+/// The row at each place, by its number among the shuffled and among the kept rows.
+pub(super) struct Order {
+    pub(super) shuffled: Vec<u32>,
+    pub(super) kept: Vec<u32>,
+}
+
 /// All that is known of the order.
 pub(super) struct Segments {
     shape: Shape,
-    /// Shuffled row at each place that matters, where known.
+    /// Kept row at each place that matters, where known.
     order: Vec<u32>,
     list: Vec<Segment>,
     /// Shuffled row of each active, waiting and kept row.
@@ -83,12 +89,13 @@ impl Segments {
         self.list.is_empty()
     }
 
-    /// Shuffled row at each place that matters.
-    pub(super) fn into_order(self) -> Result<Vec<u32>> {
+    /// The row at each place that matters.
+    pub(super) fn into_order(self) -> Result<Order> {
         if self.order.contains(&u32::MAX) {
             return Err(NO_ORDER);
         }
-        Ok(self.order)
+        let shuffled = self.order.iter().map(|&row| self.kept[row as usize]).collect();
+        Ok(Order { shuffled, kept: self.order })
     }
 
     fn wanted(&self) -> usize {
@@ -97,7 +104,7 @@ impl Segments {
 
     fn place(&mut self, place: usize, kept: u32) {
         if let Some(slot) = self.order.get_mut(place) {
-            *slot = self.kept[kept as usize];
+            *slot = kept;
         }
     }
 
@@ -218,7 +225,8 @@ impl Segments {
             return;
         }
         if own.rows == 1 && own.pivots == 0 {
-            self.order[own.place] = self.active[range.nth(less, 0)];
+            let leaving = next.push(range, Stream::Leaving, 1);
+            self.order[own.place] = index(self.kept.len() + leaving);
             return;
         }
         if own.rows < self.shape.planes_from {
@@ -352,7 +360,7 @@ impl Segments {
             };
             match self.order.get_mut(segment.place + rank) {
                 None => {}
-                Some(slot) if *slot == u32::MAX => *slot = self.kept[row as usize],
+                Some(slot) if *slot == u32::MAX => *slot = row,
                 Some(_) => return Err(NO_ORDER),
             }
         }

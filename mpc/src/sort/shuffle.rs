@@ -8,7 +8,7 @@ use super::column::{Column, Flat};
 use super::movement::{Steps, Way, pass};
 use crate::cost::cost_shuffle_front;
 use crate::prg::Position;
-use crate::{MpcError, Planes, Result, Session};
+use crate::{Cost, MpcError, Planes, Result, Session};
 
 /// What a party knows of a shuffle: the permutations of its two pairs, as gather indices.
 struct Known {
@@ -30,6 +30,8 @@ impl Drop for Known {
 /// dropped.
 pub struct Shuffle {
     rows: usize,
+    /// Who leads its moves; the next shuffle of the session has the next party.
+    lead: usize,
     /// Rows left after the last step: all, or the first ones of an order that was cut.
     kept: usize,
     /// `None` in a dry session, and for fewer than two rows.
@@ -50,9 +52,9 @@ impl Shuffle {
     /// Draws one; no messages. Panics for 2^32 rows or more.
     #[must_use]
     pub fn draw(s: &mut Session, rows: usize) -> Self {
-        let at = Position::new(s.operator(), 0);
+        let (at, lead) = (Position::new(s.operator(), 0), s.next_lead());
         if rows <= 1 || s.is_dry() {
-            return Self { rows, kept: rows, known: None };
+            return Self { rows, lead, kept: rows, known: None };
         }
         let Ok(n) = u32::try_from(rows) else { panic!("fewer than 2^32 rows") };
         let (next, previous) = (s.next(), s.previous());
@@ -61,7 +63,7 @@ impl Shuffle {
             (Ok(next), Ok(previous)) => Some(Known { next, previous }),
             _ => None,
         };
-        Self { rows, kept: rows, known }
+        Self { rows, lead, kept: rows, known }
     }
 
     /// Rows.
@@ -82,7 +84,7 @@ impl Shuffle {
     /// # Errors
     /// Network, or columns of another length.
     pub fn apply(&self, s: &mut Session, columns: Vec<Column>) -> Result<Vec<Column>> {
-        self.move_columns(s, Way::Forward, columns)
+        self.move_columns(s, Way::Forward, self.kept, columns)
     }
 
     /// Moves planes that this module is about to open something of.
@@ -96,31 +98,47 @@ impl Shuffle {
 
     /// The same for a vector of destinations.
     pub(super) fn apply_flat(&self, s: &mut Session, flat: Flat) -> Result<Shuffled<Flat>> {
-        let steps = self.steps(s.party(), Way::Forward);
+        let steps = self.steps(s.party(), Way::Forward, self.kept);
         Ok(Shuffled(pass(s, Way::Forward, steps, flat)?))
     }
 
-    /// Moves columns forward, or all the way back.
+    /// Moves columns forward, or all the way back; the first `kept` rows of what comes out.
     pub(super) fn move_columns(
         &self,
         s: &mut Session,
         way: Way,
+        kept: usize,
         columns: Vec<Column>,
     ) -> Result<Vec<Column>> {
         let (planes, ring_words) = Column::measure(s, self.rows, &columns)?;
         if s.is_dry() {
-            s.charge(cost_shuffle_front(self.rows, self.kept, planes, ring_words));
-            return Ok(columns.iter().map(|column| column.ghost(self.kept)).collect());
+            s.charge(self.cost(way, kept, planes, ring_words));
+            return Ok(columns.iter().map(|column| column.ghost(kept)).collect());
         }
         if self.rows <= 1 || planes + ring_words == 0 {
-            return Ok(columns);
+            return Ok(columns.into_iter().map(|column| column.front(kept)).collect());
         }
-        let moved = pass(s, way, self.steps(s.party(), way), Flat::new(columns))?;
-        moved.into_columns(self.kept)
+        let moved = pass(s, way, self.steps(s.party(), way, kept), Flat::new(columns))?;
+        moved.into_columns(kept)
     }
 
-    /// The gather indices in the order of use: (0, 1), (1, 2), (2, 0), or their inverses backwards.
-    fn steps(&self, party: usize, way: Way) -> Steps<'_> {
+    /// What it takes to move so many planes and 64-bit words a row.
+    fn cost(&self, way: Way, kept: usize, planes: usize, ring_words: usize) -> Cost {
+        let mut cost = cost_shuffle_front(self.rows, kept, planes, ring_words);
+        if way == Way::Backward {
+            cost.bytes.swap(1, 2);
+        }
+        cost.led_by(self.lead)
+    }
+
+    /// Who sends most.
+    pub(super) fn lead(&self) -> usize {
+        self.lead
+    }
+
+    /// The gather indices in the order of use, from the pair of the leader and the party after it on, or
+    /// their inverses backwards.
+    fn steps(&self, party: usize, way: Way, kept: usize) -> Steps<'_> {
         let of_pair = |pair: usize| {
             let known = self.known.as_ref()?;
             let index = if party == pair {
@@ -135,11 +153,16 @@ impl Shuffle {
                 Way::Backward => Cow::Owned(inverse(index)),
             })
         };
-        let indices = match way {
-            Way::Forward => [of_pair(0), of_pair(1), of_pair(2)],
-            Way::Backward => [of_pair(2), of_pair(1), of_pair(0)],
+        let mut indices = match way {
+            Way::Forward => [0, 1, 2].map(|i| of_pair((self.lead + i) % 3)),
+            Way::Backward => [2, 1, 0].map(|i| of_pair((self.lead + i) % 3)),
         };
-        Steps { indices, rows: self.rows, kept: self.kept }
+        match &mut indices[2] {
+            Some(Cow::Borrowed(index)) => *index = &index[..kept],
+            Some(Cow::Owned(index)) => index.truncate(kept),
+            None => {}
+        }
+        Steps { indices, lead: self.lead, rows: self.rows, kept }
     }
 
     /// Whether a real session drew it, or there is nothing to draw.
@@ -147,8 +170,8 @@ impl Shuffle {
         self.known.is_some() || self.rows <= 1
     }
 
-    /// Takes the public `order`, or its first rows, into the last step, that of the pair (2, 0). (The
-    /// other party has no use for it.)
+    /// Takes the public `order`, or its first rows, into the last step, that of the leader and the party
+    /// before it. (The other party has no use for it.)
     pub(super) fn end_with(&mut self, party: usize, order: &[u32]) {
         self.kept = order.len();
         let Some(last) = self.last(party) else { return };
@@ -166,10 +189,10 @@ impl Shuffle {
         }
     }
 
-    /// The index of the pair (2, 0) at a party that holds it.
+    /// The index of the last step forward, at a party that holds it.
     fn last(&mut self, party: usize) -> Option<&mut Vec<u32>> {
         let known = self.known.as_mut()?;
-        match party {
+        match (party + 3 - self.lead) % 3 {
             0 => Some(&mut known.previous),
             2 => Some(&mut known.next),
             _ => None,

@@ -83,9 +83,10 @@ fn simulate(shape: Shape, rows: usize, wanted: usize, seed: u64) -> Vec<usize> {
         plain.follow(&moves, lengths, &less);
     }
     let order = segments.into_order().unwrap();
-    assert_eq!(order.len(), wanted.min(rows));
-    for (place, row) in order.into_iter().enumerate() {
+    assert_eq!(order.shuffled.len(), wanted.min(rows));
+    for (place, (row, kept)) in order.shuffled.into_iter().zip(order.kept).enumerate() {
         assert_eq!(keys[row as usize] as usize, place, "{shape:?} {rows} {wanted}");
+        assert_eq!(plain.kept[kept as usize] as usize, place, "{shape:?} {rows} {wanted}");
     }
     levels
 }

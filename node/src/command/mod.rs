@@ -5,11 +5,16 @@ mod check;
 mod dev;
 mod init;
 mod logging;
+mod operator;
+mod repair;
 mod run;
 
 use crate::error::NodeError;
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
+
+/// Exit code of `check` and `repair` when damaged segments remain; 1 is every other failure.
+const DAMAGED: u8 = 3;
 
 /// The daemon of one party of a Trine cluster.
 #[derive(Debug, Parser)]
@@ -29,6 +34,8 @@ enum Command {
     Run(run::Arguments),
     /// Checks the configuration and every stored segment of one party.
     Check(check::Arguments),
+    /// Rebuilds what is damaged or missing of one party's segments from the two other nodes.
+    Repair(repair::Arguments),
     /// Measures an operation between three parties on this machine, and verifies its result.
     Bench(bench::Arguments),
     /// One party of a benchmark.
@@ -44,11 +51,16 @@ pub fn main() -> ExitCode {
         Command::Init(arguments) => init::run(&arguments),
         Command::Run(arguments) => run::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
+        Command::Repair(arguments) => repair::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::BenchParty(arguments) => bench::run_party(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
+        Err(e @ NodeError::Damaged(_)) => {
+            eprintln!("trined: {e}");
+            ExitCode::from(DAMAGED)
+        }
         Err(e) => {
             eprintln!("trined: {e}");
             ExitCode::FAILURE

@@ -45,6 +45,9 @@ pub fn template(t: &Template<'_>) -> String {
          results_bytes_max = 1073741824\n\
          # Seconds that a finished result is kept. [TRINE_RESULTS_KEEP_S]\n\
          results_keep_s = 3600\n\
+         # Megabytes that one job may need, by what its plan says; the least of the three nodes counts;\n\
+         # 0: the memory of the machine. [TRINE_JOB_MEMORY_MB]\n\
+         job_memory_mb = 0\n\
          # Seconds of silence after which an open transaction is rolled back. [TRINE_TRANSACTION_IDLE_S]\n\
          transaction_idle_s = 600\n\
          \n[log]\n\

@@ -221,7 +221,8 @@ impl Connector {
             return Err(Refusal::Cluster);
         }
         // Party i dials i+1 for protocols, so that a pair has one control connection.
-        if theirs.kind != Kind::Raft && theirs.party.next() != self.party {
+        let one_way = matches!(theirs.kind, Kind::Control | Kind::Stream);
+        if one_way && theirs.party.next() != self.party {
             return Err(Refusal::Direction);
         }
         Ok(())

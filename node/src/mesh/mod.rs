@@ -15,6 +15,9 @@
 //! carries hellos and aborts of attempts, and beats (`link`, `outbox`, `wire`). When it ends, every
 //! open attempt of the node ends with it (`plane`).
 //!
+//! A party that lost a segment dials either peer once more for its components; what is said there is
+//! the business of `crate::repair`.
+//!
 //! Protocol messages go over data streams (`stream`), more connections of the same pair that prove
 //! at their greeting to belong to its control connection. Idle ones are kept (`pool`); an attempt has
 //! one with each peer for every lane (`lane`, `attempts`). The thread that runs the protocol does all
@@ -44,20 +47,30 @@ use crate::config::Cluster;
 use crate::error::NodeError;
 use crate::limits::{HANDSHAKES_MAX, RECONNECT_MS};
 use connect::{Accepted, Connection, Connector};
+use futures::future::BoxFuture;
 use plane::Plane;
 use pool::{Dialler, Pool};
 use std::fmt;
 use std::net::TcpListener;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::AbortHandle;
+use tokio_rustls::TlsStream;
 use trine_consensus::RaftTransport;
 use trine_mpc::MpcError;
 use trine_proto::identity::Identity;
 use trine_proto::ids::Party;
 use wire::Kind;
+
+/// A connection that carries segments back to a party that lost them.
+pub(crate) type RepairStream = TlsStream<TcpStream>;
+
+/// Answers a peer that repairs its store; the party is that of the connection's key.
+pub(crate) type RepairHandler =
+    Arc<dyn Fn(Party, RepairStream) -> BoxFuture<'static, ()> + Send + Sync>;
 
 /// Threads that move bytes. Computation has its own.
 const THREADS: usize = 2;
@@ -72,6 +85,8 @@ struct Inner {
     peers: Arc<Peers>,
     transport: Arc<raft::Transport>,
     handler: watch::Sender<Option<Handler>>,
+    connector: Arc<Connector>,
+    repairs: watch::Sender<Option<RepairHandler>>,
     runtime: Mutex<Option<Runtime>>,
 }
 
@@ -122,6 +137,7 @@ impl Mesh {
         let plane = Arc::new(Plane::new(party, links, Pool::new(Some(dialler))));
         let peers = Arc::new(Peers::new(Arc::clone(&cluster)));
         let handler = watch::Sender::new(None);
+        let repairs = watch::Sender::new(None);
         let guard = runtime.enter();
         listener.set_nonblocking(true).map_err(NodeError::System)?;
         let listener = tokio::net::TcpListener::from_std(listener).map_err(NodeError::System)?;
@@ -130,6 +146,7 @@ impl Mesh {
             connector: Arc::clone(&connector),
             plane: Arc::clone(&plane),
             handler: handler.subscribe(),
+            repairs: repairs.subscribe(),
             current: Arc::default(),
         };
         runtime.spawn(accepting.run(listener));
@@ -144,7 +161,16 @@ impl Mesh {
         }
         let transport = Arc::new(raft::Transport { calls });
         let runtime = Mutex::new(Some(runtime));
-        Ok(Self(Arc::new(Inner { cluster, plane, peers, transport, handler, runtime })))
+        Ok(Self(Arc::new(Inner {
+            cluster,
+            plane,
+            peers,
+            transport,
+            handler,
+            connector,
+            repairs,
+            runtime,
+        })))
     }
 
     /// What carries Raft's requests.
@@ -155,6 +181,19 @@ impl Mesh {
     /// Who answers Raft requests of the peers; until this is called they wait.
     pub(crate) fn answer_with(&self, handler: Handler) {
         self.0.handler.send_replace(Some(handler));
+    }
+
+    /// Who answers peers that repair their store; until this is called they are turned away.
+    pub(crate) fn repair_with(&self, handler: RepairHandler) {
+        self.0.repairs.send_replace(Some(handler));
+    }
+
+    /// Connects to a peer for a repair of this party's store.
+    ///
+    /// # Errors
+    /// A sentence that says why there is no connection.
+    pub(crate) async fn dial_repair(&self, peer: Party) -> Result<RepairStream, String> {
+        Ok(self.0.connector.dial(peer, Kind::Repair).await?.stream)
     }
 
     /// Which parties' control connections stand; the own index is true.
@@ -216,7 +255,7 @@ fn pause(failures: usize) -> Duration {
 pub(crate) struct Peers {
     cluster: Arc<Cluster>,
     /// Last failure by party, of connections that this node dials: Raft, control.
-    failures: Mutex<[[String; 2]; 3]>,
+    failures: Mutex<[[String; 3]; 3]>,
 }
 
 impl Peers {
@@ -233,6 +272,7 @@ impl Peers {
         match kind {
             Kind::Raft => 0,
             Kind::Control | Kind::Stream => 1,
+            Kind::Repair => 2,
         }
     }
 
@@ -279,8 +319,9 @@ struct Accepting {
     connector: Arc<Connector>,
     plane: Arc<Plane>,
     handler: watch::Receiver<Option<Handler>>,
+    repairs: watch::Receiver<Option<RepairHandler>>,
     /// Connections that peers dialled, by party and kind: a newer one replaces an older.
-    current: Arc<Mutex<[[Option<AbortHandle>; 2]; 3]>>,
+    current: Arc<Mutex<[[Option<AbortHandle>; 3]; 3]>>,
 }
 
 impl Accepting {
@@ -323,6 +364,14 @@ impl Accepting {
                     tracing::warn!(%peer, why, "control connection ended");
                 })
             }
+            Kind::Repair => {
+                let handler = self.repairs.borrow().clone();
+                tokio::spawn(async move {
+                    if let Some(handler) = handler {
+                        handler(peer, connection.stream).await;
+                    }
+                })
+            }
             Kind::Raft => {
                 let mut handler = self.handler.clone();
                 tokio::spawn(async move {
@@ -338,7 +387,7 @@ impl Accepting {
         let slot = &mut current[peer.index()][Peers::slot(kind)];
         if let Some(old) = slot.replace(task.abort_handle()) {
             // A control connection ends by itself once its successor stands, and says so.
-            if kind == Kind::Raft {
+            if matches!(kind, Kind::Raft | Kind::Repair) {
                 old.abort();
             }
         }

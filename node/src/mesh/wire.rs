@@ -16,6 +16,8 @@ pub(super) enum Kind {
     Control,
     /// Protocol messages of one lane at a time, see `stream`.
     Stream,
+    /// A segment's components on their way back to a party that lost them, see `repair`.
+    Repair,
 }
 
 /// First bytes of either side after TLS: it says who speaks, and about which cluster.
@@ -102,6 +104,7 @@ impl Greeting {
             Kind::Raft => 1,
             Kind::Control => 2,
             Kind::Stream => 3,
+            Kind::Repair => 4,
         };
         bytes[7] = self.party.index().to_le_bytes()[0];
         bytes[8..40].copy_from_slice(&self.cluster);
@@ -118,6 +121,7 @@ impl Greeting {
             1 => Kind::Raft,
             2 => Kind::Control,
             3 => Kind::Stream,
+            4 => Kind::Repair,
             _ => return Err(Refusal::Version),
         };
         let party = Party::new(usize::from(bytes[7])).ok_or(Refusal::Key)?;

@@ -1,7 +1,7 @@
 //! The client port: TLS handshakes beside each other, gRPC behind them.
 
 use super::Shared;
-use super::{admin, catalog, query, transaction, upload};
+use super::{admin, catalog, operator, query, transaction, upload};
 use crate::limits::{
     HANDSHAKE_TIMEOUT, HANDSHAKES_MAX, REQUEST_BYTES_MAX, STREAM_WINDOW_BYTES,
     UPLOAD_MESSAGE_BYTES_MAX,
@@ -16,6 +16,7 @@ use trine_proto::wire;
 use trine_proto::wire::admin_server::AdminServer;
 use trine_proto::wire::catalog_server::CatalogServer;
 use trine_proto::wire::ingest_server::IngestServer;
+use trine_proto::wire::operator_server::OperatorServer;
 use trine_proto::wire::query_server::QueryServer;
 use trine_proto::wire::transaction_server::TransactionServer;
 
@@ -59,6 +60,7 @@ pub(crate) async fn serve(
                 .max_decoding_message_size(REQUEST_BYTES_MAX),
         )
         .add_service(CatalogServer::new(catalog::CatalogService(Arc::clone(&shared))))
+        .add_service(OperatorServer::new(operator::OperatorService(Arc::clone(&shared))))
         .add_service(AdminServer::new(admin::AdminService(shared)))
         .serve_with_incoming_shutdown(ReceiverStream::new(incoming), async move {
             // A closed channel is a stop too.

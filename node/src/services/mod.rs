@@ -6,6 +6,7 @@
 mod admin;
 mod catalog;
 mod listen;
+mod operator;
 mod query;
 mod transaction;
 mod upload;
@@ -14,6 +15,7 @@ pub(crate) use listen::serve;
 
 use crate::limits::CATCH_UP;
 use crate::mesh::Mesh;
+use crate::repair::Repairer;
 use crate::runner::Runner;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
@@ -40,6 +42,8 @@ pub(crate) struct Shared {
     pub(crate) cluster: ClusterInfo,
     /// One permit per upload under way.
     pub(crate) uploads: Arc<Semaphore>,
+    /// What the operator may ask for.
+    pub(crate) repairer: Arc<Repairer>,
 }
 
 impl Shared {

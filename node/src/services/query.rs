@@ -17,6 +17,7 @@ use trine_proto::wire::client_command::Command as Kind;
 use trine_proto::wire::job_state::Kind as StateKind;
 use trine_proto::wire::result_part::Part;
 use trine_proto::wire::{self, CommandOutcome, JobState, ResultPart};
+use trine_query::QueryError;
 
 /// Jobs that List names at most, the newest first.
 const LISTED_MAX: usize = 200;
@@ -154,13 +155,19 @@ impl wire::query_server::Query for QueryService {
         let sql = request.into_inner().sql;
         let catalog = self.0.consensus.catalog();
         let at: LogIndex = catalog.applied;
+        let store = self.0.store.clone();
         let planning = tokio::task::spawn_blocking(move || {
-            let statement = trine_query::compile(&sql, &catalog, at, &caller.name, 0)?;
-            statement.result_schema("result")
+            let who = (caller.name.as_str(), 0);
+            let statement = trine_query::compile_over(&sql, None, &catalog, at, who, &store)?;
+            Ok::<_, QueryError>(statement.result_schema("result")?)
         });
         let described = planning
             .await
-            .map_err(|_| SqlError::new(sqlstate::INTERNAL_ERROR, "the query was not planned"))??;
+            .map_err(|_| SqlError::new(sqlstate::INTERNAL_ERROR, "the query was not planned"))?
+            .map_err(|e| match e {
+                QueryError::Sql(e) => e,
+                other => SqlError::new(sqlstate::DATA_CORRUPTED, other.to_string()),
+            })?;
         let result = Some(wire::TableSchema::from(&described));
         Ok(Response::new(wire::QueryDescription { result, log_index: at.0 }))
     }
@@ -205,15 +212,17 @@ impl QueryService {
         let Some(principal) = catalog.principal_by_key(&key).map(|p| p.name.clone()) else {
             return Ok(());
         };
+        let store = self.0.store.clone();
         let planning = tokio::task::spawn_blocking(move || {
             let (catalog, at) = match seen {
                 None => (Cow::Borrowed(&*catalog), catalog.applied),
                 Some(seen) => (Cow::Owned(catalog.within(seen.0, &seen.1)), seen.0),
             };
-            trine_query::compile(&sql, &catalog, at, &principal, signed_at_ms).map(drop)
+            let who = (principal.as_str(), signed_at_ms);
+            trine_query::compile_over(&sql, None, &catalog, at, who, &store).map(drop)
         });
         match planning.await {
-            Ok(Err(e)) if !may_be_late(&e) => Err(e),
+            Ok(Err(QueryError::Sql(e))) if !may_be_late(&e) => Err(e),
             _ => Ok(()),
         }
     }

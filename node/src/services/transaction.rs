@@ -173,6 +173,7 @@ impl TransactionService {
             position: at,
             verdicts: [None; 3],
             net_profile: catalog.net_profile,
+            memory_max: None,
             within,
         };
         let planning = tokio::task::spawn_blocking(move || {

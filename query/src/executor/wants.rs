@@ -80,7 +80,13 @@ fn input_wants(plan: &Plan, wants: &[Want]) -> Result<Vec<Vec<Want>>> {
         needed.into_iter().zip(own).map(|(need, want)| need.and(*want)).collect()
     };
     Ok(match &plan.op {
-        Operator::Scan { .. } | Operator::Values(_) | Operator::Again { .. } => Vec::new(),
+        Operator::Scan { .. }
+        | Operator::Values(_)
+        | Operator::Public { .. }
+        | Operator::Again { .. } => Vec::new(),
+        Operator::PublicColumns { input, .. } => {
+            vec![wants.iter().copied().take(width(input)).collect()]
+        }
         Operator::Filter { input, predicate } => vec![through(input, &[predicate])],
         Operator::Project { input, exprs } => {
             let mut out = vec![Want::NOTHING; width(input)];
@@ -110,7 +116,7 @@ fn input_wants(plan: &Plan, wants: &[Want]) -> Result<Vec<Vec<Want>>> {
             let of_one = all.skip(width(input)).take(width(one)).collect();
             vec![of_input, of_one]
         }
-        Operator::CrossJoin { left, right } => {
+        Operator::CrossJoin { left, right } | Operator::PublicJoin { left, right, .. } => {
             let (of_left, of_right) = wants.split_at(width(left).min(wants.len()));
             debug_assert_eq!(of_right.len(), width(right));
             vec![of_left.to_vec(), of_right.to_vec()]
@@ -138,7 +144,9 @@ fn input_wants(plan: &Plan, wants: &[Want]) -> Result<Vec<Vec<Want>>> {
         Operator::Sort { input, keys } => {
             vec![through(input, &keys.iter().map(|k| &k.expr).collect::<Vec<_>>())]
         }
-        Operator::Limit { input, .. } | Operator::Reveal { input, .. } => {
+        Operator::PublicFilter { input, .. }
+        | Operator::Limit { input, .. }
+        | Operator::Reveal { input, .. } => {
             vec![through(input, &[])]
         }
     })

@@ -1,9 +1,10 @@
 //! Operators and expressions as a reader of EXPLAIN sees them.
 
+use crate::executor::inputs;
 use crate::plan::{
     Aggregate, Bound, Compare, Expr, ExprKind, Field, Frame, Function, JoinKind, JoinMethod,
-    LikePattern, LikeToken, Literal, Operator, Plan, ResultSize, Rounding, SortKey, TextFunction,
-    Which, WindowFunction, WindowKind,
+    LikePattern, LikeToken, Literal, Operator, Plan, ResultSize, Rounding, SegmentScan, SortKey,
+    TextFunction, Which, WindowFunction, WindowKind,
 };
 use crate::types::{NumberKind, Type};
 use chrono::{Days, NaiveDate};
@@ -14,14 +15,45 @@ const TEXT_MAX: usize = 400;
 /// One line: operator, columns, widths.
 pub(super) fn operator(plan: &Plan) -> String {
     match &plan.op {
-        Operator::Scan { schema, segments, .. } => {
+        Operator::Public { source, .. } => {
+            let columns =
+                plan.fields.iter().map(|f| format!("{} {}", f.name, width(&f.ty, f.nullable)));
+            let columns: Vec<String> = columns.collect();
+            format!("Public ({}) from {source} [public]", shortened(columns.join(", ")))
+        }
+        Operator::PublicFilter { input, kept } => {
+            format!(
+                "PublicFilter {} keeps {} of {} [public]",
+                kept.condition, plan.rows, input.rows
+            )
+        }
+        Operator::PublicColumns { input, .. } => {
+            let made: Vec<&str> =
+                plan.fields.iter().skip(input.fields.len()).map(|f| f.name.as_str()).collect();
+            format!("PublicColumns {} [public]", shortened(made.join(", ")))
+        }
+        Operator::PublicJoin { condition, .. } => {
+            format!("PublicJoin on {condition} [public]")
+        }
+        Operator::Scan { schema, segments, kept, .. } => {
             let columns: Vec<String> = plan
                 .fields
                 .iter()
                 .map(|f| format!("{} {}", f.name, width(&f.ty, f.nullable)))
                 .collect();
             let parts = if segments.len() == 1 { "segment" } else { "segments" };
-            format!("Scan {} ({}), {} {parts}", schema.name, columns.join(", "), segments.len())
+            let scan = format!(
+                "Scan {} ({}), {} {parts}",
+                schema.name,
+                columns.join(", "),
+                segments.len()
+            );
+            let Some(kept) = kept else { return scan };
+            let all: u64 = segments.iter().map(|s| s.rows).sum();
+            let read = read_segments(segments, kept.rows.rows());
+            let pruned =
+                if read < segments.len() { format!(", {read} read") } else { String::new() };
+            format!("{scan}{pruned}, {} keeps {} of {all} [public]", kept.condition, plan.rows)
         }
         Operator::Values(_) => format!("Values ({} columns)", plan.fields.len()),
         Operator::Filter { input, predicate } => {
@@ -229,6 +261,38 @@ fn shortened(text: String) -> String {
         Some((at, _)) => format!("{}…", &text[..at]),
         None => text,
     }
+}
+
+/// Segments of which a row is kept.
+fn read_segments(segments: &[SegmentScan], kept: &[u32]) -> usize {
+    let mut kept = kept.iter().map(|row| u64::from(*row)).peekable();
+    let mut end = 0_u64;
+    let mut read = 0;
+    for segment in segments {
+        end = end.saturating_add(segment.rows);
+        let mut hit = false;
+        while kept.next_if(|row| *row < end).is_some() {
+            hit = true;
+        }
+        read += usize::from(hit);
+    }
+    read
+}
+
+/// How a relation is computed: operators, the last one first.
+pub(super) fn source(plan: &Plan) -> String {
+    let own = match &plan.op {
+        Operator::Public { source, .. } => return source.clone(),
+        Operator::Scan { schema, .. } => return schema.name.clone(),
+        _ => operator(plan),
+    };
+    let below: Vec<String> = inputs(plan).into_iter().map(source).collect();
+    let own = own.trim_end_matches(" [public]");
+    shortened(if below.is_empty() {
+        own.to_owned()
+    } else {
+        format!("{own} of {}", below.join(" and "))
+    })
 }
 
 /// An expression over columns of these names; changes of scale and type do not show.

@@ -10,6 +10,7 @@ use crate::relation::Relation;
 use crate::types::Type;
 use crate::want::Want;
 use trine_mpc::{Arith, Planes, Session, input};
+use trine_proto::CHUNK_ROWS;
 use trine_proto::ids::TableId;
 use trine_proto::schema::{self, Form, Secrecy, StoredColumn, TableSchema};
 use trine_proto::status::{SqlError, sqlstate};
@@ -25,6 +26,16 @@ pub(crate) struct Source<'a> {
     pub(crate) segments: &'a [SegmentScan],
     /// Positions of the columns.
     pub(crate) columns: &'a [usize],
+    /// The rows that are read, ascending over all segments; none: all.
+    pub(crate) kept: Option<&'a [u32]>,
+}
+
+/// A segment that is read, and which of its rows.
+struct Part {
+    reader: SegmentReader,
+    has_valid: bool,
+    /// Ascending; none: all.
+    kept: Option<Vec<usize>>,
 }
 
 /// Rows of all segments; those whose segment has a *valid* column exist where its bit is 1. `store` is
@@ -35,8 +46,10 @@ pub(crate) fn scan(
     s: &Session,
     store: Option<&Store>,
 ) -> Result<Relation> {
-    let rows = source.segments.iter().map(|s| s.rows).sum::<u64>();
-    let rows = usize::try_from(rows).map_err(|_| QueryError::bug("more rows than memory"))?;
+    let rows = match source.kept {
+        Some(kept) => kept.len(),
+        None => whole(source.segments.iter().map(|s| s.rows).sum::<u64>())?,
+    };
     let layout = source.schema.stored_columns();
     let readers = match store {
         Some(store) => open(source, &layout, s, store)?,
@@ -52,23 +65,44 @@ pub(crate) fn scan(
             .ok_or_else(|| QueryError::bug("a scan names a column that is not there"))?;
         columns.push(read_column(position, column, &layout, rows, *want, s, &readers)?);
     }
-    let valid = read_valid(source, &readers, s)?;
+    let valid = read_valid(source, rows, &readers, s)?;
     Ok(Relation { rows, valid, columns })
+}
+
+fn whole(rows: u64) -> Result<usize> {
+    usize::try_from(rows).map_err(|_| QueryError::bug("more rows than memory"))
 }
 
 fn damaged(what: &str) -> QueryError {
     QueryError::Sql(SqlError::new(sqlstate::DATA_CORRUPTED, what))
 }
 
-/// Opens the segments and checks that each is what the catalog says.
+/// Opens the segments of which a row is kept and checks that each is what the catalog says.
 fn open(
     source: &Source<'_>,
     layout: &[StoredColumn],
     s: &Session,
     store: &Store,
-) -> Result<Vec<SegmentReader>> {
-    let mut readers = Vec::with_capacity(source.segments.len());
+) -> Result<Vec<Part>> {
+    let mut parts = Vec::with_capacity(source.segments.len());
+    let mut left = source.kept;
+    let mut start = 0_u64;
     for segment in source.segments {
+        let kept = match &mut left {
+            Some(left) => {
+                let end = start.saturating_add(segment.rows);
+                let count = left.partition_point(|row| u64::from(*row) < end);
+                let (own, rest) = left.split_at(count);
+                *left = rest;
+                let own = own.iter().map(|row| whole(u64::from(*row) - start));
+                Some(own.collect::<Result<Vec<usize>>>()?)
+            }
+            None => None,
+        };
+        start = start.saturating_add(segment.rows);
+        if kept.as_ref().is_some_and(Vec::is_empty) {
+            continue;
+        }
         let reader = store.read(source.table, segment.id)?;
         let header = reader.header();
         if header.party.index() != s.party() {
@@ -80,9 +114,12 @@ fn open(
         if header.rows != segment.rows || own != Some(layout) || more != due {
             return Err(damaged("a segment has another shape than the catalog says"));
         }
-        readers.push(reader);
+        parts.push(Part { reader, has_valid: segment.has_valid, kept });
     }
-    Ok(readers)
+    if left.is_some_and(|left| !left.is_empty()) {
+        return Err(QueryError::bug("a row beyond the last segment is kept"));
+    }
+    Ok(parts)
 }
 
 /// The stored column behind those of the schema.
@@ -90,35 +127,64 @@ fn valid_layout(schema: &TableSchema) -> Vec<StoredColumn> {
     schema.segment_columns(true).split_off(schema.stored_columns().len())
 }
 
-/// The valid bits of all segments; none if no segment has them.
+/// The valid bits of all rows that are read; none if no segment has them.
 fn read_valid(
     source: &Source<'_>,
-    readers: &[SegmentReader],
+    rows: usize,
+    parts: &[Part],
     s: &Session,
 ) -> Result<Option<Planes>> {
     if !source.segments.iter().any(|segment| segment.has_valid) {
         return Ok(None);
     }
-    let stored = source.schema.stored_columns().len();
-    let mut valid: Option<Planes> = None;
-    for (index, segment) in source.segments.iter().enumerate() {
-        let rows =
-            usize::try_from(segment.rows).map_err(|_| QueryError::bug("more rows than memory"))?;
-        let bits = match (segment.has_valid, readers.get(index)) {
-            (false, _) => bits::constant_bit(s, rows, true),
-            (true, None) => Planes::ghost(rows, 1),
-            (true, Some(reader)) => {
-                let (a, b) = read_bytes(
-                    stored,
-                    &reader.header().layout[stored],
-                    std::slice::from_ref(reader),
-                )?;
-                Planes::from_rows(rows, 1, &a, &b)
-            }
-        };
-        valid = Some(valid.map_or_else(|| bits.clone(), |above| above.concat(&bits)));
+    if s.is_dry() {
+        return Ok(Some(Planes::ghost(rows, 1)));
     }
-    Ok(valid)
+    let index = source.schema.stored_columns().len();
+    let mut valid = bits::constant_bit(s, 0, true);
+    for part in parts {
+        let count = part.rows()?;
+        let bits = match part.reader.header().layout.get(index) {
+            Some(stored) if part.has_valid => {
+                let (a, b) = read_bytes(index, stored, std::slice::from_ref(part))?;
+                Planes::from_rows(count, 1, &a, &b)
+            }
+            _ => bits::constant_bit(s, count, true),
+        };
+        valid = valid.concat(&bits);
+    }
+    Ok(Some(valid))
+}
+
+impl Part {
+    fn rows(&self) -> Result<usize> {
+        match &self.kept {
+            Some(kept) => Ok(kept.len()),
+            None => whole(self.reader.header().rows),
+        }
+    }
+
+    /// The rows of a chunk that are kept, counted from its first; none: all.
+    fn kept_in(&self, chunk: usize) -> Option<Vec<usize>> {
+        let kept = self.kept.as_ref()?;
+        let first = chunk * CHUNK_ROWS;
+        let end = first + self.reader.chunk_rows(chunk);
+        let from = kept.partition_point(|row| *row < first);
+        let to = kept.partition_point(|row| *row < end);
+        kept.get(from..to).map(|rows| rows.iter().map(|row| row - first).collect())
+    }
+}
+
+/// Rows of `row_bytes` at these places; none: all.
+fn append_rows(out: &mut Vec<u8>, bytes: &[u8], kept: Option<&[usize]>, row_bytes: usize) {
+    match kept {
+        None => out.extend_from_slice(bytes),
+        Some(kept) => {
+            for row in kept {
+                out.extend(bytes.get(row * row_bytes..(row + 1) * row_bytes).unwrap_or_default());
+            }
+        }
+    }
 }
 
 fn read_column(
@@ -128,7 +194,7 @@ fn read_column(
     rows: usize,
     want: Want,
     s: &Session,
-    readers: &[SegmentReader],
+    readers: &[Part],
 ) -> Result<Column> {
     let ty = Type::of_column(column);
     if !want.used {
@@ -159,7 +225,7 @@ fn read_planes(
     stored: &StoredColumn,
     rows: usize,
     s: &Session,
-    readers: &[SegmentReader],
+    readers: &[Part],
 ) -> Result<Planes> {
     let width = stored.bits as usize;
     if s.is_dry() {
@@ -177,7 +243,7 @@ fn read_arith(
     stored: &StoredColumn,
     rows: usize,
     s: &Session,
-    readers: &[SegmentReader],
+    readers: &[Part],
 ) -> Result<ArithAny> {
     if s.is_dry() {
         return Ok(ArithAny::A64(Arith::ghost(rows)));
@@ -189,21 +255,25 @@ fn read_arith(
     }))
 }
 
-/// Row-major bytes of both components over all segments; of a PUBLIC column the plain bytes, and
-/// nothing beside them.
-fn read_bytes(
-    index: usize,
-    stored: &StoredColumn,
-    readers: &[SegmentReader],
-) -> Result<(Vec<u8>, Vec<u8>)> {
+/// Row-major bytes of both components over all rows that are read; of a PUBLIC column the plain bytes,
+/// and nothing beside them. Chunks without such a row are left out.
+fn read_bytes(index: usize, stored: &StoredColumn, parts: &[Part]) -> Result<(Vec<u8>, Vec<u8>)> {
     let mut out = (Vec::new(), Vec::new());
-    for reader in readers {
+    for part in parts {
+        let reader = &part.reader;
         for chunk in 0..reader.chunks() {
+            let kept = part.kept_in(chunk);
+            let kept = kept.as_deref();
+            if kept.is_some_and(<[usize]>::is_empty) {
+                continue;
+            }
             match stored.secrecy {
-                Secrecy::Public => out.0.extend(reader.public(chunk, index)?),
+                Secrecy::Public => {
+                    append_rows(&mut out.0, &reader.public(chunk, index)?, kept, stored.row_bytes);
+                }
                 Secrecy::Secret => {
-                    append(&mut out.0, reader, chunk, index, stored, 0)?;
-                    append(&mut out.1, reader, chunk, index, stored, 1)?;
+                    append(&mut out.0, reader, chunk, index, stored, 0, kept)?;
+                    append(&mut out.1, reader, chunk, index, stored, 1, kept)?;
                 }
             }
         }
@@ -218,17 +288,26 @@ fn append(
     index: usize,
     stored: &StoredColumn,
     slot: usize,
+    kept: Option<&[usize]>,
 ) -> Result<()> {
     if let Some(bytes) = reader.component(chunk, index, slot)? {
-        out.extend(bytes);
+        append_rows(out, &bytes, kept, stored.row_bytes);
         return Ok(());
     }
     let ComponentSource::Seed(seed) = &reader.header().components[slot].source else {
         return Err(QueryError::bug("an explicit component without bytes"));
     };
     let number = |n: usize| u32::try_from(n).map_err(|_| QueryError::bug("a huge segment"));
+    let (column, place) = (number(index)?, number(chunk)?);
+    let bytes = reader.chunk_rows(chunk) * stored.row_bytes;
+    if kept.is_some() {
+        let mut all = vec![0; bytes];
+        input::expand(seed, column, place, &mut all);
+        append_rows(out, &all, kept, stored.row_bytes);
+        return Ok(());
+    }
     let start = out.len();
-    out.resize(start + reader.chunk_rows(chunk) * stored.row_bytes, 0);
-    input::expand(seed, number(index)?, number(chunk)?, &mut out[start..]);
+    out.resize(start + bytes, 0);
+    input::expand(seed, column, place, &mut out[start..]);
     Ok(())
 }

@@ -8,12 +8,12 @@ mod quotient;
 mod walk;
 
 pub(crate) use arithmetic::{Arithmetic, absolute, arithmetic, negate, raised_to, times};
-pub(crate) use bind::bind;
+pub(crate) use bind::{bind, is_closed};
 pub(crate) use comparison::{comparable, compare};
 pub(crate) use quotient::{
     by_constant, checked, divide, modulo, narrowed, root, rounded, to_double,
 };
-pub(crate) use walk::{columns_of, moved, replaced};
+pub(crate) use walk::{columns_of, moved, replaced, substituted};
 
 use super::numbers::{self, bounded, common_kind, scale};
 use crate::plan::{Expr, ExprKind, Field, Literal};

@@ -18,10 +18,13 @@ pub(super) fn determined(plan: &Plan, given: &Columns) -> Columns {
             if whole { (0..width).collect() } else { Columns::new() }
         }
         Operator::Filter { input, .. }
+        | Operator::PublicFilter { input, .. }
         | Operator::Sort { input, .. }
         | Operator::Limit { input, .. }
         | Operator::Reveal { input, .. } => determined(input, given),
-        Operator::Window { input, .. } => determined(input, &below(given, width_of(input))),
+        Operator::Window { input, .. } | Operator::PublicColumns { input, .. } => {
+            determined(input, &below(given, width_of(input)))
+        }
         Operator::PairAggregate { left, .. } => determined(left, &below(given, width_of(left))),
         // The one row is the same beside all.
         Operator::OneRowJoin { input, .. } => {
@@ -36,14 +39,17 @@ pub(super) fn determined(plan: &Plan, given: &Columns) -> Columns {
             if whole { (0..width).collect() } else { Columns::new() }
         }
         Operator::UniqueKeyJoin { .. } => of_join(plan, given),
-        Operator::CrossJoin { left, right } => {
+        Operator::CrossJoin { left, right } | Operator::PublicJoin { left, right, .. } => {
             let own = width_of(left);
             let mut all = determined(left, &below(given, own));
             all.extend(determined(right, &above(given, own)).iter().map(|c| c + own));
             all
         }
         Operator::ScalarAggregate { .. } => (0..width).collect(),
-        Operator::Values(_) | Operator::UnionAll(_) | Operator::Again { .. } => Columns::new(),
+        Operator::Values(_)
+        | Operator::Public { .. }
+        | Operator::UnionAll(_)
+        | Operator::Again { .. } => Columns::new(),
     };
     all.extend(given.iter().copied());
     all

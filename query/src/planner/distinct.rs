@@ -2,7 +2,7 @@
 //! types and by the rows of the relations that they come from. A GROUP BY has no more groups.
 
 use super::build;
-use crate::plan::{Expr, JoinKind, Operator, Plan};
+use crate::plan::{Expr, JoinKind, Literal, Operator, Plan, PublicRows};
 use crate::types::Type;
 use std::collections::BTreeSet;
 
@@ -51,6 +51,7 @@ fn of_columns(plan: &Plan, columns: &Columns) -> u64 {
     };
     let by_shape = match &plan.op {
         Operator::Filter { input, .. }
+        | Operator::PublicFilter { input, .. }
         | Operator::Sort { input, .. }
         | Operator::Limit { input, .. }
         | Operator::Reveal { input, .. } => own(input, columns.clone()),
@@ -67,13 +68,16 @@ fn of_columns(plan: &Plan, columns: &Columns) -> u64 {
             let of_unique = own(unique, of_unique).saturating_add(missing);
             own(many, of_many).saturating_mul(of_unique)
         }
-        Operator::CrossJoin { left, right } => {
+        Operator::CrossJoin { left, right } | Operator::PublicJoin { left, right, .. } => {
             let (of_left, of_right) = split(left.fields.len());
             own(left, of_left).saturating_mul(own(right, of_right))
         }
         // Columns of the one row are the same beside all.
         Operator::OneRowJoin { input, .. } => own(input, split(input.fields.len()).0),
-        Operator::PairAggregate { left: input, .. } | Operator::Window { input, .. } => {
+        Operator::Public { values, .. } => of_values(values, columns),
+        Operator::PairAggregate { left: input, .. }
+        | Operator::PublicColumns { input, .. }
+        | Operator::Window { input, .. } => {
             let (below, above) = split(input.fields.len());
             if above.is_empty() { own(input, below) } else { u64::MAX }
         }
@@ -86,4 +90,12 @@ fn of_columns(plan: &Plan, columns: &Columns) -> u64 {
         | Operator::Again { .. } => u64::MAX,
     };
     by_shape.min(plan.rows)
+}
+
+/// Counted.
+fn of_values(values: &PublicRows, columns: &Columns) -> u64 {
+    let picked: Vec<_> = columns.iter().filter_map(|c| values.columns().get(*c)).collect();
+    let rows: BTreeSet<Vec<&Literal>> =
+        (0..values.rows()).map(|row| picked.iter().filter_map(|c| c.get(row)).collect()).collect();
+    rows.len() as u64
 }

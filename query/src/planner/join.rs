@@ -166,6 +166,15 @@ impl Planner<'_> {
 
     /// INNER: further conditions are a filter above the join.
     fn inner(&self, sides: Sides, join: &Join) -> Result<Plan, SqlError> {
+        let other = || self.secretly(sides.clone(), join);
+        match self.met_in_the_clear(&sides, other)? {
+            Some(met) => self.in_the_clear(filtered(met, build::and(sides.residual))),
+            None => other(),
+        }
+    }
+
+    /// INNER over keys that the nodes do not know.
+    fn secretly(&self, sides: Sides, join: &Join) -> Result<Plan, SqlError> {
         let (nl, nr) = (sides.left.fields.len(), sides.right.fields.len());
         let residual = build::and(sides.residual.clone());
         if let Some((sides, swapped)) = one_row_side(&sides) {
@@ -216,7 +225,8 @@ impl Planner<'_> {
 
     /// LEFT: every left row once for each match, once with NULLs if there is none.
     fn outer(&self, sides: Sides, join: &Join) -> Result<Plan, SqlError> {
-        let sides = sides.pushed();
+        let mut sides = sides.pushed();
+        sides.right = self.in_the_clear(sides.right)?;
         if sides.right.rows <= 1 {
             return outer_one_row(sides);
         }
@@ -224,7 +234,7 @@ impl Planner<'_> {
             let right = limited(sides.right, 0, Some(1));
             return outer_one_row(Sides { right, ..sides });
         }
-        if sides.right_is_unique() {
+        if sides.right_is_unique() && !self.splits_in_the_clear(&sides)? {
             let residual = Some(build::and(sides.residual.clone())).filter(is_condition);
             return self.cheapest(JoinKind::Left, sides, residual);
         }
@@ -280,7 +290,11 @@ impl Planner<'_> {
 
     /// Left rows with (Semi) or without (Anti) a match on the right.
     pub(super) fn semi(&self, sides: Sides, kind: JoinKind, join: &Join) -> Result<Plan, SqlError> {
-        let sides = sides.pushed();
+        let mut sides = sides.pushed();
+        sides.right = self.in_the_clear(sides.right)?;
+        if let Some(plan) = self.existing_in_the_clear(&sides, kind)? {
+            return Ok(plan);
+        }
         let width = sides.left.fields.len();
         let unique = sides.right_is_unique();
         if !sides.left_keys.is_empty() && (unique || !sides.residual_reads_right()) {

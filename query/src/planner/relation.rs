@@ -5,6 +5,7 @@ use super::build;
 use super::dictionary;
 use super::join::holds_inner;
 use super::numbers;
+use super::public::tight;
 use super::scalar::{Scope, defect, is_column};
 use super::{Planner, check_rows};
 use crate::frontend::TrineTable;
@@ -35,6 +36,10 @@ impl Widened {
 impl Planner<'_> {
     /// Compiles a relation. `ordered`: whether the order of its rows is asked for.
     pub(crate) fn relation(&self, plan: &LogicalPlan, ordered: bool) -> Planned {
+        Ok(tight(self.in_the_clear(self.compiled(plan, ordered)?)?))
+    }
+
+    fn compiled(&self, plan: &LogicalPlan, ordered: bool) -> Planned {
         match plan {
             LogicalPlan::TableScan(scan) => self.scan(scan),
             LogicalPlan::EmptyRelation(empty) => empty_relation(empty),
@@ -86,11 +91,13 @@ impl Planner<'_> {
         }
         let rows = table.segments.iter().try_fold(0_u64, |sum, s| sum.checked_add(s.rows));
         let rows = check_rows(rows)?;
+        self.public.meet(&table.schema);
         let op = Operator::Scan {
             table: table.id,
             schema: table.schema.clone(),
             segments: table.segments.clone(),
             columns,
+            kept: None,
         };
         let mut plan = Plan { op, fields, rows };
         for filter in &scan.filters {

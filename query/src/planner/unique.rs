@@ -1,7 +1,9 @@
 //! Which columns tell the valid rows of a relation apart, and which relations have one row.
 
 use super::build;
-use crate::plan::{Compare, Expr, ExprKind, JoinKind, Operator, Plan, WindowKind};
+use crate::plan::{
+    Compare, Expr, ExprKind, JoinKind, Literal, Operator, Plan, PublicRows, WindowKind,
+};
 use std::collections::BTreeSet;
 
 /// Sets of columns, each unique among valid rows without NULL in it. An empty set: at most one row.
@@ -14,6 +16,22 @@ pub(super) fn unique_keys(plan: &Plan) -> BTreeSet<BTreeSet<usize>> {
             let key: Option<BTreeSet<usize>> =
                 schema.primary_key.iter().map(|k| columns.iter().position(|c| c == k)).collect();
             key.filter(|k| !k.is_empty()).into_iter().collect()
+        }
+        Operator::Public { values, .. } => of_values(values),
+        Operator::PublicFilter { input, .. } | Operator::PublicColumns { input, .. } => {
+            unique_keys(input)
+        }
+        Operator::PublicJoin { left, right, left_rows, right_rows, .. } => {
+            let width = left.fields.len();
+            let mut keys = BTreeSet::new();
+            if left_rows.is_injective() {
+                keys.extend(unique_keys(left));
+            }
+            if right_rows.is_injective() {
+                let right = unique_keys(right);
+                keys.extend(right.iter().map(|set| set.iter().map(|c| c + width).collect()));
+            }
+            keys
         }
         Operator::Filter { input, predicate } => {
             let mut keys = unique_keys(input);
@@ -83,6 +101,27 @@ pub(super) fn unique_keys(plan: &Plan) -> BTreeSet<BTreeSet<usize>> {
             BTreeSet::new()
         }
     }
+}
+
+/// Single columns of public values that do not repeat; all columns together where no single one does.
+fn of_values(values: &PublicRows) -> BTreeSet<BTreeSet<usize>> {
+    let columns = values.columns();
+    let mut keys: BTreeSet<BTreeSet<usize>> = BTreeSet::new();
+    for (index, column) in columns.iter().enumerate() {
+        let distinct: BTreeSet<_> = column.iter().filter(|v| **v != Literal::Null).collect();
+        if distinct.len() == column.iter().filter(|v| **v != Literal::Null).count() {
+            keys.insert(BTreeSet::from([index]));
+        }
+    }
+    if keys.is_empty() {
+        let rows: BTreeSet<Vec<&Literal>> = (0..values.rows())
+            .map(|row| columns.iter().filter_map(|c| c.get(row)).collect())
+            .collect();
+        if rows.len() == values.rows() {
+            keys.insert((0..columns.len()).collect());
+        }
+    }
+    keys
 }
 
 /// Sets that a derivation keeps at most.
@@ -169,6 +208,8 @@ pub(super) fn exactly_one(plan: &Plan) -> bool {
     match &plan.op {
         Operator::ScalarAggregate { .. } => true,
         Operator::Values(rows) => rows.len() == 1,
+        Operator::Public { values, .. } => values.rows() == 1,
+        Operator::PublicColumns { input, .. } => exactly_one(input),
         Operator::Project { input, .. } | Operator::Sort { input, .. } => exactly_one(input),
         Operator::OneRowJoin { input, .. } => exactly_one(input),
         Operator::PairAggregate { left, .. } => exactly_one(left),

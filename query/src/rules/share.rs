@@ -43,8 +43,14 @@ fn costs(plan: &Plan) -> bool {
         return false;
     }
     match &plan.op {
-        Operator::Scan { .. } | Operator::Values(_) | Operator::Again { .. } => false,
-        Operator::UnionAll(_) | Operator::Limit { .. } => inputs(plan).into_iter().any(costs),
+        Operator::Scan { .. }
+        | Operator::Values(_)
+        | Operator::Public { .. }
+        | Operator::Again { .. } => false,
+        Operator::UnionAll(_)
+        | Operator::PublicFilter { .. }
+        | Operator::PublicColumns { .. }
+        | Operator::Limit { .. } => inputs(plan).into_iter().any(costs),
         _ => true,
     }
 }

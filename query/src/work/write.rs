@@ -44,6 +44,21 @@ pub(super) struct Write {
     pub(super) made: SegmentScan,
 }
 
+impl Write {
+    /// The plan that finds the rows.
+    pub(super) const fn source(&self) -> &Plan {
+        &self.source
+    }
+    /// What it is called in an error.
+    pub(super) const fn name(&self) -> &'static str {
+        match self.writes {
+            Writes::Insert(_) => "Insert",
+            Writes::Update(_) => "Update",
+            Writes::Delete => "Delete",
+        }
+    }
+}
+
 /// What came out of a statement, before anything is opened.
 pub(super) struct Written {
     pub(super) staged: Staged,
@@ -152,7 +167,7 @@ fn inserted(
 /// they are, down to a scan of just these segments.
 fn aligned(plan: &Plan, table: TableId, segments: &[SegmentScan]) -> bool {
     match &plan.op {
-        Operator::Scan { table: t, segments: s, .. } => *t == table && s == segments,
+        Operator::Scan { table: t, segments: s, kept: None, .. } => *t == table && s == segments,
         Operator::Filter { input, .. }
         | Operator::Project { input, .. }
         | Operator::OneRowJoin { input, .. } => aligned(input, table, segments),
@@ -243,7 +258,7 @@ fn rewritten(
     store: &Store,
 ) -> Result<Rewritten> {
     let secret: Vec<usize> = (0..schema.columns.len()).filter(|c| !is_public(schema, *c)).collect();
-    let source = Source { table, schema, segments: &write.replaced, columns: &secret };
+    let source = Source { table, schema, segments: &write.replaced, columns: &secret, kept: None };
     let old = scan(&source, &vec![Want::PLANES; secret.len()], s, Some(store))?;
     let valid = old.valid_bit(s);
     // A condition that is false whatever the data is has no rows at all.

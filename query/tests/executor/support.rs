@@ -213,6 +213,7 @@ impl Table {
                 schema: self.schema.clone(),
                 segments,
                 columns: (0..self.schema.columns.len()).collect(),
+                kept: None,
             },
         }
     }

@@ -91,19 +91,22 @@ pub(super) fn table(random: &mut Random, index: usize) -> Table {
     let prefix = ["a", "b", "c"][index % 3];
     let rows = *random.pick(&ROW_COUNTS);
     let keyed = random.chance(70);
+    // Tables of secret columns, of PUBLIC ones, and of both.
+    let public = *random.pick(&[0, 0, 12, 50, 100]);
     let mut columns = Vec::new();
     if keyed {
+        let secrecy = if random.chance(public) { " PUBLIC" } else { "" };
         let narrow = random.chance(50);
         let range = if narrow { " RANGE (0, 200)" } else { "" };
         columns.push(Column {
             name: format!("{prefix}0"),
             kind: Kind::Integer { low: 0, high: 200 },
-            declared: format!("INT{range} PRIMARY KEY"),
+            declared: format!("INT{range}{secrecy} PRIMARY KEY"),
             nullable: false,
         });
     }
     for i in columns.len()..2 + random.below(6) {
-        columns.push(column(random, format!("{prefix}{i}")));
+        columns.push(column(random, format!("{prefix}{i}"), public));
     }
     let mut keys: Vec<i64> = (0..=120).collect();
     let rows = (0..rows)
@@ -118,7 +121,7 @@ pub(super) fn table(random: &mut Random, index: usize) -> Table {
     Table { name, columns, keyed, rows }
 }
 
-fn column(random: &mut Random, name: String) -> Column {
+fn column(random: &mut Random, name: String, public: usize) -> Column {
     let (kind, declared) = match random.below(12) {
         0 => (Kind::Boolean, "BOOLEAN".to_owned()),
         1 => (Kind::Integer { low: -5, high: 5 }, "SMALLINT".to_owned()),
@@ -145,7 +148,7 @@ fn column(random: &mut Random, name: String) -> Column {
     };
     let nullable = random.chance(60);
     let not_null = if nullable { "" } else { " NOT NULL" };
-    let public = if random.chance(12) { " PUBLIC" } else { "" };
+    let public = if random.chance(public) { " PUBLIC" } else { "" };
     Column { name, kind, declared: format!("{declared}{public}{not_null}"), nullable }
 }
 

@@ -3,6 +3,7 @@
 //! A record is only looked at after it failed, so a rule that is too narrow costs a mark and nothing
 //! else. None of them looks at a record's place or file.
 
+use super::answer::of_answer;
 use crate::engine::EngineError;
 use crate::report::{Failure, Reason};
 use crate::words::words;
@@ -78,11 +79,12 @@ pub fn foreign(failure: &Failure) -> Option<&'static str> {
     if let Some(cause) = &failure.follows {
         return of_statement(&cause.sql).or_else(|| of_error(&cause.sql, &cause.error));
     }
-    let by_error = match &failure.reason {
+    let by_reason = match &failure.reason {
         Reason::Error(error) => of_error(&failure.sql, error),
-        Reason::Different { .. } | Reason::Other(_) => None,
+        Reason::Different { expected, actual } => of_answer(&failure.sql, expected, actual),
+        Reason::Other(_) => None,
     };
-    of_statement(&failure.sql).or(by_error)
+    of_statement(&failure.sql).or(by_reason)
 }
 
 /// By the words of the statement alone.

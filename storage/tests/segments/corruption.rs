@@ -110,3 +110,65 @@ fn a_repeated_receipt_is_not_given_for_a_damaged_file() {
     let answer = store.staged_digests(sample.header.table, sample.header.segment);
     assert!(matches!(answer, Err(StorageError::Corrupt { .. })));
 }
+
+#[test]
+fn a_byte_that_changes_after_the_first_read_is_noticed_at_the_next() {
+    for kind in [Kind::First, Kind::Both] {
+        let sample = sample(kind, CHUNK_ROWS as u64 + 9, 1);
+        let memory = Arc::new(Memory::new());
+        let store = Store::open(Arc::clone(&memory) as _).unwrap();
+        sample.write(&store).unwrap();
+        sample.check(&store).unwrap();
+        let whole = memory.contents(&sample.file()).unwrap();
+        let (secret, public) = (&sample.chunks[1].explicit[1], &sample.chunks[0].public[0]);
+        for (body, name) in [(secret, "component"), (public, "PUBLIC columns")] {
+            let at = whole.windows(32).position(|w| w == &body[..32]).unwrap() + 33;
+            let mut damaged = whole.clone();
+            damaged[at] ^= 1;
+            memory.put(&sample.file(), damaged);
+            let result = sample.check(&store);
+            assert!(corrupt(&result).contains(name), "{result:?}");
+            assert!(corrupt(&result).contains("changed since it was checked"), "{result:?}");
+            let key = (sample.header.table, sample.header.segment);
+            assert_eq!(result.unwrap_err().damaged(), Some(key));
+            memory.put(&sample.file(), whole.clone());
+            sample.check(&store).unwrap();
+        }
+        // Another good file under the name is not the one that was checked.
+        let mut other = crate::sample::sample(kind, CHUNK_ROWS as u64 + 9, 1);
+        other.chunks[0].explicit[0][0] ^= 1;
+        memory.put(&sample.file(), written(&other));
+        assert!(corrupt(&sample.check(&store)).contains("exchanged"));
+    }
+}
+
+#[test]
+fn a_damaged_file_is_rebuilt_only_from_what_has_the_digests() {
+    for kind in KINDS {
+        let sample = sample(kind, 7, 1);
+        let memory = Arc::new(Memory::new());
+        let store = Store::open(Arc::clone(&memory) as _).unwrap();
+        let digests = sample.write(&store).unwrap();
+        let whole = memory.contents(&sample.file()).unwrap();
+        let mut damaged = whole.clone();
+        damaged[whole.len() - 30] ^= 1;
+        memory.put(&sample.file(), damaged);
+        let key = (sample.header.table, sample.header.segment);
+        assert_eq!(store.check(key.0, key.1).unwrap_err().damaged(), Some(key));
+        let rebuild = |flip: bool| {
+            let mut writer = store.rebuild(sample.header.clone(), digests)?;
+            for chunk in &sample.chunks {
+                let mut public = chunk.public.clone();
+                public[0][0] ^= u8::from(flip);
+                writer.append(chunk.rows, &chunk.explicit, &public)?;
+            }
+            writer.finish()
+        };
+        let Err(StorageError::Rejected(why)) = rebuild(true) else { panic!("a wrong byte passed") };
+        assert_eq!(why, "the PUBLIC columns are not what the nodes agreed on");
+        assert!(sample.check(&store).is_err());
+        assert_eq!(rebuild(false).unwrap(), digests);
+        sample.check(&store).unwrap();
+        assert_eq!(memory.contents(&sample.file()).unwrap(), whole);
+    }
+}

@@ -38,8 +38,8 @@ fn is_cheap(expr: &Expr) -> bool {
     }
 }
 
-/// Whether every bound value that it names is bound inside.
-fn is_closed(expr: &Expr, depth: usize) -> bool {
+/// Whether every bound value that it names is bound inside, or by one of `depth` Lets around it.
+pub(crate) fn is_closed(expr: &Expr, depth: usize) -> bool {
     match &expr.kind {
         ExprKind::Bound(index) => *index < depth,
         ExprKind::Let { value, body } => is_closed(value, depth) && is_closed(body, depth + 1),

@@ -5,20 +5,31 @@ use std::collections::BTreeSet;
 
 /// The expression over other columns: column i becomes `place(i)`.
 pub(crate) fn moved(expr: &Expr, place: &dyn Fn(usize) -> usize) -> Expr {
-    rebuilt(expr, &|index, column| Expr { kind: ExprKind::Column(place(index)), ..column.clone() })
+    substituted(expr, &|e| match &e.kind {
+        ExprKind::Column(index) => {
+            Some(Expr { kind: ExprKind::Column(place(*index)), ..e.clone() })
+        }
+        _ => None,
+    })
 }
 
 /// The expression with column i replaced by `by[i]`.
 pub(crate) fn replaced(expr: &Expr, by: &[Expr]) -> Expr {
-    rebuilt(expr, &|index, column| by.get(index).unwrap_or(column).clone())
+    substituted(expr, &|e| match &e.kind {
+        ExprKind::Column(index) => Some(by.get(*index).unwrap_or(e).clone()),
+        _ => None,
+    })
 }
 
-/// The expression with each column (its position, itself) replaced.
-fn rebuilt(expr: &Expr, column: &dyn Fn(usize, &Expr) -> Expr) -> Expr {
-    let one = |e: &Expr| Box::new(rebuilt(e, column));
-    let all = |es: &[Expr]| es.iter().map(|e| rebuilt(e, column)).collect::<Vec<Expr>>();
+/// The expression with parts replaced: the outermost for which `replace` has another one.
+pub(crate) fn substituted(expr: &Expr, replace: &dyn Fn(&Expr) -> Option<Expr>) -> Expr {
+    if let Some(other) = replace(expr) {
+        return other;
+    }
+    let one = |e: &Expr| Box::new(substituted(e, replace));
+    let all = |es: &[Expr]| es.iter().map(|e| substituted(e, replace)).collect::<Vec<Expr>>();
     let kind = match &expr.kind {
-        ExprKind::Column(index) => return column(*index, expr),
+        ExprKind::Column(index) => ExprKind::Column(*index),
         ExprKind::Literal(value) => ExprKind::Literal(value.clone()),
         ExprKind::Not(x) => ExprKind::Not(one(x)),
         ExprKind::And(parts) => ExprKind::And(all(parts)),
@@ -35,7 +46,7 @@ fn rebuilt(expr: &Expr, column: &dyn Fn(usize, &Expr) -> Expr) -> Expr {
         ExprKind::Case { branches, otherwise } => ExprKind::Case {
             branches: branches
                 .iter()
-                .map(|(c, v)| (rebuilt(c, column), rebuilt(v, column)))
+                .map(|(c, v)| (substituted(c, replace), substituted(v, replace)))
                 .collect(),
             otherwise: one(otherwise),
         },

@@ -15,7 +15,7 @@ use datafusion_common::tree_node::TreeNode;
 use datafusion_common::{DFSchema, JoinType, NullEquality};
 use datafusion_expr::logical_plan::Join;
 use datafusion_expr::{Expr as Logical, LogicalPlan};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use trine_proto::status::SqlError;
 
 /// Relations of one join at most.
@@ -36,7 +36,8 @@ impl Planner<'_> {
                 "join some of them in a subquery",
             ));
         }
-        let search = Search::new(&graph, &output, self.profile);
+        let mut search = Search::new(&graph, &output, self.profile);
+        search.known = self.known_pairs(&graph, &search)?;
         let tree = search.cheapest().ok_or_else(|| self.no_bound(join))?;
         let (plan, columns) = self.put_together(&graph, &search, &tree, join)?;
         let places: Option<Vec<usize>> =
@@ -186,6 +187,39 @@ impl Planner<'_> {
         Ok(true)
     }
 
+    /// For relations that are joined on public keys alone how many pairs of rows meet.
+    fn known_pairs(
+        &self,
+        graph: &Graph,
+        search: &Search<'_>,
+    ) -> Result<BTreeMap<u64, u64>, SqlError> {
+        let mut known = BTreeMap::new();
+        if !self.public.is_met() {
+            return Ok(known);
+        }
+        for (j, (right, right_first)) in graph.leaves.iter().zip(&graph.first).enumerate() {
+            for (i, (left, left_first)) in graph.leaves.iter().zip(&graph.first).enumerate().take(j)
+            {
+                let mut sides = Sides {
+                    left: left.clone(),
+                    right: right.clone(),
+                    left_keys: Vec::new(),
+                    right_keys: Vec::new(),
+                    residual: Vec::new(),
+                };
+                for (x, y) in search.keys(1 << i, 1 << j) {
+                    let (x, y) = comparable_keys(x, y)?;
+                    sides.left_keys.push(build::moved(&x, &|c| c - left_first));
+                    sides.right_keys.push(build::moved(&y, &|c| c - right_first));
+                }
+                if let Some(pairs) = self.pairs_in_the_clear(&sides)? {
+                    known.insert(1 << i | 1 << j, pairs);
+                }
+            }
+        }
+        Ok(known)
+    }
+
     /// The plan of a tree, and the numbers of its columns.
     fn put_together(
         &self,
@@ -203,7 +237,7 @@ impl Planner<'_> {
                 let place = |c: usize| c - first;
                 let own = search.conditions_within(1 << leaf, 0, 0);
                 let own = own.iter().map(|e| build::moved(e, &place)).collect();
-                return Ok((filtered(plan, build::and(own)), columns));
+                return Ok((self.in_the_clear(filtered(plan, build::and(own)))?, columns));
             }
             Tree::Join(l, r) => (l, r),
         };

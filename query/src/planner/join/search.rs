@@ -86,6 +86,8 @@ pub(super) struct Search<'a> {
     conditions: Vec<(Expr, u64)>,
     /// Per column the relations of each condition that reads it.
     readers: BTreeMap<usize, Vec<u64>>,
+    /// Pairs of rows of two relations that meet on public keys, by the set of both.
+    pub(super) known: BTreeMap<u64, u64>,
 }
 
 impl<'a> Search<'a> {
@@ -123,7 +125,8 @@ impl<'a> Search<'a> {
             build::columns_of(condition, &mut columns);
             columns.into_iter().for_each(|c| readers.entry(c).or_default().push(*mask));
         }
-        Self { graph, output, profile, classes, representative, others, conditions, readers }
+        let known = BTreeMap::new();
+        Self { graph, output, profile, classes, representative, others, conditions, readers, known }
     }
 
     fn leaf_of(&self, column: usize) -> u64 {
@@ -293,6 +296,12 @@ impl<'a> Search<'a> {
         let key: u64 = keys.iter().map(|(l, r)| l.ty.bits().max(r.ty.bits()) as u64).sum();
         let x_unique = told_apart(x, &|(l, _)| build::plain_column(l));
         let y_unique = told_apart(y, &|(_, r)| build::plain_column(r));
+        if let Some(rows) = self.known.get(&(a | b)) {
+            let mut unique = BTreeSet::new();
+            unique.extend(x.unique.iter().filter(|_| y_unique).cloned());
+            unique.extend(y.unique.iter().filter(|_| x_unique).cloned());
+            return Some(Joined { cost: spent, rows: *rows, unique, tree });
+        }
         if !x_unique && !y_unique {
             let rows = x.rows.checked_mul(y.rows).filter(|r| all_pairs && *r <= PAIRS_KEPT_MAX)?;
             let shape = Shape { many: x.rows, unique: y.rows, key, payload: 0 };

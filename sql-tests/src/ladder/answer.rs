@@ -1,0 +1,97 @@
+//! Which differing answers are no error of the engine: PostgreSQL leaves them open, or answers as the
+//! engine does.
+
+use crate::words::words;
+
+/// Functions of a row's place, which an empty OVER () does not define.
+const PLACES: [&str; 9] = [
+    "row_number",
+    "rank",
+    "dense_rank",
+    "ntile",
+    "lag",
+    "lead",
+    "first_value",
+    "last_value",
+    "nth_value",
+];
+
+/// Why PostgreSQL need not give the `expected` answer, or gives the `actual` one; `None` if it must
+/// give the expected one, as far as the rules know. Both answers are texts of one row a line.
+pub(super) fn of_answer(sql: &str, expected: &str, actual: &str) -> Option<&'static str> {
+    let words = words(sql);
+    let has = |word: &str| words.iter().any(|w| w == word);
+    let (expected, actual) = (lines(expected), lines(actual));
+    let same_length = expected.len() == actual.len();
+    if ["limit", "offset", "fetch"].iter().any(|w| has(w)) && !has("order") && same_length {
+        return Some("which rows LIMIT keeps is left open without ORDER BY");
+    }
+    let whole = words.windows(3).any(|w| w[0] == "over" && w[1] == "(" && w[2] == ")");
+    if whole && !has("order") && same_length && words.iter().any(|w| PLACES.contains(&w.as_str())) {
+        return Some("a row's number is left open without ORDER BY");
+    }
+    let one = |lines: &[&str]| lines.windows(2).all(|w| w[0] == w[1]);
+    if whole && !has("order") && !has("partition") && same_length && one(&actual) && !one(&expected)
+    {
+        return Some("OVER () takes the whole table, not the rows so far");
+    }
+    if has("order") && !has("nulls") && same_length && nulls_elsewhere(&expected, &actual) {
+        return Some("NULLs sort after all values");
+    }
+    None
+}
+
+/// The same rows, and those without NULLs in the same order.
+fn nulls_elsewhere(expected: &[&str], actual: &[&str]) -> bool {
+    let sorted = |lines: &[&str]| {
+        let mut lines: Vec<String> = lines.iter().map(|l| (*l).to_owned()).collect();
+        lines.sort_unstable();
+        lines
+    };
+    let is_null = |l: &&&str| l.split_whitespace().any(|cell| cell == "NULL");
+    let valued = |lines: &[&str]| {
+        lines.iter().filter(|l| !is_null(l)).map(|l| (*l).to_owned()).collect::<Vec<_>>()
+    };
+    sorted(expected) == sorted(actual)
+        && valued(expected) == valued(actual)
+        && expected.iter().any(|l| is_null(&l))
+}
+
+fn lines(text: &str) -> Vec<&str> {
+    text.trim_end().lines().map(str::trim_end).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_without_an_order_are_left_open() {
+        assert!(of_answer("SELECT a FROM t LIMIT 2", "1\n2", "3\n1").is_some());
+        assert!(of_answer("SELECT a FROM t OFFSET 2", "1\n2", "3\n1").is_some());
+        assert!(of_answer("SELECT a FROM t LIMIT 2", "1\n2", "3").is_none());
+        assert!(of_answer("SELECT a FROM t ORDER BY a LIMIT 2", "1\n2", "3\n1").is_none());
+        assert!(of_answer("SELECT row_number() OVER () FROM t", "1\n2", "2\n1").is_some());
+        assert!(
+            of_answer("SELECT row_number() OVER (ORDER BY a) FROM t", "1\n2", "2\n1").is_none()
+        );
+    }
+
+    #[test]
+    fn an_empty_window_is_the_whole_table() {
+        assert!(of_answer("SELECT sum(a) OVER () FROM t", "1\n3\n6", "6\n6\n6").is_some());
+        assert!(of_answer("SELECT sum(a) OVER () FROM t", "7\n7\n7", "6\n6\n6").is_none());
+        assert!(
+            of_answer("SELECT sum(a) OVER (ORDER BY a) FROM t", "1\n3\n6", "6\n6\n6").is_none()
+        );
+    }
+
+    #[test]
+    fn nulls_come_last_unless_said_otherwise() {
+        let sql = "SELECT a, b FROM t ORDER BY a, b";
+        assert!(of_answer(sql, "NULL 5\n1 0\n2 NULL\n2 2", "1 0\n2 2\n2 NULL\nNULL 5").is_some());
+        assert!(of_answer(sql, "NULL 5\n1 0\n2 2", "2 2\n1 0\nNULL 5").is_none());
+        assert!(of_answer(sql, "NULL 5\n1 0", "1 0\nNULL 6").is_none());
+        assert!(of_answer(&format!("{sql} NULLS FIRST"), "NULL 5\n1 0", "1 0\nNULL 5").is_none());
+    }
+}
