@@ -139,8 +139,12 @@ fn part(statement: &Statement) -> Part {
         Statement::Commit => Part::Commits,
         Statement::Rollback => Part::RollsBack,
         Statement::SetTransaction(modes) => Part::Sets(*modes),
-        Statement::Insert(_) | Statement::Write(_) => Part::Writes,
+        Statement::Insert(_) | Statement::Write(_) | Statement::Copy(_) => Part::Writes,
         Statement::Query { .. }
+        | Statement::Ask(_)
+        | Statement::Prepare(_)
+        | Statement::Execute(_)
+        | Statement::Deallocate(_)
         | Statement::ShowTables
         | Statement::Show(_)
         | Statement::Set
@@ -188,6 +192,7 @@ impl Client {
     ) -> Result<Answer, SqlError> {
         let notice = |tag: &str, text: &str| Ok(Answer::done(tag, Some(text.to_owned())));
         block.running = None;
+        let statement = self.resolved(statement).inspect_err(|_| block.fails())?;
         match part(&statement) {
             Part::Begins(_) if block.status() == BlockStatus::Failed => Err(failed()),
             Part::Begins(_) if block.open.is_some() => {
@@ -224,7 +229,8 @@ impl Client {
             Part::Writes => {
                 let within = block.begins(true)?;
                 let answer = self.run_statement(block, statement, within).await?;
-                block.ended(true);
+                // A COPY of nothing has asked the nodes for nothing.
+                block.ended(block.running.is_some());
                 Ok(answer)
             }
             Part::Reads | Part::Outside(_) => {

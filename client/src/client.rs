@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
@@ -22,8 +22,9 @@ use crate::catalog::TableDefinition;
 use crate::clock::now_ms;
 use crate::config::Config;
 use crate::connect::{Node, is_connection_error};
+use crate::encode::Cell;
 use crate::random::random_id;
-use crate::statement::Statement;
+use crate::statement::{Execution, Prepared, PreparedStatements, Statement};
 use crate::value::{Answer, OutputColumn, Table, Value};
 
 /// How long a signed command may be on its way.
@@ -47,6 +48,8 @@ pub struct Client {
     seen: AtomicU64,
     /// Definitions that all three nodes agreed on, by table.
     pub(crate) schemas: Mutex<BTreeMap<String, TableDefinition>>,
+    /// What was prepared.
+    prepared: Mutex<PreparedStatements>,
 }
 
 impl fmt::Debug for Client {
@@ -83,6 +86,7 @@ impl Client {
                 preferred: AtomicUsize::new(up.unwrap_or(0)),
                 seen: AtomicU64::new(0),
                 schemas: Mutex::new(BTreeMap::new()),
+                prepared: Mutex::default(),
             }),
         }
     }
@@ -165,15 +169,65 @@ impl Client {
                 let outcome = self.query_in(&sql, within).await;
                 outcome.map(Answer::Rows).map_err(|e| shifted(e, offset))
             }
+            Statement::Ask(asked) => {
+                let job = self.submit_asked_in(&asked, within).await?;
+                self.wait(job, None).await.map_err(|e| asked.placed(e))?;
+                self.fetch(job).await.map(Answer::Rows)
+            }
+            Statement::Copy(copy) => self.copy(copy, block, within).await,
+            Statement::Prepare(prepared) => {
+                self.prepared().prepare(prepared)?;
+                Ok(Answer::done("PREPARE", None))
+            }
+            Statement::Deallocate(name) => {
+                self.prepared().deallocate(name.as_deref())?;
+                Ok(Answer::done("DEALLOCATE", None))
+            }
             Statement::ShowTables => self.show_tables().await.map(Answer::Rows),
             Statement::Show(settings) => Ok(Answer::Rows(shown(settings))),
             Statement::Set => Ok(Answer::done("SET", None)),
             // Their block has seen to them.
-            Statement::Begin(_)
+            Statement::Execute(_)
+            | Statement::Begin(_)
             | Statement::SetTransaction(_)
             | Statement::Commit
             | Statement::Rollback => Ok(Answer::done("", None)),
         }
+    }
+
+    /// Keeps a SELECT, INSERT, UPDATE or DELETE with `$1`, `$2`, … under a name. No node hears of it.
+    ///
+    /// # Errors
+    /// `42P05` for a name that is taken; a mistake in a statement that writes.
+    pub fn prepare(&self, name: &str, sql: &str) -> Result<(), SqlError> {
+        self.prepared().prepare(Prepared::new(name.to_owned(), Vec::new(), sql, 0)?)
+    }
+
+    /// Runs a prepared statement. The values reach the nodes as shares only; their types are public.
+    ///
+    /// # Errors
+    /// `26000` for an unknown name, `42601` for another number of values; as [`Self::run`].
+    pub async fn execute_prepared(
+        &self,
+        name: &str,
+        values: Vec<Cell>,
+    ) -> Result<Answer, SqlError> {
+        self.run(Statement::Execute(Execution::new(name, values))).await
+    }
+
+    /// The statement that an EXECUTE stands for; any other as it is.
+    ///
+    /// # Errors
+    /// Those of EXECUTE.
+    pub fn resolved(&self, statement: Statement) -> Result<Statement, SqlError> {
+        match statement {
+            Statement::Execute(execution) => self.prepared().execute(execution),
+            other => Ok(other),
+        }
+    }
+
+    fn prepared(&self) -> MutexGuard<'_, PreparedStatements> {
+        self.prepared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Creates a table.

@@ -142,6 +142,10 @@ impl ColumnEncoder {
                 self.within(i128::from(parse_date(field.trim_ascii())?)).map(Encoded::Integer)
             }
             ColumnType::Decimal { scale, .. } => self.number(field.trim_ascii(), *scale),
+            ColumnType::Double { fraction_bits } => {
+                let steps = steps(field.trim_ascii(), *fraction_bits)?;
+                self.within(steps).map(Encoded::Integer)
+            }
             ColumnType::SmallInt | ColumnType::Int | ColumnType::BigInt => {
                 self.number(field.trim_ascii(), 0)
             }
@@ -414,6 +418,24 @@ fn plain_integer(text: &[u8]) -> Option<i64> {
     Some(if negative { -value } else { value })
 }
 
+/// A number as a multiple of 2^-fraction_bits: the nearest double, then the nearest multiple, ties away
+/// from zero.
+fn steps(text: &[u8], fraction_bits: u8) -> Result<i128, CellError> {
+    let malformed =
+        || CellError { sqlstate: sqlstate::INVALID_TEXT, reason: "not a number".into() };
+    // Not "inf" and "NaN", which the parser of numbers takes as well.
+    let plain = text.iter().all(|c| c.is_ascii_digit() || b"+-.eE".contains(c));
+    let text = std::str::from_utf8(text).ok().filter(|_| plain).ok_or_else(malformed)?;
+    let value: f64 = text.parse().map_err(|_| malformed())?;
+    let scaled = (value * 2_f64.powi(i32::from(fraction_bits))).round();
+    if scaled.abs() < 2_f64.powi(100) {
+        #[allow(clippy::cast_possible_truncation, reason = "a whole number below 2^100")]
+        let whole = scaled as i128;
+        return Ok(whole);
+    }
+    fail(sqlstate::NUMERIC_VALUE_OUT_OF_RANGE, "out of range for DOUBLE PRECISION")
+}
+
 /// A number times 10^scale, exactly: sign, digits, point, exponent.
 fn parse_number(text: &[u8], scale: u8) -> Result<i128, CellError> {
     let malformed =
@@ -557,6 +579,24 @@ mod tests {
         let e = column(ColumnType::Enum { labels: vec!["a".into(), "b".into()] }, false, None);
         assert_eq!(integer(&e, "b"), Ok(1));
         assert_eq!(e.text(b"z").err().unwrap().reason, "not one of 'a', 'b'");
+    }
+
+    #[test]
+    fn doubles_are_the_nearest_step() {
+        let double = column(ColumnType::Double { fraction_bits: 8 }, true, None);
+        for (text, due) in
+            [("1", 256), ("-0.5", -128), ("1e-1", 26), ("0.001953125", 1), ("2.5e2", 64_000)]
+        {
+            assert!(double.text(text.as_bytes()) == Ok(Encoded::Integer(due)), "{text}");
+        }
+        let refused = |text: &str| double.text(text.as_bytes()).err().unwrap().sqlstate;
+        assert_eq!(refused("NaN"), "22P02");
+        assert_eq!(refused("inf"), "22P02");
+        assert_eq!(refused("1e"), "22P02");
+        assert_eq!(refused("1e400"), "22003");
+        assert_eq!(refused("1e20"), "22003");
+        let bool = double.cell(&Cell::Bool(true)).err().unwrap();
+        assert_eq!(bool.reason, "a boolean does not go into a column of type DOUBLE PRECISION");
     }
 
     #[test]

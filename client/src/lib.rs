@@ -52,7 +52,7 @@ pub mod value;
 mod write;
 
 pub use block::{BlockStatus, TransactionBlock};
-pub use catalog::{TableDefinition, describe_table};
+pub use catalog::{TableDefinition, describe_rules, describe_table};
 pub use client::Client;
 pub use config::Config;
 pub use encode::Cell;
@@ -61,4 +61,6 @@ pub use random::random_id;
 pub use trine_proto::status::SqlError;
 pub use upload::{Committed, arrange};
 pub use value::{Answer, OutputColumn, Table, Value};
-pub use write::{ParameterRow, explained, named_result, parameter_row, rows_written};
+pub use write::{
+    ParameterRow, explained, named_result, parameter_row, query_parameters, rows_written,
+};

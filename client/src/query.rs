@@ -12,7 +12,8 @@ use trine_proto::wire::job_state::Kind;
 use trine_proto::wire::query_client::QueryClient;
 use trine_proto::wire::result_part::Part;
 use trine_proto::wire::{
-    self, CommandOutcome, Counted, JobEntry, JobRef, JobState, ListJobs, Signed, SubmitQuery,
+    self, CommandOutcome, Counted, JobEntry, JobRef, JobState, ListJobs, ParameterSet, Signed,
+    SubmitQuery,
 };
 
 use crate::client::Client;
@@ -94,9 +95,18 @@ impl Client {
         sql: &str,
         within: Option<wire::Within>,
     ) -> Result<JobId, SqlError> {
+        self.submit_with(sql, None, within).await
+    }
+
+    /// The same with the set of its secret parameters.
+    pub(crate) async fn submit_with(
+        &self,
+        sql: &str,
+        parameters: Option<ParameterSet>,
+        within: Option<wire::Within>,
+    ) -> Result<JobId, SqlError> {
         try_join_all(self.nodes.iter().map(Node::channel)).await?;
-        let command =
-            Command::SubmitQuery(SubmitQuery { sql: sql.to_owned(), parameters: None, within });
+        let command = Command::SubmitQuery(SubmitQuery { sql: sql.to_owned(), parameters, within });
         let (id, signed) = self.sign(command)?;
         let job = JobId(id);
         let answers = join_all(self.nodes.iter().map(|node| submit_to(node, &signed))).await;

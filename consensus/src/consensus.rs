@@ -39,6 +39,9 @@ pub struct Config {
     pub raft_id: u64,
     /// The cluster's identity, the same in every party's configuration.
     pub cluster: ClusterInfo,
+    /// Called around the writes that promises rest on, for tests that kill the node there: "log.append",
+    /// "log.appended", "state.apply", "state.applied".
+    pub probe: fn(&str),
 }
 
 /// A running member of the Raft group. Raft has threads of its own, so that computation elsewhere
@@ -205,7 +208,7 @@ impl Drop for RuntimeGuard {
 
 impl Inner {
     async fn start(config: Config, link: Link) -> Result<Arc<Self>, ConsensusError> {
-        let Config { dir, party, raft_id, cluster } = config;
+        let Config { dir, party, raft_id, cluster, probe } = config;
         let identity = Identity {
             format: FORMAT,
             raft_id,
@@ -214,9 +217,9 @@ impl Inner {
         };
         let database = Arc::new(Database::open(&dir)?);
         claim(&database, &identity)?;
-        let state = StateStore::open(Arc::clone(&database), cluster.clone())?;
+        let state = StateStore::open(Arc::clone(&database), cluster.clone(), probe)?;
         let published = state.published();
-        let log = LogStore::new(database);
+        let log = LogStore::new(database, probe);
         let raft = Raft::new(raft_id, Arc::new(raft::config()?), link.clone(), log, state)
             .await
             .map_err(|e| ConsensusError::Stopped(e.to_string()))?;

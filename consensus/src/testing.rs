@@ -36,10 +36,10 @@ impl LocalSequencer {
     /// Applies the command as the next entry.
     pub fn propose(&self, command: Command) -> Outcome {
         let mut shared = self.catalog.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut catalog = (**shared).clone();
+        // A copy only where someone still looks at the state before.
+        let catalog = Arc::make_mut(&mut shared);
         let index = LogIndex(catalog.applied.0 + 1);
-        let outcome = apply(&mut catalog, index, &command);
-        *shared = Arc::new(catalog);
+        let outcome = apply(catalog, index, &command);
         // Published before the watch tells: whoever sees the index finds at least this state.
         drop(shared);
         self.applied.send_if_modified(|seen| {

@@ -2,6 +2,7 @@
 //!
 //! Nothing of a result leaves here but result shares, and nothing of an error but a sentence.
 
+use crate::fail_point;
 use crate::limits::{HELLO_WAIT, STOP_LOOK};
 use crate::mesh::{AttemptId, AttemptKind, AttemptNet, Hello, HelloDigest, Mesh};
 use std::borrow::Cow;
@@ -37,8 +38,8 @@ pub(crate) enum End {
     Verdict(Box<Done>, String),
     /// Another attempt would meet the same.
     Failed(SqlError),
-    /// A peer went away: the next attempt may succeed.
-    Lost,
+    /// A peer went away: the next attempt may succeed. What ran then; empty before the first operator.
+    Lost(String),
     /// The log ended the attempt.
     Stopped,
 }
@@ -116,6 +117,7 @@ struct Reporter<'a>(&'a Handle);
 
 impl Observer for Reporter<'_> {
     fn operator(&mut self, name: &str, done: u32, total: u32) {
+        fail_point::reach("attempt.operator");
         let mut state = self.0.lock();
         name.clone_into(&mut state.progress.operator);
         state.progress.operators_done = done;
@@ -243,9 +245,10 @@ impl Context {
         handle: &Handle,
         run: impl FnOnce(&mut Session, Salts) -> Result<T, QueryError>,
     ) -> Result<T, End> {
-        self.wait_all_up(handle)?;
+        self.wait_all_up(handle, "")?;
         let lost = |e: MpcError| self.ended_by(QueryError::Mpc(e), handle, catalog);
         let profile = trine_query::profile(net_profile);
+        fail_point::reach("attempt.begin");
         let net = self.mesh.begin(id, lanes(profile)).map_err(lost)?;
         if !handle.attach(&net) {
             net.abort("the attempt is over");
@@ -253,7 +256,10 @@ impl Context {
         }
         let result = Self::handshake(self.party, &net, id, digest).and_then(|(keys, salts)| {
             let shared: Arc<dyn Net> = Arc::<AttemptNet>::clone(&net);
-            run(&mut Session::new(self.party.index(), shared, keys, profile), salts)
+            fail_point::reach("attempt.hello");
+            let done = run(&mut Session::new(self.party.index(), shared, keys, profile), salts);
+            fail_point::reach("attempt.end");
+            done
         });
         result.map_err(|e| {
             let lost =
@@ -271,7 +277,8 @@ impl Context {
     }
 
     /// Waits for both peers as long as the configuration says, and no longer than the attempt lives.
-    pub(crate) fn wait_all_up(&self, handle: &Handle) -> Result<(), End> {
+    /// `operator`: in which one was lost, for the error.
+    pub(crate) fn wait_all_up(&self, handle: &Handle, operator: &str) -> Result<(), End> {
         let started = Instant::now();
         loop {
             let left = self.party_wait.saturating_sub(started.elapsed());
@@ -280,7 +287,7 @@ impl Context {
                 _ if handle.stopped() => return Err(End::Stopped),
                 Ok(()) => return Ok(()),
                 Err(down) if left <= STOP_LOOK => {
-                    return Err(End::Failed(self.party_down(down)));
+                    return Err(End::Failed(self.party_down(down, operator)));
                 }
                 Err(_) => {}
             }
@@ -331,7 +338,9 @@ impl Context {
             return End::Stopped;
         }
         match error {
-            QueryError::Mpc(MpcError::PeerLost { .. } | MpcError::Cancelled) => End::Lost,
+            QueryError::Mpc(MpcError::PeerLost { .. } | MpcError::Cancelled) => {
+                End::Lost(handle.progress().operator)
+            }
             QueryError::Sql(e) => End::Failed(e),
             QueryError::Storage(e) => {
                 let error = unreadable(self.party, &e, catalog);
@@ -349,13 +358,17 @@ impl Context {
         }
     }
 
-    /// The sentence for a party that is down.
-    pub(crate) fn party_down(&self, party: Party) -> SqlError {
+    /// The sentence for a party that is down, with the operator in which it was lost, if it was.
+    pub(crate) fn party_down(&self, party: Party, operator: &str) -> SqlError {
         let mut message = format!("node {party} ({}) is down", self.mesh.address(party));
         let why = self.mesh.why_down(party);
         if !why.is_empty() {
             message.push_str(": ");
             message.push_str(&why);
+        }
+        if !operator.is_empty() {
+            message.push_str("; it was lost in the operator ");
+            message.push_str(operator);
         }
         SqlError::new(sqlstate::NODE_UNAVAILABLE, message)
             .hint("queries need all three nodes; ask again when it is back")

@@ -115,6 +115,9 @@ pub struct Limits {
     pub job_memory_bytes: u64,
     /// Silence of a client after which this node proposes to roll its open transaction back.
     pub transaction_idle: Duration,
+    /// How long a staged part may wait for its Commit before this node proposes to give it up. A load
+    /// of many batches commits each batch when it is complete, so this is one batch's time.
+    pub staged_keep: Duration,
 }
 
 impl Default for Limits {
@@ -127,6 +130,7 @@ impl Default for Limits {
             results_keep: Duration::from_secs(3_600),
             job_memory_bytes: 0,
             transaction_idle: Duration::from_secs(600),
+            staged_keep: Duration::from_secs(3_600),
         }
     }
 }
@@ -215,6 +219,7 @@ struct FileLimits {
     results_keep_s: Option<u64>,
     transaction_idle_s: Option<u64>,
     job_memory_mb: Option<u64>,
+    staged_keep_s: Option<u64>,
 }
 
 #[derive(Deserialize, Default)]
@@ -330,6 +335,9 @@ impl File {
         if let Some(v) = variable("TRINE_TRANSACTION_IDLE_S") {
             self.limits.transaction_idle_s = Some(number("TRINE_TRANSACTION_IDLE_S", &v)?);
         }
+        if let Some(v) = variable("TRINE_STAGED_KEEP_S") {
+            self.limits.staged_keep_s = Some(number("TRINE_STAGED_KEEP_S", &v)?);
+        }
         if let Some(v) = variable("TRINE_LOG_FORMAT") {
             self.log.format = Some(match v.as_str() {
                 "text" => LogFormat::Text,
@@ -397,6 +405,9 @@ impl FileLimits {
             transaction_idle: self
                 .transaction_idle_s
                 .map_or(default.transaction_idle, Duration::from_secs),
+            staged_keep: self
+                .staged_keep_s
+                .map_or(default.staged_keep, |s| Duration::from_secs(s.max(1))),
         })
     }
 }

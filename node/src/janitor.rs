@@ -2,7 +2,7 @@
 //! this node proposes to give them up. Nothing is deleted by a timer: the log decides, and a Commit
 //! that comes first wins.
 
-use crate::limits::{PARAMETERS_KEEP, STAGED_KEEP, STAGED_LOOK};
+use crate::limits::{PARAMETERS_KEEP, STAGED_LOOK};
 use crate::runner::Runner;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -15,19 +15,23 @@ use trine_proto::ids::{LogIndex, SegmentId, TableId, TransactionId};
 use trine_proto::status::{SqlError, sqlstate};
 use trine_storage::Store;
 
-/// Looks after the staged parts until `stop` turns true.
+/// Looks after the staged parts until `stop` turns true. Those that wait for their Commit for longer
+/// than `staged_keep` are given up.
 pub(crate) async fn run(
     runner: Arc<Runner>,
     consensus: Arc<Consensus>,
     store: Store,
+    staged_keep: Duration,
     mut stop: watch::Receiver<bool>,
 ) {
+    let (look, parameters_keep) =
+        (STAGED_LOOK.min(staged_keep / 4), PARAMETERS_KEEP.min(staged_keep));
     let mut seen = BTreeMap::new();
     let mut parameters_seen = BTreeMap::new();
     loop {
         tokio::select! {
             _ = stop.wait_for(|stop| *stop) => return,
-            () = tokio::time::sleep(STAGED_LOOK) => {}
+            () = tokio::time::sleep(look) => {}
         }
         let files = store.clone();
         let Ok(Ok(stored)) = tokio::task::spawn_blocking(move || files.list()).await else {
@@ -37,7 +41,7 @@ pub(crate) async fn run(
             stored.into_iter().partition(|(table, _)| *table == TableId::PARAMETERS);
         let catalog = consensus.catalog();
         let unused = unused(parameters.into_iter().map(|(_, id)| id).collect(), &catalog);
-        for segment in overdue(&mut parameters_seen, &unused, Instant::now(), PARAMETERS_KEEP) {
+        for segment in overdue(&mut parameters_seen, &unused, Instant::now(), parameters_keep) {
             // The log knows nothing of them: each node forgets its own part.
             if let Err(e) = store.remove(TableId::PARAMETERS, segment) {
                 tracing::warn!(error = %e, "old parameters stay on disk for now");
@@ -45,7 +49,7 @@ pub(crate) async fn run(
         }
         let stored = stored.into_iter().map(|(_, segment)| segment).collect();
         let staged = unresolved(stored, &catalog);
-        for segment in overdue(&mut seen, &staged, Instant::now(), STAGED_KEEP) {
+        for segment in overdue(&mut seen, &staged, Instant::now(), staged_keep) {
             tracing::warn!(%segment, "a staged part was never committed; giving it up");
             let error = SqlError::new(
                 sqlstate::QUERY_CANCELED,
@@ -124,7 +128,7 @@ fn writes(catalog: &Catalog) -> impl Iterator<Item = (TransactionId, u32, &Write
 }
 
 /// What is stored and neither listed nor given up nor under check.
-fn unresolved(stored: BTreeSet<SegmentId>, catalog: &Catalog) -> BTreeSet<SegmentId> {
+pub(crate) fn unresolved(stored: BTreeSet<SegmentId>, catalog: &Catalog) -> BTreeSet<SegmentId> {
     let listed: BTreeSet<SegmentId> =
         catalog.tables.values().flat_map(|t| t.segments.iter().map(|s| s.id)).collect();
     let written: BTreeSet<SegmentId> = writes(catalog)

@@ -4,6 +4,7 @@ use crate::attempt::Context;
 use crate::budget;
 use crate::config::Config;
 use crate::error::NodeError;
+use crate::fail_point::{self, FailingDisk};
 use crate::files::Files;
 use crate::janitor;
 use crate::limits::{LEADER_LOOK, STOP_WAIT, UPLOADS_MAX};
@@ -48,8 +49,9 @@ impl Node {
     /// # Errors
     /// [`NodeError`]: what the operator has to change.
     pub async fn start(config: Config) -> Result<Self, NodeError> {
+        fail_point::check()?;
         let lock = data_lock(&config.data_dir)?;
-        let store = Store::open(Arc::new(Disk::new(&config.data_dir)))?;
+        let store = Store::open(Arc::new(FailingDisk(Disk::new(&config.data_dir))))?;
         let listen = |address: &str| {
             TcpListener::bind(address)
                 .map_err(|source| NodeError::Listen { address: address.to_owned(), source })
@@ -71,6 +73,7 @@ impl Node {
             party: config.party,
             raft_id: config.party.index() as u64 + 1,
             cluster: cluster.clone(),
+            probe: fail_point::reach,
         };
         let consensus = Arc::new(Consensus::start(consensus, mesh.transport()).await?);
         let answering = Arc::clone(&consensus);
@@ -116,6 +119,7 @@ impl Node {
             Arc::clone(&runner),
             Arc::clone(&consensus),
             store.clone(),
+            config.limits.staged_keep,
             stop.subscribe(),
         ));
         tokio::spawn(janitor::abandoned(

@@ -81,6 +81,13 @@ pub(crate) fn examine(
     Ok(header.rows)
 }
 
+/// Files of batches that wait for the log, and of a statement's parameters.
+pub(crate) fn unlisted(store: &Store, catalog: &Catalog) -> u64 {
+    let wanted = Files::of(catalog).listed;
+    let stored = store.list().unwrap_or_default();
+    stored.iter().filter(|key| !wanted.contains(key)).count() as u64
+}
+
 impl Repairer {
     /// Checks every segment that the log lists, and rebuilds the damaged ones if `repair`. Tells its
     /// progress; the last message is complete and has `done`. Goes on until the end even if nobody
@@ -96,6 +103,7 @@ impl Repairer {
             // Who asked may have gone.
             let _ = progress.send(CheckProgress { report, ..so_far.clone() }).await;
         }
+        so_far.unlisted = unlisted(&self.store, &self.consensus.catalog());
         so_far.done = true;
         let _ = progress.send(so_far).await;
     }

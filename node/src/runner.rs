@@ -4,6 +4,7 @@
 //! code blocks. What an attempt ended with goes into the log as a command signed by this node.
 
 use crate::attempt::{Context, End, Handle};
+use crate::fail_point;
 use crate::files::Files;
 use crate::limits::{ATTEMPT_STACK_BYTES, PROPOSE_PAUSE, PROPOSE_TIMEOUT};
 use crate::results::{Results, StoredResult};
@@ -165,6 +166,7 @@ impl Runner {
             .spawn(move || {
                 let end = runner.run(task, &catalog, &handle);
                 handle.finish();
+                fail_point::reach("attempt.report");
                 runner.report(task, end, &handle);
                 // The watching task has ended when the node stops.
                 let _ = runner.ended.send(task);
@@ -197,7 +199,7 @@ impl Runner {
         let how = match &end {
             End::Result(_) | End::Verdict(..) => "done",
             End::Failed(_) => "failed",
-            End::Lost => "lost",
+            End::Lost(_) => "lost",
             End::Stopped => "stopped",
         };
         let ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -225,9 +227,9 @@ impl Runner {
             (Work::Validation(transaction), End::Failed(error)) => {
                 NodeCommandKind::Abort { transaction, error }
             }
-            (_, End::Lost) => {
+            (_, End::Lost(operator)) => {
                 // The others see the loss too; whoever finds the mesh whole again asks first.
-                match (self.context.wait_all_up(handle), task.work) {
+                match (self.context.wait_all_up(handle, &operator), task.work) {
                     (Ok(()), _) => retry(task),
                     (Err(End::Failed(error)), Work::Query(job)) => {
                         NodeCommandKind::JobFailed { job, attempt, error }

@@ -1,12 +1,13 @@
 //! Table schemas and the public facts about how a column is encoded.
 //!
-//! A value is first *encoded* as an integer v (DECIMAL: scaled by 10^scale, DATE: days since
-//! 1970-01-01, BOOLEAN: 0/1, ENUM: position in the dictionary), or as zero-padded bytes (VARCHAR).
+//! A value is first *encoded* as an integer v (DECIMAL: scaled by 10^scale, DOUBLE: the nearest multiple
+//! of 2^-fraction_bits, ties away from zero, DATE: days since 1970-01-01, BOOLEAN: 0/1, ENUM: position
+//! in the dictionary), or as zero-padded bytes (VARCHAR).
 //!
 //! * *Boolean encoding*: v - low as an unsigned number of exactly [`Column::bits`] bits, so that
 //!   unsigned order is SQL order. VARCHAR: 8 bits a byte, first byte most significant. A nullable
 //!   column has one more bit on top (1 = NULL; the other bits are then 0).
-//! * *Arithmetic encoding* (SMALLINT, INT, BIGINT, DECIMAL): v mod 2^64 (0 for NULL).
+//! * *Arithmetic encoding* (SMALLINT, INT, BIGINT, DECIMAL, DOUBLE): v mod 2^64 (0 for NULL).
 
 use crate::status::{SqlError, sqlstate};
 use crate::wire;
@@ -20,6 +21,12 @@ pub const VARCHAR_BYTES_MAX: u32 = 1024;
 pub const LABELS_MAX: usize = 65_536;
 /// Digits of a DECIMAL at most (64-bit ring).
 pub const DECIMAL_DIGITS_MAX: u8 = 18;
+/// Binary digits after the point of a DOUBLE without a range: steps of 2^-28 (3.7e-9) up to 3.4e10.
+pub const DOUBLE_FRACTION_BITS: u8 = 28;
+/// Fewest binary digits after the point of a DOUBLE (a wide range).
+pub const DOUBLE_FRACTION_BITS_MIN: u8 = 8;
+/// Most binary digits after the point of a DOUBLE (a narrow range).
+pub const DOUBLE_FRACTION_BITS_MAX: u8 = 40;
 
 /// SQL type of a stored column.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -38,6 +45,11 @@ pub enum ColumnType {
         precision: u8,
         /// Digits after the point.
         scale: u8,
+    },
+    /// Fixed point of 64 bits: multiples of 2^-fraction_bits.
+    Double {
+        /// Binary digits after the point.
+        fraction_bits: u8,
     },
     /// Days since 1970-01-01, 32-bit.
     Date,
@@ -113,10 +125,13 @@ pub struct StoredColumn {
 }
 
 impl ColumnType {
-    /// Whether it is SMALLINT, INT, BIGINT or DECIMAL.
+    /// Whether it is SMALLINT, INT, BIGINT, DECIMAL or DOUBLE.
     #[must_use]
     pub const fn is_numeric(&self) -> bool {
-        matches!(self, Self::SmallInt | Self::Int | Self::BigInt | Self::Decimal { .. })
+        matches!(
+            self,
+            Self::SmallInt | Self::Int | Self::BigInt | Self::Decimal { .. } | Self::Double { .. }
+        )
     }
 
     /// Lowest and highest encoded integer of the type; `None` for VARCHAR.
@@ -127,6 +142,7 @@ impl ColumnType {
             Self::SmallInt => (i64::from(i16::MIN), i64::from(i16::MAX)),
             Self::Int | Self::Date => (i64::from(i32::MIN), i64::from(i32::MAX)),
             Self::BigInt => (i64::MIN, i64::MAX),
+            Self::Double { .. } => (-i64::MAX, i64::MAX),
             Self::Decimal { precision, .. } => {
                 let top = 10_i64.pow(u32::from(*precision)) - 1;
                 (-top, top)
@@ -147,6 +163,7 @@ impl ColumnType {
             Self::Int => "INT".into(),
             Self::BigInt => "BIGINT".into(),
             Self::Decimal { precision, scale } => format!("DECIMAL({precision},{scale})"),
+            Self::Double { .. } => "DOUBLE PRECISION".into(),
             Self::Date => "DATE".into(),
             Self::Varchar { bytes_max } => format!("VARCHAR({bytes_max})"),
             Self::Enum { labels } => {
@@ -280,6 +297,15 @@ impl TryFrom<&wire::ColumnSchema> for Column {
                 }
                 ColumnType::Decimal { precision, scale }
             }
+            K::Double => {
+                let fraction_bits = u8::try_from(c.scale).unwrap_or(u8::MAX);
+                if !(DOUBLE_FRACTION_BITS_MIN..=DOUBLE_FRACTION_BITS_MAX).contains(&fraction_bits) {
+                    return Err(invalid(format!(
+                        "column \"{name}\": DOUBLE PRECISION takes {DOUBLE_FRACTION_BITS_MIN} to {DOUBLE_FRACTION_BITS_MAX} binary digits after the point"
+                    )));
+                }
+                ColumnType::Double { fraction_bits }
+            }
             K::Varchar => {
                 if c.bytes_max == 0 || c.bytes_max > VARCHAR_BYTES_MAX {
                     return Err(invalid(format!(
@@ -384,6 +410,10 @@ impl From<&Column> for wire::ColumnSchema {
                 out.precision = u32::from(*precision);
                 out.scale = u32::from(*scale);
                 K::Decimal
+            }
+            ColumnType::Double { fraction_bits } => {
+                out.scale = u32::from(*fraction_bits);
+                K::Double
             }
             ColumnType::Varchar { bytes_max } => {
                 out.bytes_max = *bytes_max;

@@ -15,9 +15,9 @@ use crate::ops::sort_aggregate::GroupBy;
 use crate::ops::unique_join::Join;
 use crate::ops::window::Window;
 use crate::ops::{
-    cross_join, filter, limit, lookup_join, one_row_join, project, public, reveal,
-    scalar_aggregate, scan, small_domain, sort, sort_aggregate, union_all, unique_join, values,
-    window,
+    cross_join, filter, limit, lookup_join, one_row_join, project, public, public_aggregate,
+    reveal, scalar_aggregate, scan, small_domain, sort, sort_aggregate, union_all, unique_join,
+    values, window,
 };
 use crate::output::{ShareVector, failure_vector, output};
 use crate::plan::{Failure, JoinMethod, Operator, Plan};
@@ -169,6 +169,7 @@ pub fn inputs(plan: &Plan) -> Vec<&Plan> {
         Operator::Filter { input, .. }
         | Operator::PublicFilter { input, .. }
         | Operator::PublicColumns { input, .. }
+        | Operator::PublicAggregate { input, .. }
         | Operator::Project { input, .. }
         | Operator::ScalarAggregate { input, .. }
         | Operator::SmallDomainAggregate { input, .. }
@@ -198,6 +199,7 @@ pub const fn operator_name(op: &Operator) -> &'static str {
         Operator::PublicFilter { .. } => "PublicFilter",
         Operator::PublicColumns { .. } => "PublicColumns",
         Operator::PublicJoin { .. } => "PublicJoin",
+        Operator::PublicAggregate { .. } => "PublicAggregate",
         Operator::Filter { .. } => "Filter",
         Operator::Project { .. } => "Project",
         Operator::UnionAll(_) => "UnionAll",
@@ -309,6 +311,10 @@ impl Run<'_> {
             Operator::PublicFilter { kept, .. } => public::picked(next()?, kept.rows.rows(), s),
             Operator::PublicColumns { values, .. } => {
                 public::beside(next()?, values, &plan.fields, wants, s)
+            }
+            Operator::PublicAggregate { groups, keys, aggregates, .. } => {
+                let by = (groups.rows(), keys);
+                public_aggregate::public_aggregate(next()?, by, &plan.fields, aggregates, wants, s)
             }
             Operator::PublicJoin { left_rows, right_rows, .. } => {
                 public::paired((next()?, left_rows.rows()), (next()?, right_rows.rows()), s)

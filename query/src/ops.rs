@@ -16,6 +16,7 @@ pub(crate) mod one_row_join;
 pub(crate) mod pair_aggregate;
 pub(crate) mod project;
 pub(crate) mod public;
+pub(crate) mod public_aggregate;
 pub(crate) mod reveal;
 pub(crate) mod scalar_aggregate;
 pub(crate) mod scan;

@@ -614,6 +614,18 @@ pub enum Operator {
         /// Values of the further columns, row by row of the input.
         values: PublicRows,
     },
+    /// GROUP BY keys that are public: which row is in which group is known, so that nothing is sorted. One
+    /// row a group, valid where a valid row is in it. No DISTINCT, MIN, MAX. Fields: keys, then one each.
+    PublicAggregate {
+        /// Input.
+        input: Box<Plan>,
+        /// Per row the number of its group.
+        groups: PublicIndex,
+        /// Per group the values of the keys.
+        keys: PublicRows,
+        /// What is computed.
+        aggregates: Vec<Aggregate>,
+    },
     /// Pairs of rows that meet on PUBLIC columns of both sides, found in the clear. Valid where both rows
     /// are. Fields: left, right.
     PublicJoin {

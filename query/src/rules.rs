@@ -36,6 +36,9 @@ pub(crate) fn with_inputs(plan: Plan, f: &dyn Fn(Plan) -> Plan) -> Plan {
         Operator::PublicColumns { input, values } => {
             Operator::PublicColumns { input: one(input), values }
         }
+        Operator::PublicAggregate { input, groups, keys, aggregates } => {
+            Operator::PublicAggregate { input: one(input), groups, keys, aggregates }
+        }
         Operator::PublicJoin { left, right, left_rows, right_rows, condition } => {
             let (left, right) = (one(left), one(right));
             Operator::PublicJoin { left, right, left_rows, right_rows, condition }

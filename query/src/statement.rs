@@ -14,7 +14,9 @@ use std::thread;
 use trine_mpc::{Profile, Session};
 use trine_proto::catalog::{Catalog, NetProfile, Parameters};
 use trine_proto::ids::LogIndex;
-use trine_proto::schema::{Column, ColumnType, DECIMAL_DIGITS_MAX, Secrecy, TableSchema};
+use trine_proto::schema::{
+    Column, ColumnType, DECIMAL_DIGITS_MAX, DOUBLE_FRACTION_BITS, Secrecy, TableSchema,
+};
 use trine_proto::status::{SqlError, sqlstate};
 use trine_proto::wire::{self, Counted, ExplainRow, ResultHeader, ResultKind};
 use trine_storage::Store;
@@ -194,7 +196,7 @@ fn stored_column(field: &Field) -> Result<Column, SqlError> {
                 }
                 ColumnType::Decimal { precision, scale: *scale }
             }
-            NumberKind::Double { .. } => return Err(refused()),
+            NumberKind::Double { .. } => ColumnType::Double { fraction_bits: DOUBLE_FRACTION_BITS },
         },
     };
     let name = field.name.clone();
@@ -232,6 +234,16 @@ impl Statement {
     /// `Bug` for a plan that contradicts itself.
     pub fn memory(&self) -> Result<executor::Memory, QueryError> {
         executor::memory(&self.plan)
+    }
+
+    /// Rows of the largest relation of the plan: a public bound.
+    #[must_use]
+    pub fn rows_max(&self) -> u64 {
+        fn largest(plan: &Plan) -> u64 {
+            let below = executor::inputs(plan).into_iter().map(largest).max();
+            plan.rows.max(below.unwrap_or(0))
+        }
+        largest(&self.plan)
     }
 
     /// One row per operator, in pre-order: what it does, public bounds, predicted cost, and what

@@ -78,6 +78,9 @@ impl Type {
             ColumnType::Decimal { precision, scale } => {
                 NumberKind::Decimal { precision: *precision, scale: *scale }
             }
+            ColumnType::Double { fraction_bits } => {
+                NumberKind::Double { fraction_bits: u32::from(*fraction_bits) }
+            }
             ColumnType::Date => NumberKind::Date,
             ColumnType::Enum { labels } => NumberKind::Enum { labels: labels.clone() },
         };

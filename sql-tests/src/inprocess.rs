@@ -6,6 +6,7 @@
 //! stores, committed with three receipts and, under a PRIMARY KEY, checked under MPC; a query is
 //! ordered, compiled, executed by three threads under fresh keys, and opened.
 
+mod fibers;
 mod load;
 
 use crate::engine::EngineError;
@@ -14,16 +15,18 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use trine_client::cut::{NodePart, cut_rows};
 use trine_client::open::{ResultPart, ResultVector, open_result};
-use trine_client::statement::{self, Insert, Statement, Write};
+use trine_client::statement::{self, Asked, Insert, PreparedStatements, Statement, Write};
 use trine_client::{
-    BlockStatus, Table, TableDefinition, TransactionBlock, arrange, explained, named_result,
-    parameter_row, random_id, rows_written,
+    BlockStatus, ParameterRow, Table, TableDefinition, TransactionBlock, arrange, explained,
+    named_result, parameter_row, query_parameters, random_id, rows_written,
 };
 use trine_consensus::testing::{LocalSequencer, TestCluster, client_with_id};
-use trine_mpc::{AttemptKeys, Session};
-use trine_proto::catalog::{Catalog, TableRules, TransactionState, Validation, Verdict};
+use trine_mpc::{AttemptKeys, Net, Session};
+use trine_proto::catalog::{
+    Catalog, Parameters, TableRules, TransactionState, Validation, Verdict,
+};
 use trine_proto::command::{NodeCommandKind, Outcome};
-use trine_proto::ids::{JobId, Party, SegmentId, TableId, TransactionId};
+use trine_proto::ids::{JobId, LogIndex, Party, SegmentId, TableId, TransactionId};
 use trine_proto::result::result_digest;
 use trine_proto::schema::TableSchema;
 use trine_proto::status::{SqlError, sqlstate};
@@ -34,6 +37,8 @@ use trine_storage::{ComponentHeader, ComponentSource, Digests, Memory, SegmentHe
 
 /// Name of the principal who asks.
 const PRINCIPAL: &str = "admin";
+/// Rows of a relation up to which the parties share a thread: two cores would not make it faster.
+const FIBER_ROWS_MAX: u64 = 1 << 14;
 /// Stack of a party's thread: deep expressions recurse.
 const STACK_BYTES: usize = 64 << 20;
 
@@ -44,6 +49,7 @@ pub struct InProcess {
     stores: [Store; 3],
     /// Where the user's statements stand.
     block: Mutex<TransactionBlock>,
+    prepared: Mutex<PreparedStatements>,
 }
 
 /// Nobody watches the progress.
@@ -62,12 +68,9 @@ impl InProcess {
         let cluster = TestCluster::seeded(1);
         let sequencer = LocalSequencer::new(cluster.info.clone());
         let store = || Store::open(Arc::new(Memory::new())).map_err(|e| internal(&e));
-        Ok(Self {
-            cluster,
-            sequencer,
-            stores: [store()?, store()?, store()?],
-            block: Mutex::default(),
-        })
+        let stores = [store()?, store()?, store()?];
+        let (block, prepared) = (Mutex::default(), Mutex::default());
+        Ok(Self { cluster, sequencer, stores, block, prepared })
     }
 
     /// Runs the statements of a text; the answer is that of the last one.
@@ -89,6 +92,13 @@ impl InProcess {
 
     /// One statement, BEGIN and COMMIT among them, as the client sees to it.
     fn run_in_block(&self, statement: Statement) -> Result<Output, EngineError> {
+        let statement = match statement {
+            Statement::Execute(execution) => {
+                let bound = self.prepared().execute(execution);
+                bound.inspect_err(|_| self.block().fails())?
+            }
+            other => other,
+        };
         let open = self.block().transaction();
         match (statement, open) {
             (Statement::Begin(modes), None) => {
@@ -130,7 +140,16 @@ impl InProcess {
         let command = match statement {
             Statement::Insert(insert) => return self.insert(&insert, within),
             Statement::Write(write) => return self.write(&write, within),
-            Statement::Query { sql, .. } => return Ok(self.query(sql, within)?.into()),
+            Statement::Query { sql, .. } => return Ok(self.query(sql, None, within)?.into()),
+            Statement::Ask(asked) => return self.ask(&asked, within),
+            Statement::Prepare(prepared) => {
+                self.prepared().prepare(prepared)?;
+                return Ok(Output::done(None));
+            }
+            Statement::Deallocate(name) => {
+                self.prepared().deallocate(name.as_deref())?;
+                return Ok(Output::done(None));
+            }
             _ if within.is_some() => {
                 return Err(EngineError::new(
                     sqlstate::FEATURE_NOT_SUPPORTED,
@@ -142,6 +161,7 @@ impl InProcess {
             }
             Statement::Reindex
             | Statement::Set
+            | Statement::Execute(_)
             | Statement::Begin(_)
             | Statement::SetTransaction(_)
             | Statement::Commit
@@ -155,6 +175,12 @@ impl InProcess {
                 let at = catalog.applied;
                 trine_query::check_view(&view.sql, &view.columns, &catalog, at, PRINCIPAL)?;
                 Command::CreateView(view)
+            }
+            Statement::Copy(_) => {
+                return Err(EngineError::new(
+                    sqlstate::FEATURE_NOT_SUPPORTED,
+                    "COPY uploads to nodes; there are none in process",
+                ));
             }
             Statement::ShowTables => {
                 return Err(EngineError::new(
@@ -289,9 +315,16 @@ impl InProcess {
         else {
             return Err(EngineError::new(sqlstate::INTERNAL_ERROR, "the work does not run"));
         };
-        let report = match self.work(&catalog, transaction, validation) {
+        let done = self.work(&catalog, transaction, validation);
+        let (table, attempt) = (validation.table, validation.attempt);
+        let before = catalog.tables.get(&table);
+        let before: Vec<SegmentId> =
+            before.into_iter().flat_map(|t| &t.segments).map(|s| s.id).collect();
+        // Whoever still looks at a state makes the next entry copy it.
+        drop(catalog);
+        let report = match done {
             Ok((verdicts, report)) => {
-                self.say(transaction, validation, verdicts);
+                self.say(transaction, attempt, verdicts);
                 report
             }
             Err(e) => {
@@ -302,7 +335,7 @@ impl InProcess {
             }
         };
         let after = self.sequencer.catalog();
-        self.forget_replaced(&catalog, &after, validation.table)?;
+        self.forget_replaced(table, &before, &after)?;
         match after.transactions.get(&transaction) {
             Some(TransactionState::Aborted(_, error)) => {
                 Err(explained(error.clone(), &report).into())
@@ -324,7 +357,8 @@ impl InProcess {
             let party = session.party();
             trine_query::run_work(&work, session, store, [salts[party], salts[(party + 1) % 3]])
         };
-        let done = self.three_parties(catalog, run)?;
+        let rows = catalog.tables.values().flat_map(|t| &t.segments).map(|s| s.rows).sum::<u64>();
+        let done = self.three_parties(catalog, rows <= FIBER_ROWS_MAX, run)?;
         let verdicts = [0, 1, 2].map(|party| done[party].verdict);
         let job = JobId(transaction.0);
         let mut parts: [ResultPart; 3] = Default::default();
@@ -337,15 +371,13 @@ impl InProcess {
     /// Deletes the segments that an entry ended: nothing else runs that could read them.
     fn forget_replaced(
         &self,
-        before: &Catalog,
-        after: &Catalog,
         table: TableId,
+        before: &[SegmentId],
+        after: &Catalog,
     ) -> Result<(), EngineError> {
-        let Some(entry) = before.tables.get(&table) else { return Ok(()) };
-        let gone = entry.segments.iter().filter(|s| after.aborted_segments.contains(&s.id));
-        for segment in gone {
+        for segment in before.iter().filter(|id| after.aborted_segments.contains(*id)) {
             for store in &self.stores {
-                store.remove(table, segment.id).map_err(|e| internal(&e))?;
+                store.remove(table, *segment).map_err(|e| internal(&e))?;
             }
         }
         Ok(())
@@ -357,14 +389,7 @@ impl InProcess {
         let row = parameter_row(&definition, write)?;
         let mut parameters = None;
         if let Some(row) = &row {
-            let id = TransactionId(random_id()?);
-            let cells = std::slice::from_ref(&row.cells);
-            let parts = cut_rows(&row.schema, cells, self.cluster.info.cluster_id, id)?;
-            for (party, part) in Party::ALL.into_iter().zip(parts) {
-                self.stage(party, TableId::PARAMETERS, &row.schema, id, part)?;
-            }
-            let schema = Some(wire::TableSchema::from(&row.schema));
-            parameters = Some(wire::ParameterSet { id: id.0.to_vec(), schema });
+            parameters = Some(self.stage_parameters(row)?);
         }
         let (sql, table) = (write.sql.clone(), write.table.clone());
         let mut command =
@@ -372,11 +397,7 @@ impl InProcess {
         command.set_kind(write.kind);
         let (id, _) = self.propose(Command::SubmitWrite(command))?;
         let report = self.validate(TransactionId(id));
-        if let Some(id) = parameters.and_then(|set| SegmentId::from_slice(&set.id)) {
-            for store in &self.stores {
-                store.remove(TableId::PARAMETERS, id).map_err(|e| internal(&e))?;
-            }
-        }
+        self.forget_parameters(parameters.as_ref())?;
         Ok(Output::done(Some(rows_written(&report?)?)))
     }
 
@@ -405,16 +426,55 @@ impl InProcess {
         filled
     }
 
-    fn say(&self, transaction: TransactionId, validation: &Validation, verdicts: [Verdict; 3]) {
+    fn say(&self, transaction: TransactionId, attempt: u32, verdicts: [Verdict; 3]) {
         for (party, verdict) in Party::ALL.into_iter().zip(verdicts) {
-            let attempt = validation.attempt;
             let kind = NodeCommandKind::Verdict { transaction, attempt, verdict };
             self.sequencer.propose(self.cluster.node(party, kind));
         }
     }
 
-    fn query(&self, sql: String, within: Option<wire::Within>) -> Result<Table, EngineError> {
-        let submit = wire::SubmitQuery { sql: sql.clone(), parameters: None, within };
+    fn prepared(&self) -> MutexGuard<'_, PreparedStatements> {
+        self.prepared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A query with secret parameters.
+    fn ask(&self, asked: &Asked, within: Option<wire::Within>) -> Result<Output, EngineError> {
+        let catalog = self.sequencer.catalog();
+        let tables: Vec<TableSchema> = catalog.tables.values().map(|t| t.schema.clone()).collect();
+        let set = self.stage_parameters(&query_parameters(&tables, asked)?)?;
+        let answer = self.query(asked.sql.clone(), Some(set.clone()), within);
+        self.forget_parameters(Some(&set))?;
+        Ok(answer?.into())
+    }
+
+    /// One row of parameters as shares at the stores.
+    fn stage_parameters(&self, row: &ParameterRow) -> Result<wire::ParameterSet, EngineError> {
+        let id = TransactionId(random_id()?);
+        let cells = std::slice::from_ref(&row.cells);
+        let parts = cut_rows(&row.schema, cells, self.cluster.info.cluster_id, id)?;
+        for (party, part) in Party::ALL.into_iter().zip(parts) {
+            self.stage(party, TableId::PARAMETERS, &row.schema, id, part)?;
+        }
+        let schema = Some(wire::TableSchema::from(&row.schema));
+        Ok(wire::ParameterSet { id: id.0.to_vec(), schema })
+    }
+
+    fn forget_parameters(&self, set: Option<&wire::ParameterSet>) -> Result<(), EngineError> {
+        if let Some(id) = set.and_then(|set| SegmentId::from_slice(&set.id)) {
+            for store in &self.stores {
+                store.remove(TableId::PARAMETERS, id).map_err(|e| internal(&e))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn query(
+        &self,
+        sql: String,
+        parameters: Option<wire::ParameterSet>,
+        within: Option<wire::Within>,
+    ) -> Result<Table, EngineError> {
+        let submit = wire::SubmitQuery { sql: sql.clone(), parameters, within };
         let (id, _) = self.propose(Command::SubmitQuery(submit))?;
         let job = JobId(id);
         let answer = self.answer(&sql, job);
@@ -437,19 +497,76 @@ impl InProcess {
             EngineError::new(sqlstate::INTERNAL_ERROR, "the query is not in the catalog")
         })?;
         let seen = entry.within.as_ref().map(|w| catalog.within(w.snapshot, &w.written));
-        let (seen, at) = (seen.as_ref().unwrap_or(&catalog), entry.snapshot());
-        let who = (PRINCIPAL, 0);
-        let statement = trine_query::compile_over(sql, None, seen, at, who, &self.stores[0])
-            .map_err(planned)?;
-        let execute = |session: &mut Session, store: &Store| {
-            trine_query::execute(&statement, session, store, &mut Unobserved)
-        };
-        let shares = self.three_parties(&catalog, execute)?;
+        let seen = seen.as_ref().unwrap_or(&catalog);
+        let shares = self.executed(sql, entry.parameters.as_ref(), seen, entry.snapshot())?;
         let mut parts: [ResultPart; 3] = Default::default();
         for ((party, shares), part) in Party::ALL.into_iter().zip(shares).zip(&mut parts) {
             *part = self.part(party, job, shares);
         }
         Ok(open_result(self.cluster.info.cluster_id, job, &parts)?)
+    }
+
+    /// The three parties' parts of an answer. They share one planning.
+    fn executed(
+        &self,
+        sql: &str,
+        parameters: Option<&Parameters>,
+        catalog: &Catalog,
+        position: LogIndex,
+    ) -> Result<[ResultShares; 3], EngineError> {
+        let statement = self.planned(sql, parameters, catalog, position, &self.stores[0])?;
+        let execute = |session: &mut Session, store: &Store| {
+            trine_query::execute(&statement, session, store, &mut Unobserved)
+        };
+        let small = statement.rows_max() <= FIBER_ROWS_MAX;
+        self.three_parties(catalog, small, execute)
+    }
+
+    fn planned(
+        &self,
+        sql: &str,
+        parameters: Option<&Parameters>,
+        catalog: &Catalog,
+        position: LogIndex,
+        store: &Store,
+    ) -> Result<trine_query::Statement, EngineError> {
+        let who = (PRINCIPAL, 0);
+        match trine_query::compile_over(sql, parameters, catalog, position, who, store) {
+            Ok(statement) => Ok(statement),
+            Err(QueryError::Sql(error)) => Err(error.into()),
+            Err(error) => Err(internal(&error)),
+        }
+    }
+
+    /// Digests of the plans that the three nodes make of a query, each by itself, at the same time.
+    ///
+    /// # Errors
+    /// What the query is refused with.
+    pub fn plan_digests(&self, sql: &str) -> Result<[[u8; 32]; 3], EngineError> {
+        let catalog = self.sequencer.catalog();
+        let at = catalog.applied;
+        let plans = thread::scope(|scope| {
+            let node = |store| {
+                let catalog = &catalog;
+                scope.spawn(move || self.planned(sql, None, catalog, at, store).map(|s| s.digest()))
+            };
+            self.stores.each_ref().map(node).map(thread::ScopedJoinHandle::join)
+        });
+        let [a, b, c] = plans.map(|plan| {
+            plan.unwrap_or_else(|_| Err(EngineError::new(sqlstate::INTERNAL_ERROR, "a panic")))
+        });
+        Ok([a?, b?, c?])
+    }
+
+    /// What EXPLAIN ANALYZE says at each of the three nodes.
+    ///
+    /// # Errors
+    /// What the query fails with.
+    pub fn analysed(&self, sql: &str) -> Result<[Vec<wire::ExplainRow>; 3], EngineError> {
+        let catalog = self.sequencer.catalog();
+        let at = catalog.applied;
+        let shares = self.executed(&format!("EXPLAIN ANALYZE {sql}"), None, &catalog, at)?;
+        Ok(shares.map(|shares| shares.header.explain))
     }
 
     /// What a node sends a client that fetches.
@@ -468,26 +585,16 @@ impl InProcess {
     fn three_parties<T: Send>(
         &self,
         catalog: &Catalog,
+        small: bool,
         work: impl Fn(&mut Session, &Store) -> Result<T, QueryError> + Sync,
     ) -> Result<[T; 3], EngineError> {
         let profile = trine_query::profile(catalog.net_profile);
         let pairs: [[u8; 32]; 3] = [random_id()?, random_id()?, random_id()?];
-        let nets = trine_mpc::testing::mesh();
-        let outcomes: Vec<Option<Result<T, QueryError>>> = thread::scope(|scope| {
-            let threads: Vec<_> = nets
-                .into_iter()
-                .enumerate()
-                .map(|(party, net)| {
-                    let keys =
-                        AttemptKeys::derive(&pairs[party], &pairs[(party + 2) % 3], b"1", b"1");
-                    let (work, store) = (&work, &self.stores[party]);
-                    thread::Builder::new().stack_size(STACK_BYTES).spawn_scoped(scope, move || {
-                        work(&mut Session::new(party, net, keys, profile), store)
-                    })
-                })
-                .collect();
-            threads.into_iter().map(|t| t.ok().and_then(|t| t.join().ok())).collect()
-        });
+        let work = |party: usize, net: Arc<dyn Net>| {
+            let keys = AttemptKeys::derive(&pairs[party], &pairs[(party + 2) % 3], b"1", b"1");
+            work(&mut Session::new(party, net, keys, profile), &self.stores[party])
+        };
+        let outcomes = if small && profile.lanes <= 1 { fibers::run(work) } else { threads(work) };
         let mut results = Vec::with_capacity(3);
         let mut lost = None;
         for outcome in outcomes {
@@ -502,6 +609,19 @@ impl InProcess {
             lost.unwrap_or_else(|| EngineError::new(sqlstate::INTERNAL_ERROR, "a party is missing"))
         })
     }
+}
+
+/// Runs `work` as each of the three parties, a thread each; none for one that panicked.
+fn threads<T: Send>(work: impl Fn(usize, Arc<dyn Net>) -> T + Sync) -> [Option<T>; 3] {
+    let mut parties = trine_mpc::testing::mesh().into_iter().enumerate();
+    thread::scope(|scope| {
+        let threads = [0, 1, 2].map(|_| {
+            let (party, net) = parties.next()?;
+            let (work, builder) = (&work, thread::Builder::new().stack_size(STACK_BYTES));
+            builder.spawn_scoped(scope, move || work(party, net)).ok()
+        });
+        threads.map(|thread| thread?.join().ok())
+    })
 }
 
 /// The answer to SHOW.
@@ -523,13 +643,6 @@ fn wire_defaults(rules: &TableRules) -> wire::TableRules {
         sql: sql.clone(),
     });
     wire::TableRules { defaults: defaults.collect(), ..Default::default() }
-}
-
-fn planned(error: QueryError) -> EngineError {
-    match error {
-        QueryError::Sql(error) => error.into(),
-        other => internal(&other),
-    }
 }
 
 fn internal(error: &dyn std::error::Error) -> EngineError {

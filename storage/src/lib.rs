@@ -51,6 +51,7 @@ mod digest;
 mod error;
 mod footer;
 mod header;
+mod held;
 mod layout;
 pub mod limits;
 mod reader;

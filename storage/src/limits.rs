@@ -16,9 +16,15 @@ pub const FOOTER_BYTES_MAX: usize = 1 << 27;
 /// Bytes of a page's header at most.
 pub const PAGE_HEADER_BYTES_MAX: usize = 256;
 
+/// Bytes of a file that is held in memory once it was read, at most.
+pub(crate) const HELD_FILE_BYTES_MAX: u64 = 1 << 18;
+/// Bytes of all files that are held, at most.
+pub(crate) const HELD_BYTES_MAX: u64 = 1 << 26;
+
 /// Bytes collected before they go to the backend.
 pub(crate) const WRITE_BUFFER_BYTES: usize = 1 << 20;
 
+const _: () = assert!(HELD_FILE_BYTES_MAX <= HELD_BYTES_MAX);
 // Parquet numbers row groups with 15 bits.
 const _: () = assert!(ROWS_MAX / CHUNK_ROWS as u64 <= 1 << 15);
 // A page's length is an i32 in Parquet.

@@ -19,8 +19,15 @@ use trine_proto::schema::Secrecy;
 /// Makes the key of the page checksums from the salts of both components.
 const PAGE_CONTEXT: &str = "trine segment page check v1";
 
-/// One segment, open for reading. It stays readable when the file is removed meanwhile.
+/// One segment, open for reading. It stays readable when the file is removed meanwhile. A clone is another
+/// handle on the same.
+#[derive(Clone)]
 pub struct SegmentReader {
+    open: Arc<Open>,
+    verified: Option<Arc<Verified>>,
+}
+
+struct Open {
     name: String,
     file: Box<dyn BackendRead>,
     header: SegmentHeader,
@@ -29,7 +36,6 @@ pub struct SegmentReader {
     columns: Vec<FileColumn>,
     /// Chunk by chunk, column by column of the file.
     pages: Vec<PageRange>,
-    verified: Option<Arc<Verified>>,
 }
 
 /// What a file held when every byte of it was checked. In memory only.
@@ -54,7 +60,8 @@ impl SegmentReader {
         let columns = layout::file_columns(&header);
         let pages = page_ranges(&name, &parquet, &header, &columns)?;
         let (digests, page_headers) = (metadata.digests, metadata.page_headers);
-        Ok(Self { name, file, header, digests, page_headers, columns, pages, verified: None })
+        let open = Open { name, file, header, digests, page_headers, columns, pages };
+        Ok(Self { open: Arc::new(open), verified: None })
     }
 
     /// Holds what is read from now on against what was checked before.
@@ -62,8 +69,8 @@ impl SegmentReader {
     /// # Errors
     /// `Corrupt` if this is another file than the one that was checked.
     pub(crate) fn trust(&mut self, verified: Arc<Verified>) -> Result<()> {
-        if verified.digests != self.digests || verified.pages.len() != self.pages.len() {
-            return Err(corrupt(&self.name, "the file was exchanged for another"));
+        if verified.digests != self.open.digests || verified.pages.len() != self.open.pages.len() {
+            return Err(corrupt(&self.open.name, "the file was exchanged for another"));
         }
         self.verified = Some(verified);
         Ok(())
@@ -71,26 +78,26 @@ impl SegmentReader {
 
     /// What the segment says about itself.
     #[must_use]
-    pub const fn header(&self) -> &SegmentHeader {
-        &self.header
+    pub fn header(&self) -> &SegmentHeader {
+        &self.open.header
     }
 
     /// Its digests, as they were when it was staged.
     #[must_use]
-    pub const fn digests(&self) -> &Digests {
-        &self.digests
+    pub fn digests(&self) -> &Digests {
+        &self.open.digests
     }
 
     /// Chunks, whether or not the file holds columns.
     #[must_use]
     pub fn chunks(&self) -> usize {
-        self.header.chunks()
+        self.open.header.chunks()
     }
 
     /// Rows of one chunk; 0 beyond the last.
     #[must_use]
     pub fn chunk_rows(&self, chunk: usize) -> usize {
-        self.header.chunk_rows(chunk)
+        self.open.header.chunk_rows(chunk)
     }
 
     /// The explicit bytes (`chunk_rows` × `row_bytes`, row-major) of a secret stored column in slot 0
@@ -102,7 +109,7 @@ impl SegmentReader {
     pub fn component(&self, chunk: usize, column: usize, slot: usize) -> Result<Option<Vec<u8>>> {
         self.check_column(chunk, column, Secrecy::Secret)?;
         let component =
-            self.header.components.get(slot).ok_or_else(|| {
+            self.open.header.components.get(slot).ok_or_else(|| {
                 StorageError::Rejected(format!("there is no component slot {slot}"))
             })?;
         match component.source {
@@ -125,83 +132,87 @@ impl SegmentReader {
     pub(crate) fn verify(&self) -> Result<Verified> {
         let magic = self.read(0, PARQUET_MAGIC.len())?;
         if magic != PARQUET_MAGIC {
-            return Err(corrupt(&self.name, "the beginning is not that of a Parquet file"));
+            return Err(corrupt(&self.open.name, "the beginning is not that of a Parquet file"));
         }
-        let mut hasher = SegmentHasher::new(&self.header);
+        let mut hasher = SegmentHasher::new(&self.open.header);
         let key = self.page_key();
-        let mut pages = Vec::with_capacity(self.pages.len());
-        for (index, page) in self.pages.iter().enumerate() {
+        let mut pages = Vec::with_capacity(self.open.pages.len());
+        for (index, page) in self.open.pages.iter().enumerate() {
             let whole = self.read(page.offset, page.header_bytes + page.body_bytes)?;
             let (header, body) = whole.split_at(page.header_bytes);
             hasher.page_header(header);
             pages.push(page_check(&key, body));
-            match self.columns[index % self.columns.len()].holds {
+            match self.open.columns[index % self.open.columns.len()].holds {
                 Holds::Component(slot) => hasher.explicit(slot, body),
                 Holds::Public => hasher.public(body),
             }
         }
         let (digests, page_headers) = hasher.finish();
         for slot in [0, 1] {
-            if digests.components[slot] != self.digests.components[slot] {
-                let component = self.header.component_index(slot);
-                return Err(corrupt(&self.name, format!("component {component}: digest mismatch")));
+            if digests.components[slot] != self.open.digests.components[slot] {
+                let component = self.open.header.component_index(slot);
+                return Err(corrupt(
+                    &self.open.name,
+                    format!("component {component}: digest mismatch"),
+                ));
             }
         }
-        if digests.public != self.digests.public {
-            return Err(corrupt(&self.name, "PUBLIC columns: digest mismatch"));
+        if digests.public != self.open.digests.public {
+            return Err(corrupt(&self.open.name, "PUBLIC columns: digest mismatch"));
         }
-        if page_headers != self.page_headers {
-            return Err(corrupt(&self.name, "page headers: digest mismatch"));
+        if page_headers != self.open.page_headers {
+            return Err(corrupt(&self.open.name, "page headers: digest mismatch"));
         }
         Ok(Verified { digests, pages })
     }
 
     fn page_key(&self) -> [u8; 32] {
         let mut salts = [0; 32];
-        salts[..16].copy_from_slice(&self.header.components[0].salt);
-        salts[16..].copy_from_slice(&self.header.components[1].salt);
+        salts[..16].copy_from_slice(&self.open.header.components[0].salt);
+        salts[16..].copy_from_slice(&self.open.header.components[1].salt);
         blake3::derive_key(PAGE_CONTEXT, &salts)
     }
 
     fn check_column(&self, chunk: usize, column: usize, secrecy: Secrecy) -> Result<()> {
-        let fits = self.header.layout.get(column).is_some_and(|c| c.secrecy == secrecy);
+        let fits = self.open.header.layout.get(column).is_some_and(|c| c.secrecy == secrecy);
         if chunk >= self.chunks() || !fits {
             return Err(StorageError::Rejected(format!(
                 "segment {} has no {secrecy:?} stored column {column} in chunk {chunk}",
-                self.header.segment
+                self.open.header.segment
             )));
         }
         Ok(())
     }
 
     fn body(&self, chunk: usize, stored: usize, holds: Holds) -> Result<Vec<u8>> {
-        let missing = || corrupt(&self.name, format!("stored column {stored} is missing"));
-        let position = self.columns.iter().position(|c| c.stored == stored && c.holds == holds);
-        let index = chunk * self.columns.len() + position.ok_or_else(missing)?;
-        let page = self.pages.get(index).ok_or_else(missing)?;
+        let missing = || corrupt(&self.open.name, format!("stored column {stored} is missing"));
+        let position =
+            self.open.columns.iter().position(|c| c.stored == stored && c.holds == holds);
+        let index = chunk * self.open.columns.len() + position.ok_or_else(missing)?;
+        let page = self.open.pages.get(index).ok_or_else(missing)?;
         let body = self.read(page.offset + page.header_bytes as u64, page.body_bytes)?;
         if let Some(verified) = &self.verified
             && verified.pages.get(index) != Some(&page_check(&self.page_key(), &body))
         {
             let what = match holds {
                 Holds::Component(slot) => {
-                    format!("component {}", self.header.component_index(slot))
+                    format!("component {}", self.open.header.component_index(slot))
                 }
                 Holds::Public => "PUBLIC columns".into(),
             };
-            return Err(corrupt(&self.name, format!("{what}: changed since it was checked")));
+            return Err(corrupt(&self.open.name, format!("{what}: changed since it was checked")));
         }
         Ok(body)
     }
 
     fn read(&self, offset: u64, length: usize) -> Result<Vec<u8>> {
-        self.file.read_at(offset, length).map_err(|e| read_error(&self.name, e))
+        self.open.file.read_at(offset, length).map_err(|e| read_error(&self.open.name, e))
     }
 }
 
 impl fmt::Debug for SegmentReader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SegmentReader").field("header", &self.header).finish_non_exhaustive()
+        f.debug_struct("SegmentReader").field("header", &self.open.header).finish_non_exhaustive()
     }
 }
 

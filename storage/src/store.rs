@@ -4,6 +4,8 @@ use crate::backend::{Backend, BackendFile};
 use crate::digest::Digests;
 use crate::error::{Result, StorageError, corrupt, io_error};
 use crate::header::SegmentHeader;
+use crate::held::{Content, Held};
+use crate::limits::HELD_FILE_BYTES_MAX;
 use crate::reader::{SegmentReader, Verified};
 use crate::writer::StageWriter;
 use std::collections::{BTreeMap, BTreeSet};
@@ -33,6 +35,8 @@ struct Shared {
     staging: Mutex<BTreeMap<Key, bool>>,
     /// Segments whose every byte was checked since the store was opened, and what they held.
     verified: Mutex<BTreeMap<Key, Arc<Verified>>>,
+    /// Small segments that were read before.
+    held: Mutex<Held>,
 }
 
 /// What [`Store::reconcile`] found and did. Ascending by table and segment.
@@ -59,8 +63,8 @@ impl Store {
                 tracing::info!(file = name, "removed an unfinished segment");
             }
         }
-        let (staging, verified) = (Mutex::default(), Mutex::default());
-        Ok(Self { shared: Arc::new(Shared { backend, staging, verified }) })
+        let (staging, verified, held) = (Mutex::default(), Mutex::default(), Mutex::default());
+        Ok(Self { shared: Arc::new(Shared { backend, staging, verified, held }) })
     }
 
     /// Begins to write a segment.
@@ -129,7 +133,8 @@ impl Store {
     }
 
     /// Opens a segment, staged or committed. The first time since the store was opened, the whole
-    /// file is read and checked; later its end, and every page when it is read.
+    /// file is read and checked; later its end, and every page when it is read. A small one is only
+    /// compared while it is held.
     ///
     /// # Errors
     /// `NotFound`, `Corrupt` (it names file and component), `Unsupported` or `Io`.
@@ -142,6 +147,18 @@ impl Store {
             }
             Err(e) => return Err(io_error(&name, "open")(e)),
         };
+        let length = file.length().map_err(io_error(&name, "read"))?;
+        let content = if length <= HELD_FILE_BYTES_MAX {
+            Some(Content::of(&name, file.as_ref(), length)?)
+        } else {
+            None
+        };
+        if let Some(content) = &content
+            && let Some(reader) = lock(&self.shared.held).get((table, segment), content)
+        {
+            return Ok(reader);
+        }
+        let file = content.clone().map_or(file, |content| Box::new(content));
         let mut reader = match SegmentReader::open(name.clone(), file) {
             Ok(reader) => reader,
             Err(e) => {
@@ -162,6 +179,9 @@ impl Store {
             }
         };
         reader.trust(verified)?;
+        if let Some(content) = content {
+            lock(&self.shared.held).put((table, segment), content, reader.clone());
+        }
         Ok(reader)
     }
 
@@ -178,6 +198,7 @@ impl Store {
             *cancelled = true;
         }
         lock(&self.shared.verified).remove(&(table, segment));
+        lock(&self.shared.held).forget((table, segment));
         match self.shared.backend.remove(&name) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => Err(io_error(&name, "remove")(e)),
             _ => Ok(()),
@@ -273,6 +294,7 @@ impl Staging {
             return Err(StorageError::Cancelled { table, segment });
         }
         lock(&self.shared.verified).remove(&self.key);
+        lock(&self.shared.held).forget(self.key);
         if let Err(e) = self.shared.backend.rename(&self.partial, &name) {
             // It may lie there, but not durably: a repeated upload must not find it.
             let _ = self.shared.backend.remove(&name);

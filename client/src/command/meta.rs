@@ -6,7 +6,7 @@ use std::sync::Arc;
 use trine_client::load::{LoadOptions, LoadProgress, check};
 use trine_client::output::Format;
 use trine_client::statement::Statement;
-use trine_client::{Answer, SqlError, describe_table};
+use trine_client::{Answer, SqlError, describe_rules, describe_table};
 use trine_proto::status::sqlstate;
 
 use super::Failure;
@@ -16,7 +16,7 @@ use super::sql::run_script;
 
 const HELP: &str = "\
 \\d            list tables            \\dt           the same
-\\d TABLE      columns, encodings, ranges, who may read
+\\d TABLE      columns, encodings, constraints, who may read
 \\i FILE       run a file             \\x [on|off]   one value a line
 \\copy TABLE from FILE                load a CSV file, as `trine load` does; joins an open transaction
 \\timing       show how long a statement takes
@@ -111,6 +111,9 @@ async fn describe(session: &mut Session, name: &str) -> Result<(), Failure> {
         let Some(table) = describe_table(&description) else { continue };
         session.say(&format!("Table \"{plain}\""))?;
         session.write(&Answer::Rows(table))?;
+        for line in describe_rules(&description) {
+            session.say(&line)?;
+        }
         session.say(&format!(
             "Owner: {}. Rows: {} in {} batches. May read: {}.",
             description.owner,

@@ -64,7 +64,16 @@ impl Session {
     }
 
     async fn run_statement(&mut self, statement: Statement) -> Result<Answer, SqlError> {
+        let statement = self.client.resolved(statement).inspect_err(|_| self.block.fails())?;
         match statement {
+            Statement::Ask(asked) => {
+                let within = self.block.begins(false)?;
+                let job = self.client.submit_asked_in(&asked, within).await?;
+                self.watch(job).await.map_err(|e| asked.placed(e))?;
+                let table = self.client.fetch(job).await?;
+                self.block.ended(false);
+                Ok(Answer::Rows(table))
+            }
             Statement::Query { sql, offset } => {
                 self.query(&sql).await.map(Answer::Rows).map_err(|mut e| {
                     if e.position > 0 {

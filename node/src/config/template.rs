@@ -50,6 +50,9 @@ pub fn template(t: &Template<'_>) -> String {
          job_memory_mb = 0\n\
          # Seconds of silence after which an open transaction is rolled back. [TRINE_TRANSACTION_IDLE_S]\n\
          transaction_idle_s = 600\n\
+         # Seconds that an uploaded batch may wait for its commit before it is given up.\n\
+         # [TRINE_STAGED_KEEP_S]\n\
+         staged_keep_s = 3600\n\
          \n[log]\n\
          # text or json. [TRINE_LOG_FORMAT]\n\
          format = \"text\"\n\

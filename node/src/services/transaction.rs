@@ -2,6 +2,7 @@
 
 use super::{Shared, protocol, unavailable, unknown_key};
 use crate::clock::now_ms;
+use crate::fail_point;
 use crate::limits::{CLOCK_SKEW_MAX, PROPOSE_TIMEOUT, STATE_WAIT_MAX};
 use prost::Message as _;
 use std::sync::Arc;
@@ -89,7 +90,9 @@ impl wire::transaction_server::Transaction for TransactionService {
             }
             _ => {}
         }
-        Ok(Response::new(propose(&self.0, verified.signed).await?.into()))
+        let outcome = propose(&self.0, verified.signed).await?;
+        fail_point::reach("commit.acknowledge");
+        Ok(Response::new(outcome.into()))
     }
 
     async fn state(

@@ -121,6 +121,7 @@ pub(crate) fn evaluate(plan: &Plan, inputs: &[Clear]) -> Made {
             Clear { values: values.clone(), ordered: *ordered }
         }
         Operator::Scan { .. }
+        | Operator::PublicAggregate { .. }
         | Operator::Window { .. }
         | Operator::Again { .. }
         | Operator::Reveal { .. } => return Err(Beyond),

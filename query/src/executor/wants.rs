@@ -96,7 +96,10 @@ fn input_wants(plan: &Plan, wants: &[Want]) -> Result<Vec<Vec<Want>>> {
             vec![out]
         }
         Operator::UnionAll(inputs) => vec![wants.to_vec(); inputs.len()],
-        Operator::ScalarAggregate { input, aggregates } => vec![from(input, &[], aggregates)],
+        Operator::ScalarAggregate { input, aggregates }
+        | Operator::PublicAggregate { input, aggregates, .. } => {
+            vec![from(input, &[], aggregates)]
+        }
         Operator::SmallDomainAggregate { input, keys, aggregates }
         | Operator::SortAggregate { input, keys, aggregates, .. } => {
             vec![from(input, &keys.iter().collect::<Vec<_>>(), aggregates)]

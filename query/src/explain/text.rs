@@ -32,6 +32,12 @@ pub(super) fn operator(plan: &Plan) -> String {
                 plan.fields.iter().skip(input.fields.len()).map(|f| f.name.as_str()).collect();
             format!("PublicColumns {} [public]", shortened(made.join(", ")))
         }
+        Operator::PublicAggregate { input, keys, aggregates, .. } => {
+            let by: Vec<&str> =
+                plan.fields.iter().take(keys.columns().len()).map(|f| f.name.as_str()).collect();
+            let made = after(aggregates, &input.fields);
+            format!("PublicAggregate by {}{made} [groups public]", by.join(", "))
+        }
         Operator::PublicJoin { condition, .. } => {
             format!("PublicJoin on {condition} [public]")
         }

@@ -81,6 +81,7 @@ fn arrow_type(ty: &ColumnType) -> DataType {
         ColumnType::Decimal { precision, scale } => {
             DataType::Decimal128(*precision, i8::try_from(*scale).unwrap_or(0))
         }
+        ColumnType::Double { .. } => DataType::Float64,
         ColumnType::Date => DataType::Date32,
         ColumnType::Varchar { .. } | ColumnType::Enum { .. } => DataType::Utf8,
     }

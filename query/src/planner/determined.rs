@@ -38,6 +38,10 @@ pub(super) fn determined(plan: &Plan, given: &Columns) -> Columns {
             let whole = (0..keys.len()).all(|k| given.contains(&k));
             if whole { (0..width).collect() } else { Columns::new() }
         }
+        Operator::PublicAggregate { keys, .. } => {
+            let whole = (0..keys.columns().len()).all(|k| given.contains(&k));
+            if whole { (0..width).collect() } else { Columns::new() }
+        }
         Operator::UniqueKeyJoin { .. } => of_join(plan, given),
         Operator::CrossJoin { left, right } | Operator::PublicJoin { left, right, .. } => {
             let own = width_of(left);

@@ -75,6 +75,11 @@ fn of_columns(plan: &Plan, columns: &Columns) -> u64 {
         // Columns of the one row are the same beside all.
         Operator::OneRowJoin { input, .. } => own(input, split(input.fields.len()).0),
         Operator::Public { values, .. } => of_values(values, columns),
+        Operator::PublicAggregate { keys, .. } => {
+            let width = keys.columns().len();
+            let (below, above) = split(width);
+            if above.is_empty() { of_values(keys, &below) } else { u64::MAX }
+        }
         Operator::PairAggregate { left: input, .. }
         | Operator::PublicColumns { input, .. }
         | Operator::Window { input, .. } => {

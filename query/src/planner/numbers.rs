@@ -125,6 +125,9 @@ pub(crate) fn of_column(column: &Column) -> Type {
         ColumnType::Decimal { precision, scale } => {
             number(NumberKind::Decimal { precision: *precision, scale: *scale })
         }
+        ColumnType::Double { fraction_bits } => {
+            number(NumberKind::Double { fraction_bits: u32::from(*fraction_bits) })
+        }
         ColumnType::Date => number(NumberKind::Date),
         ColumnType::Varchar { bytes_max } => Type::Text { bytes: *bytes_max },
         ColumnType::Enum { labels } => number(NumberKind::Enum { labels: labels.clone() }),

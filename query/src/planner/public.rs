@@ -13,6 +13,7 @@ mod known;
 mod meeting;
 
 use super::Planner;
+use super::aggregate::sums_only;
 use super::build;
 use super::relation::filtered;
 use crate::clear::{Clear, evaluate, is_true};
@@ -22,6 +23,7 @@ use crate::plan::{Expr, ExprKind, Field, Kept, Literal, Operator, Plan, PublicIn
 use crate::rules::with_inputs;
 use crate::types::{NumberKind, Type};
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use trine_proto::status::SqlError;
 
@@ -58,8 +60,55 @@ impl Planner<'_> {
                 let (input, exprs) = self.lifted(*input, exprs)?;
                 Ok(Plan { op: Operator::Project { input: Box::new(input), exprs }, fields, rows })
             }
-            op => Ok(Plan { op, fields, rows }),
+            op => self.publicly_grouped(Plan { op, fields, rows }),
         }
+    }
+
+    /// A GROUP BY of public keys: rows are put into their groups in the clear.
+    fn publicly_grouped(&self, plan: Plan) -> Planned {
+        let (Operator::SortAggregate { input, keys, aggregates, .. }
+        | Operator::SmallDomainAggregate { input, keys, aggregates }) = &plan.op
+        else {
+            return Ok(plan);
+        };
+        if !sums_only(aggregates) {
+            return Ok(plan);
+        }
+        let mut columns = Vec::with_capacity(keys.len());
+        for key in keys {
+            let Some(column) = self.known_expression(input, key)? else { return Ok(plan) };
+            columns.push(column);
+        }
+        let rows = usize::try_from(input.rows).unwrap_or(usize::MAX);
+        let key_of = |row: usize| -> Vec<&Literal> {
+            columns.iter().filter_map(|column| column.get(row)).collect()
+        };
+        let mut numbers: BTreeMap<Vec<&Literal>, u32> = BTreeMap::new();
+        for row in 0..rows {
+            numbers.insert(key_of(row), 0);
+        }
+        for (number, slot) in (0..).zip(numbers.values_mut()) {
+            *slot = number;
+        }
+        let groups = (0..rows).filter_map(|row| numbers.get(&key_of(row)).copied()).collect();
+        let mut values: Vec<Vec<Literal>> = vec![Vec::with_capacity(numbers.len()); keys.len()];
+        for key in numbers.keys() {
+            for (column, value) in values.iter_mut().zip(key) {
+                column.push((*value).clone());
+            }
+        }
+        let count = numbers.len();
+        let Some(values) = PublicRows::new(count, values.into_iter().map(Arc::new).collect())
+        else {
+            return Ok(plan);
+        };
+        let op = Operator::PublicAggregate {
+            input: input.clone(),
+            groups: PublicIndex::new(groups),
+            keys: values,
+            aggregates: aggregates.clone(),
+        };
+        Ok(Plan { op, fields: plan.fields.clone(), rows: count as u64 })
     }
 
     /// An operator whose inputs are public, computed. What only picks rows and columns of a table is
@@ -207,6 +256,7 @@ fn all_exist(plan: &Plan) -> bool {
         | Operator::PublicFilter { .. }
         | Operator::PublicColumns { .. }
         | Operator::PublicJoin { .. }
+        | Operator::PublicAggregate { .. }
         | Operator::CrossJoin { .. }
         | Operator::UnionAll(_) => inputs(plan).into_iter().all(all_exist),
         _ => false,
@@ -274,6 +324,7 @@ fn rebound(mut plan: Plan) -> Plan {
         | Operator::Public { .. }
         | Operator::PublicFilter { .. }
         | Operator::PublicJoin { .. }
+        | Operator::PublicAggregate { .. }
         | Operator::Again { .. } => plan.rows,
     };
     plan

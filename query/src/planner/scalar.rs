@@ -7,10 +7,10 @@ use super::{Planner, date, dictionary};
 use crate::plan::{Compare, Expr, ExprKind, Field};
 use crate::types::{NumberKind, Type};
 use arrow::datatypes::DataType;
-use datafusion_common::DFSchema;
+use datafusion_common::{Column, DFSchema};
 use datafusion_expr::expr::{Between, Case};
 use datafusion_expr::logical_plan::Subquery;
-use datafusion_expr::{BinaryExpr, Expr as Logical, Operator};
+use datafusion_expr::{BinaryExpr, Expr as Logical, ExprSchemable, Operator};
 use trine_proto::status::{SqlError, sqlstate};
 
 /// What names mean: the columns of one relation, and where its scalar subqueries stand.
@@ -34,7 +34,7 @@ impl Planner<'_> {
                 let index = scope
                     .schema
                     .maybe_index_of_column(column)
-                    .ok_or_else(|| defect(format!("column {column} is not in its relation")))?;
+                    .ok_or_else(|| self.missing(column))?;
                 let field = scope
                     .fields
                     .get(index)
@@ -72,6 +72,18 @@ impl Planner<'_> {
                     "write it with + - * / %, comparisons, AND, OR, NOT, CASE, IN or BETWEEN",
                 ))
             }),
+        }
+    }
+
+    /// ORDER BY of a set operation may name its columns only, and nothing below it.
+    fn missing(&self, column: &Column) -> SqlError {
+        match &column.relation {
+            Some(relation) => {
+                let table = relation.table();
+                let message = format!("missing FROM-clause entry for table \"{table}\"");
+                SqlError::new(sqlstate::UNDEFINED_TABLE, message).at(self.word(table))
+            }
+            None => defect(format!("column {column} is not in its relation")),
         }
     }
 
@@ -131,7 +143,9 @@ impl Planner<'_> {
             Operator::Minus => self.arithmetic(expr, Arithmetic::Subtract, left, right, scope),
             Operator::Multiply => self.arithmetic(expr, Arithmetic::Multiply, left, right, scope),
             Operator::Divide | Operator::Modulo => {
+                let whole = [left, right].map(|e| is_whole(e, scope));
                 let (x, y) = (self.scalar(left, scope)?, self.scalar(right, scope)?);
+                let (x, y) = if whole == [true; 2] { (integer(x), integer(y)) } else { (x, y) };
                 let make = if *op == Operator::Divide { build::divide } else { build::modulo };
                 make(x, y).map_err(|e| self.put(e, expr))
             }
@@ -301,6 +315,21 @@ impl Planner<'_> {
 
     pub(super) fn all(&self, exprs: &[Logical], scope: &Scope<'_>) -> Result<Vec<Expr>, SqlError> {
         exprs.iter().map(|e| self.scalar(e, scope)).collect()
+    }
+}
+
+/// Whether SQL says that an expression is an integer.
+fn is_whole(expr: &Logical, scope: &Scope<'_>) -> bool {
+    expr.get_type(scope.schema).is_ok_and(|ty| ty.is_integer())
+}
+
+/// An integer that by its bounds has become a DECIMAL is divided as an integer.
+fn integer(expr: Expr) -> Expr {
+    match expr.ty {
+        Type::Number { kind: NumberKind::Decimal { scale: 0, .. }, low, high } => {
+            build::retype(expr, Type::Number { kind: NumberKind::BigInt, low, high })
+        }
+        _ => expr,
     }
 }
 

@@ -18,6 +18,9 @@ pub(super) fn unique_keys(plan: &Plan) -> BTreeSet<BTreeSet<usize>> {
             key.filter(|k| !k.is_empty()).into_iter().collect()
         }
         Operator::Public { values, .. } => of_values(values),
+        Operator::PublicAggregate { keys, .. } => {
+            BTreeSet::from([(0..keys.columns().len()).collect()])
+        }
         Operator::PublicFilter { input, .. } | Operator::PublicColumns { input, .. } => {
             unique_keys(input)
         }

@@ -6,6 +6,7 @@
 mod cluster;
 mod corpus;
 mod ladder;
+mod plans;
 mod random;
 mod sentinels;
 mod tpch;

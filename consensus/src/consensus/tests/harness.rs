@@ -87,6 +87,7 @@ impl Harness {
             dir: self.dirs[party.index()].path().to_path_buf(),
             party,
             raft_id: party.index() as u64 + 1,
+            probe: |_| {},
             cluster: self.cluster.info.clone(),
         }
     }

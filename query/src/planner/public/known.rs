@@ -47,6 +47,7 @@ impl Planner<'_> {
                     None => self.known(input, column),
                 }
             }
+            Operator::PublicAggregate { keys, .. } => Ok(keys.columns().get(column).cloned()),
             Operator::PublicJoin { left, right, left_rows, right_rows, .. } => {
                 match column.checked_sub(left.fields.len()) {
                     Some(column) => picked(self.known(right, column), right_rows.rows()),
