@@ -77,12 +77,8 @@ fn as_call(expr: &Expr) -> Option<Expr> {
 /// `'1.5e3'::DECIMAL`: DataFusion reads digits and a point only.
 fn without_exponent(expr: &mut Expr) {
     let Expr::Cast { expr, data_type, .. } = expr else { return };
-    let exact = matches!(
-        data_type,
-        DataType::Decimal(_) | DataType::Numeric(_) | DataType::Dec(_)
-    );
-    if let Expr::Value(ValueWithSpan { value: Value::SingleQuotedString(text), .. }) =
-        expr.as_mut()
+    let exact = matches!(data_type, DataType::Decimal(_) | DataType::Numeric(_) | DataType::Dec(_));
+    if let Expr::Value(ValueWithSpan { value: Value::SingleQuotedString(text), .. }) = expr.as_mut()
         && exact
         && let Some(plain) = expanded(text.trim())
     {
@@ -112,7 +108,8 @@ fn expanded(text: &str) -> Option<String> {
     if before > ZEROS_MAX || zeros > ZEROS_MAX {
         return None;
     }
-    let padded = format!("{}{all}{}", "0".repeat(zeros), "0".repeat(before.saturating_sub(all.len())));
+    let padded =
+        format!("{}{all}{}", "0".repeat(zeros), "0".repeat(before.saturating_sub(all.len())));
     let (whole, fraction) = padded.split_at(before.min(padded.len()));
     let whole = if whole.is_empty() { "0" } else { whole };
     Some(if fraction.is_empty() {
