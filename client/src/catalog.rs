@@ -234,6 +234,54 @@ pub fn describe_table(description: &TableDescription) -> Option<Table> {
     Some(Table { columns: columns.map(OutputColumn::text).to_vec(), rows, explain: None })
 }
 
+/// A table's defaults, indexes and constraints, as lines below its columns.
+#[must_use]
+pub fn describe_rules(description: &TableDescription) -> Vec<String> {
+    let Some(schema) = &description.schema else { return Vec::new() };
+    let quoted = |name: &str| format!("\"{name}\"");
+    let columns = |positions: &[u32]| {
+        let name = |p: &u32| schema.columns.get(*p as usize).map_or("?", |c| c.name.as_str());
+        positions.iter().map(name).collect::<Vec<_>>().join(", ")
+    };
+    let rules = description.rules.clone().unwrap_or_default();
+    let mut lines = Vec::new();
+    let mut section = |title: &str, mut entries: Vec<String>| {
+        if !entries.is_empty() {
+            lines.push(format!("{title}:"));
+            lines.append(&mut entries);
+        }
+    };
+    let defaults =
+        rules.defaults.iter().map(|d| format!("    {}: {}", columns(&[d.column]), d.sql));
+    section("Defaults", defaults.collect());
+    let mut indexes = Vec::new();
+    if !schema.primary_key.is_empty() {
+        let name = quoted(&format!("{}_pkey", schema.name));
+        indexes.push(format!("    {name} PRIMARY KEY ({})", columns(&schema.primary_key)));
+    }
+    indexes.extend(rules.indexes.iter().map(|index| {
+        let kind = match (index.unique, index.constraint) {
+            (_, true) => " UNIQUE CONSTRAINT",
+            (true, _) => " UNIQUE",
+            _ => "",
+        };
+        format!("    {}{kind} ({})", quoted(&index.name), columns(&index.columns))
+    }));
+    section("Indexes", indexes);
+    let checks = rules.checks.iter().map(|c| format!("    {} CHECK ({})", quoted(&c.name), c.sql));
+    section("Check constraints", checks.collect());
+    let references = rules.references.iter().map(|r| {
+        let targets = match r.targets.as_slice() {
+            [] => String::new(),
+            targets => format!(" ({})", targets.join(", ")),
+        };
+        let from = columns(&r.columns);
+        format!("    {} FOREIGN KEY ({from}) REFERENCES {}{targets}", quoted(&r.name), r.table)
+    });
+    section("Foreign-key constraints", references.collect());
+    lines
+}
+
 /// An end of a declared range as SQL writes it.
 pub(crate) fn bound(ty: &trine_proto::schema::ColumnType, encoded: i64) -> String {
     use trine_proto::schema::ColumnType;
@@ -241,6 +289,11 @@ pub(crate) fn bound(ty: &trine_proto::schema::ColumnType, encoded: i64) -> Strin
         ColumnType::Decimal { scale, .. } => {
             Value::Decimal { unscaled: encoded.into(), scale: u32::from(*scale) }.to_string()
         }
+        ColumnType::Double { fraction_bits } => {
+            Value::Double(crate::open::shortest(encoded.into(), u32::from(*fraction_bits)))
+                .to_string()
+        }
+        ColumnType::Timestamp => format!("'{}'", Value::Timestamp(encoded)),
         ColumnType::Date => match i32::try_from(encoded) {
             Ok(days) => format!("'{}'", Value::Date(days)),
             Err(_) => encoded.to_string(),

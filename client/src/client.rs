@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
@@ -17,12 +17,14 @@ use trine_proto::wire::client_command::Command;
 use trine_proto::wire::transaction_client::TransactionClient;
 use trine_proto::wire::{self, CommandOutcome, Signed};
 
+use crate::block::TransactionBlock;
 use crate::catalog::TableDefinition;
 use crate::clock::now_ms;
 use crate::config::Config;
 use crate::connect::{Node, is_connection_error};
+use crate::encode::Cell;
 use crate::random::random_id;
-use crate::statement::{self, Statement};
+use crate::statement::{Execution, Prepared, PreparedStatements, Statement};
 use crate::value::{Answer, OutputColumn, Table, Value};
 
 /// How long a signed command may be on its way.
@@ -46,6 +48,8 @@ pub struct Client {
     seen: AtomicU64,
     /// Definitions that all three nodes agreed on, by table.
     pub(crate) schemas: Mutex<BTreeMap<String, TableDefinition>>,
+    /// What was prepared.
+    prepared: Mutex<PreparedStatements>,
 }
 
 impl fmt::Debug for Client {
@@ -82,6 +86,7 @@ impl Client {
                 preferred: AtomicUsize::new(up.unwrap_or(0)),
                 seen: AtomicU64::new(0),
                 schemas: Mutex::new(BTreeMap::new()),
+                prepared: Mutex::default(),
             }),
         }
     }
@@ -93,23 +98,37 @@ impl Client {
     }
 
     /// Runs every statement of a text, in order; stops at the first that fails (what was done
-    /// before stays done: every statement is a transaction of its own).
+    /// before stays done, but for an open transaction, which is rolled back, also at the end).
     ///
     /// # Errors
     /// The first statement's that fails; its position counts in the whole text.
     pub async fn execute(&self, sql: &str) -> Result<Vec<Answer>, SqlError> {
-        let mut answers = Vec::new();
-        for fragment in statement::split(sql)? {
-            answers.push(self.run(statement::parse(&fragment)?).await?);
+        let mut block = TransactionBlock::default();
+        let answers = self.execute_in(&mut block, sql).await;
+        if self.leave(&mut block).await.is_err() {
+            tracing::debug!("a transaction that was left open could not be rolled back");
         }
-        Ok(answers)
+        answers
     }
 
-    /// Runs one statement.
+    /// Runs one statement as a transaction of its own.
     ///
     /// # Errors
     /// Whatever refuses it, here or at the nodes.
     pub async fn run(&self, statement: Statement) -> Result<Answer, SqlError> {
+        let mut block = TransactionBlock::default();
+        let answer = self.run_in(&mut block, statement).await;
+        self.leave(&mut block).await?;
+        answer
+    }
+
+    /// Runs one statement that is neither BEGIN nor COMMIT nor ROLLBACK.
+    pub(crate) async fn run_statement(
+        &self,
+        block: &mut TransactionBlock,
+        statement: Statement,
+        within: Option<wire::Within>,
+    ) -> Result<Answer, SqlError> {
         match statement {
             Statement::CreateTable { schema, rules, if_not_exists } => {
                 self.create_table_with(&schema, rules, if_not_exists).await
@@ -144,16 +163,71 @@ impl Client {
                     self.done("REVOKE", Command::Revoke(body)).await
                 }
             }
-            Statement::Insert(insert) => self.insert(insert).await,
-            Statement::Write(write) => self.write(write).await,
+            Statement::Insert(insert) => self.insert(insert, block, within).await,
+            Statement::Write(write) => self.write(write, block, within).await,
             Statement::Query { sql, offset } => {
-                let outcome = self.query(&sql).await;
+                let outcome = self.query_in(&sql, within).await;
                 outcome.map(Answer::Rows).map_err(|e| shifted(e, offset))
+            }
+            Statement::Ask(asked) => {
+                let job = self.submit_asked_in(&asked, within).await?;
+                self.wait(job, None).await.map_err(|e| asked.placed(e))?;
+                self.fetch(job).await.map(Answer::Rows)
+            }
+            Statement::Copy(copy) => self.copy(copy, block, within).await,
+            Statement::Prepare(prepared) => {
+                self.prepared().prepare(prepared)?;
+                Ok(Answer::done("PREPARE", None))
+            }
+            Statement::Deallocate(name) => {
+                self.prepared().deallocate(name.as_deref())?;
+                Ok(Answer::done("DEALLOCATE", None))
             }
             Statement::ShowTables => self.show_tables().await.map(Answer::Rows),
             Statement::Show(settings) => Ok(Answer::Rows(shown(settings))),
             Statement::Set => Ok(Answer::done("SET", None)),
+            // Their block has seen to them.
+            Statement::Execute(_)
+            | Statement::Begin(_)
+            | Statement::SetTransaction(_)
+            | Statement::Commit
+            | Statement::Rollback => Ok(Answer::done("", None)),
         }
+    }
+
+    /// Keeps a SELECT, INSERT, UPDATE or DELETE with `$1`, `$2`, … under a name. No node hears of it.
+    ///
+    /// # Errors
+    /// `42P05` for a name that is taken; a mistake in a statement that writes.
+    pub fn prepare(&self, name: &str, sql: &str) -> Result<(), SqlError> {
+        self.prepared().prepare(Prepared::new(name.to_owned(), Vec::new(), sql, 0)?)
+    }
+
+    /// Runs a prepared statement. The values reach the nodes as shares only; their types are public.
+    ///
+    /// # Errors
+    /// `26000` for an unknown name, `42601` for another number of values; as [`Self::run`].
+    pub async fn execute_prepared(
+        &self,
+        name: &str,
+        values: Vec<Cell>,
+    ) -> Result<Answer, SqlError> {
+        self.run(Statement::Execute(Execution::new(name, values))).await
+    }
+
+    /// The statement that an EXECUTE stands for; any other as it is.
+    ///
+    /// # Errors
+    /// Those of EXECUTE.
+    pub fn resolved(&self, statement: Statement) -> Result<Statement, SqlError> {
+        match statement {
+            Statement::Execute(execution) => self.prepared().execute(execution),
+            other => Ok(other),
+        }
+    }
+
+    fn prepared(&self) -> MutexGuard<'_, PreparedStatements> {
+        self.prepared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Creates a table.
@@ -239,6 +313,11 @@ impl Client {
         command: Command,
     ) -> Result<([u8; 16], CommandOutcome), SqlError> {
         let (id, signed) = self.sign(command)?;
+        self.propose_signed(signed).await.map(|outcome| (id, outcome))
+    }
+
+    /// Proposes what is signed.
+    pub(crate) async fn propose_signed(&self, signed: Signed) -> Result<CommandOutcome, SqlError> {
         let outcome = self
             .any(|channel| {
                 let signed = signed.clone();
@@ -253,7 +332,7 @@ impl Client {
         self.saw(outcome.log_index);
         match outcome.error {
             Some(error) => Err(error.into()),
-            None => Ok((id, outcome)),
+            None => Ok(outcome),
         }
     }
 

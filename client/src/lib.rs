@@ -23,12 +23,16 @@
 //! 3. [`Client::wait`] watches the job at all three;
 //! 4. [`Client::fetch`] gets the three parts, and [`open::open_result`] cross-checks and opens them.
 //!
+//! Statements between BEGIN and COMMIT go through a [`TransactionBlock`] ([`Client::run_in`]): each
+//! carries the transaction's id and its number in it, and COMMIT may be asked again.
+//!
 //! ```text
 //!  text, files ─► statement ─► encode ─► cut ─► upload ─► nodes
 //!                     └──────────────► query ──────────► nodes ─► open ─► value, output
 //! ```
 
 mod admin;
+mod block;
 mod catalog;
 mod client;
 mod clock;
@@ -47,7 +51,8 @@ mod upload;
 pub mod value;
 mod write;
 
-pub use catalog::{TableDefinition, describe_table};
+pub use block::{BlockStatus, TransactionBlock};
+pub use catalog::{TableDefinition, describe_rules, describe_table};
 pub use client::Client;
 pub use config::Config;
 pub use encode::Cell;
@@ -56,4 +61,6 @@ pub use random::random_id;
 pub use trine_proto::status::SqlError;
 pub use upload::{Committed, arrange};
 pub use value::{Answer, OutputColumn, Table, Value};
-pub use write::{ParameterRow, explained, named_result, parameter_row, rows_written};
+pub use write::{
+    ParameterRow, explained, named_result, parameter_row, query_parameters, rows_written,
+};

@@ -6,6 +6,7 @@ use std::fmt;
 
 use trine_proto::ids::{ClusterId, JobId, Party};
 use trine_proto::result::result_digest;
+use trine_proto::schema::TIMESTAMP_LIMITS;
 use trine_proto::status::{SqlError, sqlstate};
 use trine_proto::wire::{self, OutputKind, ResultHeader, ResultKind, ShareForm};
 
@@ -289,16 +290,21 @@ fn value(
             let days = i32::try_from(number).map_err(|_| out_of_range())?;
             Value::Date(date_of_days(days).map(|_| days).ok_or_else(out_of_range)?)
         }
+        OutputKind::Timestamp => {
+            let micros = i64::try_from(number).map_err(|_| out_of_range())?;
+            let (low, high) = TIMESTAMP_LIMITS;
+            if micros < low || micros > high {
+                return Err(out_of_range());
+            }
+            Value::Timestamp(micros)
+        }
         OutputKind::Enum => {
             let label = usize::try_from(number).ok().and_then(|i| column.labels.get(i));
             Value::Text(label.cloned().ok_or_else(|| {
                 corrupt(format!("column \"{}\": value beyond its dictionary", column.name))
             })?)
         }
-        #[allow(clippy::cast_precision_loss, reason = "a double is what the column promises")]
-        OutputKind::Double => {
-            Value::Double(number as f64 / 2_f64.powi(column.fraction_bits.cast_signed()))
-        }
+        OutputKind::Double => Value::Double(shortest(number, column.fraction_bits)),
         OutputKind::Text | OutputKind::Unspecified => {
             return Err(corrupt(format!("column \"{}\" has no type", column.name)));
         }
@@ -327,6 +333,27 @@ fn number(
     };
     let offset = bits(bytes, 0, column.bits as usize, row, rows);
     Ok(low.wrapping_add_unsigned(offset))
+}
+
+/// The double of the shortest decimal fraction that lies nearer to this multiple of 2^-fraction_bits
+/// than to any other: what was stored as 0.1 is read as 0.1.
+pub(crate) fn shortest(number: i128, fraction_bits: u32) -> f64 {
+    #[allow(clippy::cast_precision_loss, reason = "a double is what the column promises")]
+    let steps = |x: i128| x as f64 / 2_f64.powi(fraction_bits.cast_signed());
+    let exact = steps(number);
+    let half = 1_u128.checked_shl(fraction_bits).map_or(0, |unit| unit / 2);
+    for digits in 0..=fraction_bits * 3 / 10 + 1 {
+        // number * 10^digits / 2^fraction_bits, to the nearest, and back.
+        let Some(unit) = 10_u128.checked_pow(digits) else { break };
+        let Some(raised) = number.unsigned_abs().checked_mul(unit) else { break };
+        let Some(unscaled) = raised.checked_add(half).map(|r| r >> fraction_bits) else { break };
+        // Within half a step of the number.
+        if (unscaled << fraction_bits).abs_diff(raised) < unit.div_ceil(2) {
+            let sign = if number < 0 { "-" } else { "" };
+            return format!("{sign}{unscaled}e-{digits}").parse().unwrap_or(exact);
+        }
+    }
+    exact
 }
 
 fn text(

@@ -8,12 +8,13 @@ use trine_proto::status::{SqlError, sqlstate};
 use trine_proto::wire::client_command::Command;
 use trine_proto::wire::{self, ParameterSet, SubmitWrite};
 
+use crate::block::TransactionBlock;
 use crate::catalog::TableDefinition;
 use crate::client::Client;
 use crate::cut::{NodePart, cut_rows};
 use crate::encode::{Cell, ColumnEncoder};
 use crate::random::random_id;
-use crate::statement::{Given, Parameter, Target, Write};
+use crate::statement::{Asked, Given, Parameter, TRUNCATE, Target, Write};
 use crate::upload::send_parts;
 use crate::value::{Answer, Table, Value};
 
@@ -48,10 +49,33 @@ pub fn parameter_row(
     if write.parameters.is_empty() {
         return Ok(None);
     }
-    let mut columns = Vec::with_capacity(write.parameters.len());
-    let mut cells = Vec::with_capacity(write.parameters.len());
-    for (index, parameter) in write.parameters.iter().enumerate() {
-        let (column, cell) = typed(table, write, parameter)?;
+    row_of(&write.parameters, |parameter| typed(table, write, parameter)).map(Some)
+}
+
+/// The parameters of a query over these tables (those whose columns it may compare them with).
+///
+/// # Errors
+/// A value that does not fit its type, at its place.
+pub fn query_parameters(tables: &[TableSchema], asked: &Asked) -> Result<ParameterRow, SqlError> {
+    let tables: Vec<&TableSchema> = tables.iter().collect();
+    row_of(&asked.parameters, |parameter| {
+        let cell = match &parameter.given {
+            Given::Cell(cell) => cell.clone(),
+            Given::Default => Cell::Null,
+        };
+        compared(&tables, parameter, &cell).map(|column| (column, cell))
+    })
+}
+
+/// One row of values with a type each.
+fn row_of(
+    parameters: &[Parameter],
+    typed: impl Fn(&Parameter) -> Result<(Column, Cell), SqlError>,
+) -> Result<ParameterRow, SqlError> {
+    let mut columns = Vec::with_capacity(parameters.len());
+    let mut cells = Vec::with_capacity(parameters.len());
+    for (index, parameter) in parameters.iter().enumerate() {
+        let (column, cell) = typed(parameter)?;
         let column = Column { name: (index + 1).to_string(), ..column };
         let fits = ColumnEncoder::new(&column).cell(&cell).map(drop);
         fits.map_err(|e| SqlError::new(e.sqlstate, e.reason).at(parameter.position))?;
@@ -59,7 +83,43 @@ pub fn parameter_row(
         cells.push(cell);
     }
     let schema = TableSchema { name: "parameters".into(), columns, primary_key: Vec::new() };
-    Ok(Some(ParameterRow { schema, cells }))
+    Ok(ParameterRow { schema, cells })
+}
+
+/// The type of a value that goes to no column: the declared one, that of the columns it is compared
+/// with if it fits there, else its own.
+fn compared(
+    tables: &[&TableSchema],
+    parameter: &Parameter,
+    cell: &Cell,
+) -> Result<Column, SqlError> {
+    let plain = |ty: ColumnType| {
+        let name = String::new();
+        Column { name, ty, nullable: true, secrecy: Secrecy::Secret, range: None }
+    };
+    let name = match &parameter.target {
+        Target::Type(ty) => return Ok(plain(ty.clone())),
+        Target::Like(name) => name,
+        _ => return natural(cell, parameter.position),
+    };
+    let mut types = tables
+        .iter()
+        .flat_map(|table| &table.columns)
+        .filter(|c| c.name == *name)
+        .map(|c| c.ty.clone());
+    let Some(ty) = types.next().filter(|ty| types.all(|other| other == *ty)) else {
+        return natural(cell, parameter.position);
+    };
+    let column = plain(ty);
+    // What is no label, no date or no boolean is a mistake; numbers and texts may be out of reach.
+    let fixed = matches!(
+        column.ty,
+        ColumnType::Enum { .. } | ColumnType::Date | ColumnType::Timestamp | ColumnType::Boolean
+    );
+    if fixed || ColumnEncoder::new(&column).cell(cell).is_ok() {
+        return Ok(column);
+    }
+    natural(cell, parameter.position)
 }
 
 /// The column that holds a parameter, and its value.
@@ -75,7 +135,7 @@ fn typed(
             Some(columns) => columns.get(*place).and_then(|(name, _)| schema.position(name)),
             None => Some(*place),
         },
-        Target::Expression => None,
+        Target::Expression | Target::Like(_) | Target::Type(_) => None,
     };
     let cell = match (&parameter.given, position) {
         (Given::Cell(cell), _) => cell.clone(),
@@ -93,7 +153,7 @@ fn typed(
             }
             Column { secrecy: Secrecy::Secret, nullable: true, ..column.clone() }
         }
-        None => natural(&cell, parameter.position)?,
+        None => compared(&[schema], parameter, &cell)?,
     };
     Ok((column, cell))
 }
@@ -200,7 +260,12 @@ pub fn explained(error: SqlError, report: &Table) -> SqlError {
 
 impl Client {
     /// Runs one statement that writes.
-    pub(crate) async fn write(&self, write: Write) -> Result<Answer, SqlError> {
+    pub(crate) async fn write(
+        &self,
+        write: Write,
+        block: &mut TransactionBlock,
+        within: Option<wire::Within>,
+    ) -> Result<Answer, SqlError> {
         let mut known = self
             .definition(&write.table)
             .await
@@ -213,17 +278,18 @@ impl Client {
             Some(row) => Some(self.upload_parameters(&row).await?),
             None => None,
         };
-        let mut command =
-            SubmitWrite { sql: write.sql.clone(), table: write.table.clone(), kind: 0, parameters };
+        let (sql, table) = (write.sql.clone(), write.table.clone());
+        let mut command = SubmitWrite { sql, table, kind: 0, parameters, within };
         command.set_kind(write.kind);
-        let (id, _) =
-            self.propose_as(Command::SubmitWrite(command)).await.map_err(|e| write.placed(e))?;
+        let (id, signed) = self.sign(Command::SubmitWrite(command))?;
+        block.running = Some(TransactionId(id));
+        self.propose_signed(signed).await.map_err(|e| write.placed(e))?;
         let outcome = self.final_state(TransactionId(id), None).await;
         let report = || self.fetch(JobId(id));
         match outcome {
             Ok(_) => {
-                let rows = rows_written(&report().await?)?;
-                Ok(Answer::Done { tag: write.tag.into(), rows: Some(rows), notice: None })
+                let rows = Some(rows_written(&report().await?)?).filter(|_| write.tag != TRUNCATE);
+                Ok(Answer::Done { tag: write.tag.into(), rows, notice: None })
             }
             Err(error) if error.sqlstate == sqlstate::INTEGRITY_VIOLATION => {
                 Err(report().await.map_or_else(|_| error.clone(), |r| explained(error.clone(), &r)))
@@ -246,7 +312,8 @@ impl Client {
         if let Answer::Done { notice: Some(_), .. } = created {
             return Ok(created);
         }
-        let filled = Box::pin(self.write(Write::filling(table, sql))).await;
+        let mut alone = TransactionBlock::default();
+        let filled = Box::pin(self.write(Write::filling(table, sql), &mut alone, None)).await;
         if filled.is_err() {
             let drop = wire::DropTable { table: table.to_owned(), ..Default::default() };
             self.propose(Command::DropTable(drop)).await?;
@@ -276,6 +343,38 @@ impl Client {
             )
             .hint("a table changed meanwhile: try again")),
         }
+    }
+
+    /// Shares the parameters of a query and hands it to the nodes.
+    ///
+    /// # Errors
+    /// As [`Self::submit`]; a value that does not fit its type.
+    pub async fn submit_asked(&self, asked: &Asked) -> Result<JobId, SqlError> {
+        self.submit_asked_in(asked, None).await
+    }
+
+    /// The same inside an open transaction, with what its block gave.
+    ///
+    /// # Errors
+    /// As [`Self::submit_asked`].
+    pub async fn submit_asked_in(
+        &self,
+        asked: &Asked,
+        within: Option<wire::Within>,
+    ) -> Result<JobId, SqlError> {
+        let row = query_parameters(&self.schemas_in(&asked.sql).await?, asked)?;
+        let set = self.upload_parameters(&row).await?;
+        self.submit_with(&asked.sql, Some(set), within).await.map_err(|e| asked.placed(e))
+    }
+
+    /// The tables whose names occur in a statement.
+    async fn schemas_in(&self, sql: &str) -> Result<Vec<TableSchema>, SqlError> {
+        let text = sql.to_lowercase();
+        let tables = self.tables("").await?.into_iter().filter_map(|t| t.schema);
+        tables
+            .filter(|schema| text.contains(&schema.name.to_lowercase()))
+            .map(|schema| TableSchema::try_from(&schema))
+            .collect()
     }
 
     /// Stages one row of shares; nothing but the statement that names it can use it.

@@ -34,11 +34,14 @@ pub struct Config {
     pub dir: PathBuf,
     /// This node's party.
     pub party: Party,
-    /// Name of this disk's copy of the log: party + 1 when the cluster is made, and a new number
-    /// after the disk was lost.
+    /// Name of this disk's copy of the log, as [`crate::member_id`] tells: party + 1 when the cluster is
+    /// made, and a new number after the disk was lost.
     pub raft_id: u64,
     /// The cluster's identity, the same in every party's configuration.
     pub cluster: ClusterInfo,
+    /// Called around the writes that promises rest on, for tests that kill the node there: "log.append",
+    /// "log.appended", "state.apply", "state.applied".
+    pub probe: fn(&str),
 }
 
 /// A running member of the Raft group. Raft has threads of its own, so that computation elsewhere
@@ -205,7 +208,7 @@ impl Drop for RuntimeGuard {
 
 impl Inner {
     async fn start(config: Config, link: Link) -> Result<Arc<Self>, ConsensusError> {
-        let Config { dir, party, raft_id, cluster } = config;
+        let Config { dir, party, raft_id, cluster, probe } = config;
         let identity = Identity {
             format: FORMAT,
             raft_id,
@@ -214,9 +217,9 @@ impl Inner {
         };
         let database = Arc::new(Database::open(&dir)?);
         claim(&database, &identity)?;
-        let state = StateStore::open(Arc::clone(&database), cluster.clone())?;
+        let state = StateStore::open(Arc::clone(&database), cluster.clone(), probe)?;
         let published = state.published();
-        let log = LogStore::new(database);
+        let log = LogStore::new(database, probe);
         let raft = Raft::new(raft_id, Arc::new(raft::config()?), link.clone(), log, state)
             .await
             .map_err(|e| ConsensusError::Stopped(e.to_string()))?;
@@ -224,6 +227,7 @@ impl Inner {
         let inner = Arc::new(Self { raft, published, link, party, raft_id, cluster, receiving });
         inner.found_group().await?;
         tokio::spawn(Arc::clone(&inner).order_genesis());
+        tokio::spawn(Arc::clone(&inner).become_voter());
         Ok(inner)
     }
 
@@ -282,6 +286,15 @@ pub fn stored_catalog(dir: &Path) -> Result<Catalog, ConsensusError> {
         return Ok(Catalog::default());
     }
     Ok(records::load(&Database::open(dir)?)?.0)
+}
+
+/// The Raft id that a folder was claimed under.
+pub(crate) fn stored_id(dir: &Path) -> Result<Option<RaftId>, ConsensusError> {
+    if !dir.join("raft").exists() {
+        return Ok(None);
+    }
+    let identity: Option<Identity> = Database::open(dir)?.get(Family::Meta, IDENTITY)?;
+    Ok(identity.map(|identity| identity.raft_id))
 }
 
 /// Writes whose folder it is, or compares.

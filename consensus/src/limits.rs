@@ -63,6 +63,12 @@ pub const JOBS_ACTIVE_MAX: usize = 1_000;
 /// Unfinished validations at most.
 pub const VALIDATIONS_MAX: usize = 1_000;
 
+/// Transactions between BEGIN and COMMIT at most.
+pub const TRANSACTIONS_OPEN_MAX: usize = 1_000;
+
+/// Statements of one transaction that write at most.
+pub const TRANSACTION_STATEMENTS_MAX: u32 = 10_000;
+
 /// Attempts of a query or of a validation before it is given up.
 pub const ATTEMPTS_MAX: u32 = 5;
 
@@ -94,6 +100,12 @@ pub(crate) const ORDER_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Time for the Raft threads to end.
 pub(crate) const RUNTIME_END: Duration = Duration::from_secs(5);
+
+/// Pause before a node without a log, or without a vote, asks the others again.
+pub(crate) const JOIN_PAUSE: Duration = Duration::from_millis(200);
+
+/// Entries that a new member may lack when it becomes a voter.
+pub(crate) const CATCH_UP_ENTRIES: u64 = 100;
 
 /// Pause before a proposal that found no leader is tried again.
 pub(crate) const PROPOSE_PAUSE: Duration = Duration::from_millis(50);

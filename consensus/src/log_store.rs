@@ -22,11 +22,13 @@ const PURGED: &[u8] = b"purged";
 #[derive(Clone, Debug)]
 pub(crate) struct LogStore {
     database: Arc<Database>,
+    /// See `Config::probe`.
+    probe: fn(&str),
 }
 
 impl LogStore {
-    pub(crate) const fn new(database: Arc<Database>) -> Self {
-        Self { database }
+    pub(crate) const fn new(database: Arc<Database>, probe: fn(&str)) -> Self {
+        Self { database, probe }
     }
 
     /// Entries with `from <= index < to`, in order; stops early once `bytes_max` is reached, but
@@ -58,7 +60,10 @@ impl LogStore {
         for entry in entries {
             batch.put(Family::Log, &key(entry.get_log_id().index), &entry)?;
         }
-        batch.commit_synced()
+        (self.probe)("log.append");
+        batch.commit_synced()?;
+        (self.probe)("log.appended");
+        Ok(())
     }
 }
 

@@ -36,6 +36,8 @@ pub(crate) struct StateStore {
     cluster: ClusterInfo,
     applied: Applied,
     latest: Latest,
+    /// See `Config::probe`.
+    probe: fn(&str),
 }
 
 impl StateStore {
@@ -43,11 +45,12 @@ impl StateStore {
     pub(crate) fn open(
         database: Arc<Database>,
         cluster: ClusterInfo,
+        probe: fn(&str),
     ) -> Result<Self, ConsensusError> {
         let (catalog, applied) = records::load(&database)?;
         same_cluster(&catalog, &cluster)?;
         let published = Arc::new(Published::new(catalog));
-        Ok(Self { database, published, cluster, applied, latest: Latest::default() })
+        Ok(Self { database, published, cluster, applied, latest: Latest::default(), probe })
     }
 
     pub(crate) fn published(&self) -> Arc<Published> {
@@ -95,7 +98,9 @@ impl StateStore {
     ) -> Result<(), ConsensusError> {
         let mut batch = self.database.batch();
         records::write_difference(&mut batch, old, &new, &applied)?;
+        (self.probe)("state.apply");
         batch.commit_synced()?;
+        (self.probe)("state.applied");
         self.applied = applied;
         self.published.publish(new, recent);
         Ok(())
@@ -235,8 +240,8 @@ mod tests {
             let dir = tempfile::tempdir().unwrap();
             let database = Arc::new(Database::open(dir.path()).unwrap());
             let cluster = TestCluster::seeded(1).info;
-            let state = StateStore::open(Arc::clone(&database), cluster).unwrap();
-            Ok((dir, LogStore::new(database), state))
+            let state = StateStore::open(Arc::clone(&database), cluster, |_| {}).unwrap();
+            Ok((dir, LogStore::new(database, |_| {}), state))
         }
     }
 

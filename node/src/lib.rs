@@ -23,11 +23,14 @@
 
 mod attempt;
 mod bench;
+mod budget;
 mod clock;
 pub mod command;
 pub mod config;
 mod error;
+mod fail_point;
 mod files;
+mod handshakes;
 mod janitor;
 mod limits;
 mod local;
@@ -39,10 +42,13 @@ mod results;
 mod runner;
 mod scheduler;
 mod services;
+#[cfg(test)]
+mod simulation;
 #[cfg(feature = "testing")]
 pub mod testing;
 
 pub use error::NodeError;
+pub use fail_point::FAIL_POINTS;
 pub use node::Node;
 
 pub(crate) use node::data_lock;

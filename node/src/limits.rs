@@ -3,13 +3,25 @@
 use std::time::Duration;
 
 /// Version of what nodes say to each other on the mesh. Nodes of different versions do not talk.
-pub(crate) const MESH_VERSION: u16 = 2;
+pub(crate) const MESH_VERSION: u16 = 3;
 
 /// How long a stranger may take for the TLS handshake and its hello, on either port.
 pub(crate) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Handshakes at one time on one port; further connections wait to be accepted.
+/// Handshakes at one time on one port; beyond that the oldest is given up.
 pub(crate) const HANDSHAKES_MAX: usize = 64;
+
+/// Connections at one time to the client port whose key is not enrolled; further ones are closed.
+pub(crate) const STRANGERS_MAX: usize = 64;
+
+/// Bytes of a request that a stranger may send.
+pub(crate) const STRANGER_REQUEST_BYTES_MAX: usize = 64 << 10;
+
+/// Requests under way at one time on one connection of a client.
+pub(crate) const STREAMS_PER_CLIENT_MAX: u32 = 256;
+
+/// How often a silent client connection is asked whether it lives, and how long it may take to say so.
+pub(crate) const CLIENT_PING: Duration = Duration::from_secs(20);
 
 /// Waits between attempts to reach a peer; the last one repeats. Without jitter: there are only
 /// two peers, and a schedule that can be read makes logs readable.
@@ -132,15 +144,14 @@ pub(crate) const REPAIR_IDLE_MAX: Duration = Duration::from_secs(300);
 /// How long `trined repair` waits for both peers when it starts the node by itself.
 pub(crate) const REPAIR_READY_WAIT: Duration = Duration::from_secs(60);
 
+/// How often an attempt that waits for a peer looks whether it has been stopped.
+pub(crate) const STOP_LOOK: Duration = Duration::from_millis(100);
+
 /// How often to look for a leader while starting.
 pub(crate) const LEADER_LOOK: Duration = Duration::from_millis(50);
 
 /// How often to look for staged parts that nobody commits.
 pub(crate) const STAGED_LOOK: Duration = Duration::from_secs(60);
-
-/// How long a staged part may wait for its Commit before this node proposes to give it up. A load
-/// of many batches commits each batch when it is complete, so this is one batch's time.
-pub(crate) const STAGED_KEEP: Duration = Duration::from_secs(3_600);
 
 /// How long a row of secret parameters that no unfinished statement names is kept.
 pub(crate) const PARAMETERS_KEEP: Duration = Duration::from_secs(300);

@@ -28,7 +28,7 @@ pub struct Cluster {
     nodes: [Option<Node>; 3],
     administrator: Identity,
     cluster: crate::config::Cluster,
-    party_wait: Duration,
+    limits: Limits,
 }
 
 impl Cluster {
@@ -37,7 +37,7 @@ impl Cluster {
     /// # Errors
     /// What keeps a node from starting.
     pub async fn start(dir: &Path) -> Result<Self, NodeError> {
-        Self::start_with(dir, Limits::default().party_wait).await
+        Self::start_limited(dir, Limits::default()).await
     }
 
     /// The same with another wait for parties that are down.
@@ -45,6 +45,14 @@ impl Cluster {
     /// # Errors
     /// As [`Self::start`].
     pub async fn start_with(dir: &Path, party_wait: Duration) -> Result<Self, NodeError> {
+        Self::start_limited(dir, Limits { party_wait, ..Limits::default() }).await
+    }
+
+    /// The same with other limits than the configuration files have.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub async fn start_limited(dir: &Path, limits: Limits) -> Result<Self, NodeError> {
         let client = dir.join("client.toml");
         if !client.exists() {
             local::make(dir)?;
@@ -57,10 +65,16 @@ impl Cluster {
             nodes: [None, None, None],
             administrator,
             cluster: config.cluster,
-            party_wait,
+            limits,
         };
+        // Beside each other: nodes of a new cluster wait for one another.
+        let mut starting = Vec::new();
         for party in Party::ALL {
-            cluster.start_node(party).await?;
+            starting.push(Node::start(cluster.config(party)?));
+        }
+        let started = futures::future::join_all(starting).await;
+        for (slot, node) in cluster.nodes.iter_mut().zip(started) {
+            *slot = Some(node?);
         }
         cluster.ready().await;
         Ok(cluster)
@@ -102,6 +116,12 @@ impl Cluster {
         local::node_dir(&self.dir, party).join("data")
     }
 
+    /// Attempts under way at a party's node; none if it does not run.
+    #[must_use]
+    pub fn running(&self, party: Party) -> usize {
+        self.nodes[party.index()].as_ref().map_or(0, Node::running)
+    }
+
     /// Waits until every node that runs knows a leader and sees both peers.
     pub async fn ready(&self) {
         for node in self.nodes.iter().flatten() {
@@ -114,14 +134,17 @@ impl Cluster {
     /// # Errors
     /// What keeps it from starting.
     pub async fn start_node(&mut self, party: Party) -> Result<(), NodeError> {
-        let path = local::node_dir(&self.dir, party).join("party.toml");
-        let slot = &mut self.nodes[party.index()];
-        if slot.is_none() {
-            let mut config = Config::read(&path)?;
-            config.limits.party_wait = self.party_wait;
-            *slot = Some(Node::start(config).await?);
+        if self.nodes[party.index()].is_none() {
+            self.nodes[party.index()] = Some(Node::start(self.config(party)?).await?);
         }
         Ok(())
+    }
+
+    fn config(&self, party: Party) -> Result<Config, NodeError> {
+        let path = local::node_dir(&self.dir, party).join("party.toml");
+        let mut config = Config::read(&path)?;
+        config.limits = self.limits.clone();
+        Ok(config)
     }
 
     /// Stops a node.

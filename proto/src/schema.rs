@@ -1,12 +1,13 @@
 //! Table schemas and the public facts about how a column is encoded.
 //!
-//! A value is first *encoded* as an integer v (DECIMAL: scaled by 10^scale, DATE: days since
-//! 1970-01-01, BOOLEAN: 0/1, ENUM: position in the dictionary), or as zero-padded bytes (VARCHAR).
+//! A value is first *encoded* as an integer v (DECIMAL: scaled by 10^scale, DOUBLE: the nearest multiple
+//! of 2^-fraction_bits, ties away from zero, DATE: days since 1970-01-01, TIMESTAMP: microseconds
+//! since then, BOOLEAN: 0/1, ENUM: position in the dictionary), or as zero-padded bytes (VARCHAR).
 //!
 //! * *Boolean encoding*: v - low as an unsigned number of exactly [`Column::bits`] bits, so that
 //!   unsigned order is SQL order. VARCHAR: 8 bits a byte, first byte most significant. A nullable
 //!   column has one more bit on top (1 = NULL; the other bits are then 0).
-//! * *Arithmetic encoding* (SMALLINT, INT, BIGINT, DECIMAL): v mod 2^64 (0 for NULL).
+//! * *Arithmetic encoding* (SMALLINT, INT, BIGINT, DECIMAL, DOUBLE): v mod 2^64 (0 for NULL).
 
 use crate::status::{SqlError, sqlstate};
 use crate::wire;
@@ -20,6 +21,15 @@ pub const VARCHAR_BYTES_MAX: u32 = 1024;
 pub const LABELS_MAX: usize = 65_536;
 /// Digits of a DECIMAL at most (64-bit ring).
 pub const DECIMAL_DIGITS_MAX: u8 = 18;
+/// Binary digits after the point of a DOUBLE without a range: steps of 2^-28 (3.7e-9) up to 3.4e10.
+pub const DOUBLE_FRACTION_BITS: u8 = 28;
+/// Fewest binary digits after the point of a DOUBLE (a wide range).
+pub const DOUBLE_FRACTION_BITS_MIN: u8 = 8;
+/// Most binary digits after the point of a DOUBLE (a narrow range).
+pub const DOUBLE_FRACTION_BITS_MAX: u8 = 40;
+
+/// First and last microsecond of a TIMESTAMP: 0001-01-01 00:00:00 to 9999-12-31 23:59:59.999999.
+pub const TIMESTAMP_LIMITS: (i64, i64) = (-62_135_596_800_000_000, 253_402_300_799_999_999);
 
 /// SQL type of a stored column.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -39,8 +49,15 @@ pub enum ColumnType {
         /// Digits after the point.
         scale: u8,
     },
+    /// Fixed point of 64 bits: multiples of 2^-fraction_bits.
+    Double {
+        /// Binary digits after the point.
+        fraction_bits: u8,
+    },
     /// Days since 1970-01-01, 32-bit.
     Date,
+    /// Microseconds since 1970-01-01 00:00:00, in no time zone; years 1 to 9999.
+    Timestamp,
     /// UTF-8, zero-padded to `bytes_max` bytes; order is byte order.
     Varchar {
         /// Bytes at most.
@@ -113,10 +130,19 @@ pub struct StoredColumn {
 }
 
 impl ColumnType {
-    /// Whether it is SMALLINT, INT, BIGINT or DECIMAL.
+    /// Whether it is SMALLINT, INT, BIGINT, DECIMAL or DOUBLE.
     #[must_use]
     pub const fn is_numeric(&self) -> bool {
-        matches!(self, Self::SmallInt | Self::Int | Self::BigInt | Self::Decimal { .. })
+        matches!(
+            self,
+            Self::SmallInt | Self::Int | Self::BigInt | Self::Decimal { .. } | Self::Double { .. }
+        )
+    }
+
+    /// Whether it is DATE or TIMESTAMP.
+    #[must_use]
+    pub const fn is_time(&self) -> bool {
+        matches!(self, Self::Date | Self::Timestamp)
     }
 
     /// Lowest and highest encoded integer of the type; `None` for VARCHAR.
@@ -127,6 +153,8 @@ impl ColumnType {
             Self::SmallInt => (i64::from(i16::MIN), i64::from(i16::MAX)),
             Self::Int | Self::Date => (i64::from(i32::MIN), i64::from(i32::MAX)),
             Self::BigInt => (i64::MIN, i64::MAX),
+            Self::Double { .. } => (-i64::MAX, i64::MAX),
+            Self::Timestamp => TIMESTAMP_LIMITS,
             Self::Decimal { precision, .. } => {
                 let top = 10_i64.pow(u32::from(*precision)) - 1;
                 (-top, top)
@@ -147,7 +175,9 @@ impl ColumnType {
             Self::Int => "INT".into(),
             Self::BigInt => "BIGINT".into(),
             Self::Decimal { precision, scale } => format!("DECIMAL({precision},{scale})"),
+            Self::Double { .. } => "DOUBLE PRECISION".into(),
             Self::Date => "DATE".into(),
+            Self::Timestamp => "TIMESTAMP".into(),
             Self::Varchar { bytes_max } => format!("VARCHAR({bytes_max})"),
             Self::Enum { labels } => {
                 let quoted: Vec<String> =
@@ -270,6 +300,7 @@ impl TryFrom<&wire::ColumnSchema> for Column {
             K::Int => ColumnType::Int,
             K::Bigint => ColumnType::BigInt,
             K::Date => ColumnType::Date,
+            K::Timestamp => ColumnType::Timestamp,
             K::Decimal => {
                 let precision = u8::try_from(c.precision).unwrap_or(u8::MAX);
                 let scale = u8::try_from(c.scale).unwrap_or(u8::MAX);
@@ -279,6 +310,15 @@ impl TryFrom<&wire::ColumnSchema> for Column {
                     )));
                 }
                 ColumnType::Decimal { precision, scale }
+            }
+            K::Double => {
+                let fraction_bits = u8::try_from(c.scale).unwrap_or(u8::MAX);
+                if !(DOUBLE_FRACTION_BITS_MIN..=DOUBLE_FRACTION_BITS_MAX).contains(&fraction_bits) {
+                    return Err(invalid(format!(
+                        "column \"{name}\": DOUBLE PRECISION takes {DOUBLE_FRACTION_BITS_MIN} to {DOUBLE_FRACTION_BITS_MAX} binary digits after the point"
+                    )));
+                }
+                ColumnType::Double { fraction_bits }
             }
             K::Varchar => {
                 if c.bytes_max == 0 || c.bytes_max > VARCHAR_BYTES_MAX {
@@ -307,8 +347,7 @@ impl TryFrom<&wire::ColumnSchema> for Column {
         let range = match &c.range {
             None => None,
             Some(r) => {
-                let Some((low, high)) =
-                    ty.limits().filter(|_| ty.is_numeric() || matches!(ty, ColumnType::Date))
+                let Some((low, high)) = ty.limits().filter(|_| ty.is_numeric() || ty.is_time())
                 else {
                     return Err(invalid(format!(
                         "column \"{name}\": RANGE goes with numbers and dates only"
@@ -380,10 +419,15 @@ impl From<&Column> for wire::ColumnSchema {
             ColumnType::Int => K::Int,
             ColumnType::BigInt => K::Bigint,
             ColumnType::Date => K::Date,
+            ColumnType::Timestamp => K::Timestamp,
             ColumnType::Decimal { precision, scale } => {
                 out.precision = u32::from(*precision);
                 out.scale = u32::from(*scale);
                 K::Decimal
+            }
+            ColumnType::Double { fraction_bits } => {
+                out.scale = u32::from(*fraction_bits);
+                K::Double
             }
             ColumnType::Varchar { bytes_max } => {
                 out.bytes_max = *bytes_max;

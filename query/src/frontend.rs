@@ -3,7 +3,7 @@
 //! 1. [`parse`]: one statement, within limits, PostgreSQL's syntax
 //!    ([`dialect`]; [`rewrite`] knows more names of functions);
 //! 2. [`check`]: what the syntax tree shows to be out of reach is refused with its position;
-//!    ([`aliases`] tells select items apart that DataFusion would give one name);
+//!    ([`aliases`] tells select items of one name apart);
 //! 3. [`context`], [`tables`], [`views`], [`information`], [`functions`]: names are bound against the
 //!    catalog at a log index, for one principal;
 //! 4. [`optimizer`]: types are coerced and the plan is rewritten by a fixed list of rules;
@@ -18,6 +18,7 @@ mod context;
 mod dialect;
 mod dictionary_rule;
 mod errors;
+mod fence_rule;
 mod fetch;
 mod functions;
 mod in_rule;
@@ -30,9 +31,11 @@ mod parse;
 mod position;
 mod rewrite;
 mod tables;
+mod using;
 mod views;
 mod writes;
 
+pub(crate) use fence_rule::ONLY_VALUE;
 pub use parse::Explain;
 pub(crate) use position::Positions;
 pub(crate) use tables::TrineTable;
@@ -120,6 +123,7 @@ pub(crate) fn bind_query(
         overlay.push(parameters::overlay(set));
     }
     rewrite::rewrite(&mut parsed.query);
+    using::rewrite(&mut parsed.query)?;
     check::check(&parsed.query, functions, positions)?;
     let config = optimizer::Config::new(signed_at_ms);
     let context = Context {
@@ -135,7 +139,7 @@ pub(crate) fn bind_query(
     let translate = |e| errors::translate(e, positions);
     let binder = SqlToRel::new_with_options(&context, parser_options());
     fetch::as_limit(&mut parsed.query);
-    aliases::separate(&mut parsed.query);
+    aliases::separate(&mut parsed.query)?;
     let bound = binder.sql_statement_to_plan(Ast::Query(parsed.query)).map_err(translate)?;
     let plan = optimizer::optimise(bound, &config).map_err(translate)?;
     let names = names::align(names, plan.schema());

@@ -14,7 +14,9 @@ use std::thread;
 use trine_mpc::{Profile, Session};
 use trine_proto::catalog::{Catalog, NetProfile, Parameters};
 use trine_proto::ids::LogIndex;
-use trine_proto::schema::{Column, ColumnType, DECIMAL_DIGITS_MAX, Secrecy, TableSchema};
+use trine_proto::schema::{
+    Column, ColumnType, DECIMAL_DIGITS_MAX, DOUBLE_FRACTION_BITS, Secrecy, TableSchema,
+};
 use trine_proto::status::{SqlError, sqlstate};
 use trine_proto::wire::{self, Counted, ExplainRow, ResultHeader, ResultKind};
 use trine_storage::Store;
@@ -185,6 +187,7 @@ fn stored_column(field: &Field) -> Result<Column, SqlError> {
             NumberKind::Int => ColumnType::Int,
             NumberKind::BigInt => ColumnType::BigInt,
             NumberKind::Date => ColumnType::Date,
+            NumberKind::Timestamp => ColumnType::Timestamp,
             NumberKind::Enum { labels } => ColumnType::Enum { labels: labels.clone() },
             NumberKind::Decimal { precision, scale } => {
                 let top = 10_i128.pow(u32::from(DECIMAL_DIGITS_MAX)) - 1;
@@ -194,7 +197,7 @@ fn stored_column(field: &Field) -> Result<Column, SqlError> {
                 }
                 ColumnType::Decimal { precision, scale: *scale }
             }
-            NumberKind::Double { .. } => return Err(refused()),
+            NumberKind::Double { .. } => ColumnType::Double { fraction_bits: DOUBLE_FRACTION_BITS },
         },
     };
     let name = field.name.clone();
@@ -224,6 +227,14 @@ impl Statement {
     #[must_use]
     pub const fn digest(&self) -> [u8; 32] {
         self.digest
+    }
+
+    /// The most memory that one of its operators needs at one party: an estimate from public shapes.
+    ///
+    /// # Errors
+    /// `Bug` for a plan that contradicts itself.
+    pub fn memory(&self) -> Result<executor::Memory, QueryError> {
+        executor::memory(&self.plan)
     }
 
     /// Rows of the largest relation of the plan: a public bound.

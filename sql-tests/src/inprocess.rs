@@ -11,18 +11,20 @@ mod load;
 
 use crate::engine::EngineError;
 use crate::value::Output;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use trine_client::cut::{NodePart, cut_rows};
 use trine_client::open::{ResultPart, ResultVector, open_result};
-use trine_client::statement::{self, Insert, Statement, Write};
+use trine_client::statement::{self, Asked, Insert, PreparedStatements, Statement, Write};
 use trine_client::{
-    Table, TableDefinition, arrange, explained, named_result, parameter_row, random_id,
-    rows_written,
+    BlockStatus, ParameterRow, Table, TableDefinition, TransactionBlock, arrange, explained,
+    named_result, parameter_row, query_parameters, random_id, rows_written,
 };
 use trine_consensus::testing::{LocalSequencer, TestCluster, client_with_id};
 use trine_mpc::{AttemptKeys, Net, Session};
-use trine_proto::catalog::{Catalog, TableRules, TransactionState, Validation, Verdict};
+use trine_proto::catalog::{
+    Catalog, Parameters, TableRules, TransactionState, Validation, Verdict,
+};
 use trine_proto::command::{NodeCommandKind, Outcome};
 use trine_proto::ids::{JobId, LogIndex, Party, SegmentId, TableId, TransactionId};
 use trine_proto::result::result_digest;
@@ -45,6 +47,9 @@ pub struct InProcess {
     cluster: TestCluster,
     sequencer: LocalSequencer,
     stores: [Store; 3],
+    /// Where the user's statements stand.
+    block: Mutex<TransactionBlock>,
+    prepared: Mutex<PreparedStatements>,
 }
 
 /// Nobody watches the progress.
@@ -62,8 +67,10 @@ impl InProcess {
     pub fn new() -> Result<Self, EngineError> {
         let cluster = TestCluster::seeded(1);
         let sequencer = LocalSequencer::new(cluster.info.clone());
-        let store = || Store::open_holding(Arc::new(Memory::new())).map_err(|e| internal(&e));
-        Ok(Self { cluster, sequencer, stores: [store()?, store()?, store()?] })
+        let store = || Store::open(Arc::new(Memory::new())).map_err(|e| internal(&e));
+        let stores = [store()?, store()?, store()?];
+        let (block, prepared) = (Mutex::default(), Mutex::default());
+        Ok(Self { cluster, sequencer, stores, block, prepared })
     }
 
     /// Runs the statements of a text; the answer is that of the last one.
@@ -73,20 +80,92 @@ impl InProcess {
     pub fn run(&self, sql: &str) -> Result<Output, EngineError> {
         let mut output = Output::done(None);
         for fragment in statement::split(sql)? {
-            output = self.run_one(statement::parse(&fragment)?)?;
+            let statement = statement::parse(&fragment).inspect_err(|_| self.block().fails())?;
+            output = self.run_in_block(statement)?;
         }
         Ok(output)
     }
 
-    fn run_one(&self, statement: Statement) -> Result<Output, EngineError> {
+    fn block(&self) -> MutexGuard<'_, TransactionBlock> {
+        self.block.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// One statement, BEGIN and COMMIT among them, as the client sees to it.
+    fn run_in_block(&self, statement: Statement) -> Result<Output, EngineError> {
+        let statement = match statement {
+            Statement::Execute(execution) => {
+                let bound = self.prepared().execute(execution);
+                bound.inspect_err(|_| self.block().fails())?
+            }
+            other => other,
+        };
+        let open = self.block().transaction();
+        match (statement, open) {
+            (Statement::Begin(modes), None) => {
+                let (id, _) = self.propose(Command::Begin(wire::Begin {}))?;
+                self.block().opened(TransactionId(id), modes);
+            }
+            (Statement::Commit, Some(id)) if self.block().status() == BlockStatus::Open => {
+                self.block().closed();
+                let transaction_id = id.0.to_vec();
+                let commit = wire::CommitTransaction { transaction_id };
+                let (_, outcome) = self.propose(Command::CommitTransaction(commit))?;
+                if matches!(outcome, Outcome::Validating(_)) {
+                    self.validate(id)?;
+                }
+            }
+            (Statement::Commit | Statement::Rollback, Some(id)) => {
+                self.block().closed();
+                let transaction_id = id.0.to_vec();
+                self.propose(Command::Abort(wire::Abort { transaction_id }))?;
+            }
+            (Statement::Begin(_) | Statement::Commit | Statement::Rollback, _)
+            | (Statement::SetTransaction(_), _) => {}
+            (statement, _) => {
+                let writes = matches!(statement, Statement::Insert(_) | Statement::Write(_));
+                let within = self.block().begins(writes)?;
+                let output = self.run_one(statement, within)?;
+                self.block().ended(writes);
+                return Ok(output);
+            }
+        }
+        Ok(Output::done(None))
+    }
+
+    fn run_one(
+        &self,
+        statement: Statement,
+        within: Option<wire::Within>,
+    ) -> Result<Output, EngineError> {
         let command = match statement {
-            Statement::Insert(insert) => return self.insert(&insert),
-            Statement::Write(write) => return self.write(&write),
+            Statement::Insert(insert) => return self.insert(&insert, within),
+            Statement::Write(write) => return self.write(&write, within),
+            Statement::Query { sql, .. } => return Ok(self.query(sql, None, within)?.into()),
+            Statement::Ask(asked) => return self.ask(&asked, within),
+            Statement::Prepare(prepared) => {
+                self.prepared().prepare(prepared)?;
+                return Ok(Output::done(None));
+            }
+            Statement::Deallocate(name) => {
+                self.prepared().deallocate(name.as_deref())?;
+                return Ok(Output::done(None));
+            }
+            _ if within.is_some() => {
+                return Err(EngineError::new(
+                    sqlstate::FEATURE_NOT_SUPPORTED,
+                    "this statement is not supported inside a transaction",
+                ));
+            }
             Statement::CreateTableAs { table, columns, sql, if_not_exists, .. } => {
                 return self.create_table_as(&table, &columns, &sql, if_not_exists);
             }
-            Statement::Query { sql, .. } => return Ok(self.query(sql)?.into()),
-            Statement::Reindex | Statement::Set => return Ok(Output::done(None)),
+            Statement::Reindex
+            | Statement::Set
+            | Statement::Execute(_)
+            | Statement::Begin(_)
+            | Statement::SetTransaction(_)
+            | Statement::Commit
+            | Statement::Rollback => return Ok(Output::done(None)),
             Statement::Show(settings) => return Ok(shown(settings)),
             Statement::CreateIndex(index) => Command::CreateIndex(index),
             Statement::DropIndex(index) => Command::DropIndex(index),
@@ -96,6 +175,12 @@ impl InProcess {
                 let at = catalog.applied;
                 trine_query::check_view(&view.sql, &view.columns, &catalog, at, PRINCIPAL)?;
                 Command::CreateView(view)
+            }
+            Statement::Copy(_) => {
+                return Err(EngineError::new(
+                    sqlstate::FEATURE_NOT_SUPPORTED,
+                    "COPY uploads to nodes; there are none in process",
+                ));
             }
             Statement::ShowTables => {
                 return Err(EngineError::new(
@@ -132,13 +217,13 @@ impl InProcess {
         }
     }
 
-    fn insert(&self, insert: &Insert) -> Result<Output, EngineError> {
+    fn insert(&self, insert: &Insert, within: Option<wire::Within>) -> Result<Output, EngineError> {
         let (id, definition) = self.table(&insert.table)?;
         let schema = &definition.schema;
         let rows = arrange(&definition, insert)?;
         let transaction = TransactionId(random_id()?);
         let parts = cut_rows(schema, &rows, self.cluster.info.cluster_id, transaction)?;
-        self.commit(id, schema, transaction, parts)?;
+        self.commit((id, schema), transaction, parts, within)?;
         Ok(Output::done(u64::try_from(rows.len()).ok()))
     }
 
@@ -156,16 +241,20 @@ impl InProcess {
     /// Stages the three parts of an upload and commits them as one batch.
     fn commit(
         &self,
-        table: TableId,
-        schema: &TableSchema,
+        (table, schema): (TableId, &TableSchema),
         transaction: TransactionId,
         parts: [NodePart; 3],
+        within: Option<wire::Within>,
     ) -> Result<(), EngineError> {
         let mut receipts = Vec::with_capacity(3);
         for (party, part) in Party::ALL.into_iter().zip(parts) {
             receipts.push(self.stage(party, table, schema, transaction, part)?);
         }
-        let (_, outcome) = self.propose(self.cluster.commit(&receipts))?;
+        let mut commit = self.cluster.commit(&receipts);
+        if let Command::Commit(commit) = &mut commit {
+            commit.within = within;
+        }
+        let (_, outcome) = self.propose(commit)?;
         if matches!(outcome, Outcome::Validating(_)) {
             self.validate(transaction)?;
         }
@@ -251,7 +340,7 @@ impl InProcess {
             Some(TransactionState::Aborted(_, error)) => {
                 Err(explained(error.clone(), &report).into())
             }
-            Some(TransactionState::Committed(_)) => Ok(report),
+            Some(TransactionState::Committed(_) | TransactionState::Joined(..)) => Ok(report),
             _ => Err(EngineError::new(sqlstate::INTERNAL_ERROR, "the work has no end")),
         }
     }
@@ -295,30 +384,20 @@ impl InProcess {
     }
 
     /// A statement that writes: its parameters as a row of shares at the stores, its turn, its report.
-    fn write(&self, write: &Write) -> Result<Output, EngineError> {
+    fn write(&self, write: &Write, within: Option<wire::Within>) -> Result<Output, EngineError> {
         let (_, definition) = self.table(&write.table)?;
         let row = parameter_row(&definition, write)?;
         let mut parameters = None;
         if let Some(row) = &row {
-            let id = TransactionId(random_id()?);
-            let cells = std::slice::from_ref(&row.cells);
-            let parts = cut_rows(&row.schema, cells, self.cluster.info.cluster_id, id)?;
-            for (party, part) in Party::ALL.into_iter().zip(parts) {
-                self.stage(party, TableId::PARAMETERS, &row.schema, id, part)?;
-            }
-            let schema = Some(wire::TableSchema::from(&row.schema));
-            parameters = Some(wire::ParameterSet { id: id.0.to_vec(), schema });
+            parameters = Some(self.stage_parameters(row)?);
         }
         let (sql, table) = (write.sql.clone(), write.table.clone());
-        let mut command = wire::SubmitWrite { sql, table, kind: 0, parameters: parameters.clone() };
+        let mut command =
+            wire::SubmitWrite { sql, table, kind: 0, parameters: parameters.clone(), within };
         command.set_kind(write.kind);
         let (id, _) = self.propose(Command::SubmitWrite(command))?;
         let report = self.validate(TransactionId(id));
-        if let Some(id) = parameters.and_then(|set| SegmentId::from_slice(&set.id)) {
-            for store in &self.stores {
-                store.remove(TableId::PARAMETERS, id).map_err(|e| internal(&e))?;
-            }
-        }
+        self.forget_parameters(parameters.as_ref())?;
         Ok(Output::done(Some(rows_written(&report?)?)))
     }
 
@@ -339,7 +418,7 @@ impl InProcess {
         if matches!(outcome, Outcome::Nothing(..)) {
             return Ok(Output::done(None));
         }
-        let filled = self.write(&Write::filling(table, sql));
+        let filled = self.write(&Write::filling(table, sql), None);
         if filled.is_err() {
             let drop = wire::DropTable { table: table.to_owned(), ..Default::default() };
             self.propose(Command::DropTable(drop))?;
@@ -354,11 +433,51 @@ impl InProcess {
         }
     }
 
-    fn query(&self, sql: String) -> Result<Table, EngineError> {
-        let submit = Command::SubmitQuery(wire::SubmitQuery { sql: sql.clone(), parameters: None });
-        let (id, outcome) = self.propose(submit)?;
-        let (job, position) = (JobId(id), outcome.index());
-        let answer = self.answer(&sql, job, position);
+    fn prepared(&self) -> MutexGuard<'_, PreparedStatements> {
+        self.prepared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A query with secret parameters.
+    fn ask(&self, asked: &Asked, within: Option<wire::Within>) -> Result<Output, EngineError> {
+        let catalog = self.sequencer.catalog();
+        let tables: Vec<TableSchema> = catalog.tables.values().map(|t| t.schema.clone()).collect();
+        let set = self.stage_parameters(&query_parameters(&tables, asked)?)?;
+        let answer = self.query(asked.sql.clone(), Some(set.clone()), within);
+        self.forget_parameters(Some(&set))?;
+        Ok(answer?.into())
+    }
+
+    /// One row of parameters as shares at the stores.
+    fn stage_parameters(&self, row: &ParameterRow) -> Result<wire::ParameterSet, EngineError> {
+        let id = TransactionId(random_id()?);
+        let cells = std::slice::from_ref(&row.cells);
+        let parts = cut_rows(&row.schema, cells, self.cluster.info.cluster_id, id)?;
+        for (party, part) in Party::ALL.into_iter().zip(parts) {
+            self.stage(party, TableId::PARAMETERS, &row.schema, id, part)?;
+        }
+        let schema = Some(wire::TableSchema::from(&row.schema));
+        Ok(wire::ParameterSet { id: id.0.to_vec(), schema })
+    }
+
+    fn forget_parameters(&self, set: Option<&wire::ParameterSet>) -> Result<(), EngineError> {
+        if let Some(id) = set.and_then(|set| SegmentId::from_slice(&set.id)) {
+            for store in &self.stores {
+                store.remove(TableId::PARAMETERS, id).map_err(|e| internal(&e))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn query(
+        &self,
+        sql: String,
+        parameters: Option<wire::ParameterSet>,
+        within: Option<wire::Within>,
+    ) -> Result<Table, EngineError> {
+        let submit = wire::SubmitQuery { sql: sql.clone(), parameters, within };
+        let (id, _) = self.propose(Command::SubmitQuery(submit))?;
+        let job = JobId(id);
+        let answer = self.answer(&sql, job);
         for party in Party::ALL {
             let kind = match &answer {
                 Ok(_) => NodeCommandKind::JobDone { job, attempt: 1 },
@@ -372,8 +491,14 @@ impl InProcess {
         answer
     }
 
-    fn answer(&self, sql: &str, job: JobId, position: LogIndex) -> Result<Table, EngineError> {
-        let shares = self.executed(sql, position)?;
+    fn answer(&self, sql: &str, job: JobId) -> Result<Table, EngineError> {
+        let catalog = self.sequencer.catalog();
+        let entry = catalog.jobs.get(&job).ok_or_else(|| {
+            EngineError::new(sqlstate::INTERNAL_ERROR, "the query is not in the catalog")
+        })?;
+        let seen = entry.within.as_ref().map(|w| catalog.within(w.snapshot, &w.written));
+        let seen = seen.as_ref().unwrap_or(&catalog);
+        let shares = self.executed(sql, entry.parameters.as_ref(), seen, entry.snapshot())?;
         let mut parts: [ResultPart; 3] = Default::default();
         for ((party, shares), part) in Party::ALL.into_iter().zip(shares).zip(&mut parts) {
             *part = self.part(party, job, shares);
@@ -382,25 +507,31 @@ impl InProcess {
     }
 
     /// The three parties' parts of an answer. They share one planning.
-    fn executed(&self, sql: &str, position: LogIndex) -> Result<[ResultShares; 3], EngineError> {
-        let catalog = self.sequencer.catalog();
-        let statement = self.planned(sql, &catalog, position, &self.stores[0])?;
+    fn executed(
+        &self,
+        sql: &str,
+        parameters: Option<&Parameters>,
+        catalog: &Catalog,
+        position: LogIndex,
+    ) -> Result<[ResultShares; 3], EngineError> {
+        let statement = self.planned(sql, parameters, catalog, position, &self.stores[0])?;
         let execute = |session: &mut Session, store: &Store| {
             trine_query::execute(&statement, session, store, &mut Unobserved)
         };
         let small = statement.rows_max() <= FIBER_ROWS_MAX;
-        self.three_parties(&catalog, small, execute)
+        self.three_parties(catalog, small, execute)
     }
 
     fn planned(
         &self,
         sql: &str,
+        parameters: Option<&Parameters>,
         catalog: &Catalog,
         position: LogIndex,
         store: &Store,
     ) -> Result<trine_query::Statement, EngineError> {
         let who = (PRINCIPAL, 0);
-        match trine_query::compile_over(sql, None, catalog, position, who, store) {
+        match trine_query::compile_over(sql, parameters, catalog, position, who, store) {
             Ok(statement) => Ok(statement),
             Err(QueryError::Sql(error)) => Err(error.into()),
             Err(error) => Err(internal(&error)),
@@ -417,7 +548,7 @@ impl InProcess {
         let plans = thread::scope(|scope| {
             let node = |store| {
                 let catalog = &catalog;
-                scope.spawn(move || self.planned(sql, catalog, at, store).map(|s| s.digest()))
+                scope.spawn(move || self.planned(sql, None, catalog, at, store).map(|s| s.digest()))
             };
             self.stores.each_ref().map(node).map(thread::ScopedJoinHandle::join)
         });
@@ -432,8 +563,9 @@ impl InProcess {
     /// # Errors
     /// What the query fails with.
     pub fn analysed(&self, sql: &str) -> Result<[Vec<wire::ExplainRow>; 3], EngineError> {
-        let at = self.sequencer.catalog().applied;
-        let shares = self.executed(&format!("EXPLAIN ANALYZE {sql}"), at)?;
+        let catalog = self.sequencer.catalog();
+        let at = catalog.applied;
+        let shares = self.executed(&format!("EXPLAIN ANALYZE {sql}"), None, &catalog, at)?;
         Ok(shares.map(|shares| shares.header.explain))
     }
 

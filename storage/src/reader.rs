@@ -24,7 +24,6 @@ const PAGE_CONTEXT: &str = "trine segment page check v1";
 #[derive(Clone)]
 pub struct SegmentReader {
     open: Arc<Open>,
-    /// What was found when every byte was checked.
     verified: Option<Arc<Verified>>,
 }
 

@@ -4,7 +4,7 @@ use crate::backend::{Backend, BackendFile};
 use crate::digest::Digests;
 use crate::error::{Result, StorageError, corrupt, io_error};
 use crate::header::SegmentHeader;
-use crate::held::{Held, held};
+use crate::held::{Content, Held};
 use crate::limits::HELD_FILE_BYTES_MAX;
 use crate::reader::{SegmentReader, Verified};
 use crate::writer::StageWriter;
@@ -35,18 +35,8 @@ struct Shared {
     staging: Mutex<BTreeMap<Key, bool>>,
     /// Segments whose every byte was checked since the store was opened, and what they held.
     verified: Mutex<BTreeMap<Key, Arc<Verified>>>,
-    /// Small segments that were read before; none: every read goes to the backend.
-    held: Option<Mutex<Held>>,
-}
-
-impl Shared {
-    /// Forgets what was read of a segment that is removed or replaced.
-    fn forget(&self, key: Key) {
-        lock(&self.verified).remove(&key);
-        if let Some(held) = &self.held {
-            lock(held).forget(key);
-        }
-    }
+    /// Small segments that were read before.
+    held: Mutex<Held>,
 }
 
 /// What [`Store::reconcile`] found and did. Ascending by table and segment.
@@ -66,19 +56,6 @@ impl Store {
     /// # Errors
     /// `Io` if the backend fails.
     pub fn open(backend: Arc<dyn Backend>) -> Result<Self> {
-        Self::settled(backend, None)
-    }
-
-    /// The same; small segments are held in memory once they were read and checked. Damage to their files
-    /// is then noticed by [`Store::check`] alone. For stores of very many small segments.
-    ///
-    /// # Errors
-    /// As [`Store::open`].
-    pub fn open_holding(backend: Arc<dyn Backend>) -> Result<Self> {
-        Self::settled(backend, Some(Mutex::default()))
-    }
-
-    fn settled(backend: Arc<dyn Backend>, held: Option<Mutex<Held>>) -> Result<Self> {
         backend.settle(FOLDER).map_err(io_error(FOLDER, "sync"))?;
         for name in backend.list(FOLDER).map_err(io_error(FOLDER, "list"))? {
             if name.ends_with(PARTIAL) {
@@ -86,7 +63,7 @@ impl Store {
                 tracing::info!(file = name, "removed an unfinished segment");
             }
         }
-        let (staging, verified) = (Mutex::default(), Mutex::default());
+        let (staging, verified, held) = (Mutex::default(), Mutex::default(), Mutex::default());
         Ok(Self { shared: Arc::new(Shared { backend, staging, verified, held }) })
     }
 
@@ -134,7 +111,7 @@ impl Store {
     /// # Errors
     /// As [`Store::read`].
     pub fn check(&self, table: TableId, segment: SegmentId) -> Result<SegmentReader> {
-        self.shared.forget((table, segment));
+        lock(&self.shared.verified).remove(&(table, segment));
         self.read(table, segment)
     }
 
@@ -156,7 +133,8 @@ impl Store {
     }
 
     /// Opens a segment, staged or committed. The first time since the store was opened, the whole
-    /// file is read and checked; later its end, and every page when it is read.
+    /// file is read and checked; later its end, and every page when it is read. A small one is only
+    /// compared while it is held.
     ///
     /// # Errors
     /// `NotFound`, `Corrupt` (it names file and component), `Unsupported` or `Io`.
@@ -169,17 +147,22 @@ impl Store {
             }
             Err(e) => return Err(io_error(&name, "open")(e)),
         };
-        let key = (table, segment);
         let length = file.length().map_err(io_error(&name, "read"))?;
-        let small = self.shared.held.as_ref().filter(|_| length <= HELD_FILE_BYTES_MAX);
-        if let Some(reader) = small.and_then(|held| lock(held).get(key, length)) {
+        let content = if length <= HELD_FILE_BYTES_MAX {
+            Some(Content::of(&name, file.as_ref(), length)?)
+        } else {
+            None
+        };
+        if let Some(content) = &content
+            && let Some(reader) = lock(&self.shared.held).get((table, segment), content)
+        {
             return Ok(reader);
         }
-        let file = if small.is_some() { held(&name, file, length)? } else { file };
+        let file = content.clone().map_or(file, |content| Box::new(content));
         let mut reader = match SegmentReader::open(name.clone(), file) {
             Ok(reader) => reader,
             Err(e) => {
-                self.shared.forget((table, segment));
+                lock(&self.shared.verified).remove(&(table, segment));
                 return Err(e);
             }
         };
@@ -195,12 +178,10 @@ impl Store {
                 verified
             }
         };
-        if let Some(held) = small {
-            // Every byte that it will give lies in memory and was checked.
-            lock(held).put(key, length, reader.clone());
-            return Ok(reader);
-        }
         reader.trust(verified)?;
+        if let Some(content) = content {
+            lock(&self.shared.held).put((table, segment), content, reader.clone());
+        }
         Ok(reader)
     }
 
@@ -216,7 +197,8 @@ impl Store {
         if let Some(cancelled) = active.get_mut(&(table, segment)) {
             *cancelled = true;
         }
-        self.shared.forget((table, segment));
+        lock(&self.shared.verified).remove(&(table, segment));
+        lock(&self.shared.held).forget((table, segment));
         match self.shared.backend.remove(&name) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => Err(io_error(&name, "remove")(e)),
             _ => Ok(()),
@@ -311,7 +293,8 @@ impl Staging {
         if active.get(&self.key).is_none_or(|cancelled| *cancelled) {
             return Err(StorageError::Cancelled { table, segment });
         }
-        self.shared.forget(self.key);
+        lock(&self.shared.verified).remove(&self.key);
+        lock(&self.shared.held).forget(self.key);
         if let Err(e) = self.shared.backend.rename(&self.partial, &name) {
             // It may lie there, but not durably: a repeated upload must not find it.
             let _ = self.shared.backend.remove(&name);

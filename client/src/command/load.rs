@@ -145,7 +145,11 @@ impl Load {
         schema: TableSchema,
         progress: &Arc<LoadProgress>,
     ) -> Result<Checked, Failure> {
-        let options = LoadOptions { null: self.null.clone(), skip_bad: self.skip_bad.clone() };
+        let options = LoadOptions {
+            null: self.null.clone(),
+            skip_bad: self.skip_bad.clone(),
+            ..LoadOptions::default()
+        };
         let (files, progress) = (self.files.clone(), Arc::clone(progress));
         let work = tokio::task::spawn_blocking(move || check(&schema, &files, &options, &progress));
         tokio::select! {

@@ -17,12 +17,17 @@ use std::sync::mpsc;
 use trine_proto::CHUNK_ROWS;
 use trine_proto::ids::TransactionId;
 use trine_proto::status::{SqlError, sqlstate};
+use trine_proto::wire::Within;
 use trine_proto::wire::upload_message::Message;
 
+use crate::block::TransactionBlock;
 use crate::client::Client;
 use crate::cut::Cutter;
 use crate::encode::{PlainChunk, RowEncoder};
+use crate::random::random_id;
+use crate::statement::Copy;
 use crate::upload::{Committed, Streams, send};
+use crate::value::Answer;
 use source::Source;
 
 /// Chunks that wait between reading and cutting.
@@ -31,13 +36,26 @@ const QUEUED_CHUNKS: usize = 2;
 const PROGRESS_RECORDS: u64 = 4096;
 
 /// What a load is told beside its table and files.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LoadOptions {
     /// The text that stands for NULL. Empty by default; then an empty cell of a NOT NULL text
     /// column is the empty text.
     pub null: String,
     /// Where bad rows are written; without it a bad row stops the load.
     pub skip_bad: Option<PathBuf>,
+    /// Names of the columns that the fields go to; none: the first line of the file says it.
+    pub columns: Option<Vec<String>>,
+    /// Lines before the first record, where `columns` are given.
+    pub skip_lines: u32,
+    /// What stands between two fields.
+    pub delimiter: u8,
+}
+
+impl Default for LoadOptions {
+    fn default() -> Self {
+        let (null, skip_bad, columns) = (String::new(), None, None);
+        Self { null, skip_bad, columns, skip_lines: 0, delimiter: b',' }
+    }
 }
 
 /// Bytes read so far, for a progress bar. Shared with whoever draws it.
@@ -60,6 +78,38 @@ impl LoadProgress {
 }
 
 impl Client {
+    /// COPY FROM: checks the whole file on this machine, then loads it as one batch.
+    pub(crate) async fn copy(
+        &self,
+        copy: Copy,
+        block: &mut TransactionBlock,
+        within: Option<Within>,
+    ) -> Result<Answer, SqlError> {
+        let place = |e: SqlError| if e.position == 0 { e.at(copy.position) } else { e };
+        let schema = self.schema(&copy.table).await.map_err(place)?;
+        let mut options = copy.options;
+        let all = || schema.columns.iter().map(|c| c.name.clone()).collect();
+        options.columns = Some(copy.columns.unwrap_or_else(all));
+        let progress = Arc::new(LoadProgress::default());
+        let (files, shown) = (vec![copy.file], Arc::clone(&progress));
+        let checked = tokio::task::spawn_blocking(move || check(&schema, &files, &options, &shown))
+            .await
+            .map_err(|e| SqlError::new(sqlstate::INTERNAL_ERROR, e.to_string()))??;
+        if let Some(bad) = checked.bad.first() {
+            let more = checked.bad_cells.saturating_sub(1);
+            let rest = if more == 0 { String::new() } else { format!(" (and {more} more)") };
+            return Err(SqlError::new(sqlstate::BAD_COPY_FILE, format!("{bad}{rest}"))
+                .hint("nothing was loaded"));
+        }
+        let rows = checked.rows;
+        if rows > 0 {
+            let id = TransactionId(random_id()?);
+            block.running = Some(id);
+            self.load_within(checked, id, true, within, progress).await?;
+        }
+        Ok(Answer::Done { tag: "COPY".into(), rows: Some(rows), notice: None })
+    }
+
     /// Cuts, uploads and commits files that were [`check`]ed, as one transaction.
     ///
     /// `transaction`: a fresh random id, or (`fresh` false) that of an earlier attempt which may have
@@ -75,11 +125,40 @@ impl Client {
         fresh: bool,
         progress: Arc<LoadProgress>,
     ) -> Result<Committed, SqlError> {
+        self.load_within(checked, transaction, fresh, None, progress).await
+    }
+
+    /// The same as a statement of a block: inside a transaction the batch joins that.
+    ///
+    /// # Errors
+    /// As [`Self::load`]; `25P02` after an error in the transaction.
+    pub async fn load_in(
+        &self,
+        block: &mut TransactionBlock,
+        checked: Checked,
+        progress: Arc<LoadProgress>,
+    ) -> Result<Committed, SqlError> {
+        let within = block.begins(true)?;
+        let transaction = TransactionId(random_id()?);
+        block.running = Some(transaction);
+        let committed = self.load_within(checked, transaction, true, within, progress).await?;
+        block.ended(true);
+        Ok(committed)
+    }
+
+    async fn load_within(
+        &self,
+        checked: Checked,
+        transaction: TransactionId,
+        fresh: bool,
+        within: Option<Within>,
+        progress: Arc<LoadProgress>,
+    ) -> Result<Committed, SqlError> {
         if !fresh && let Some(committed) = self.outcome_before(transaction).await? {
             return Ok(committed);
         }
         let cluster = self.config().cluster_id;
-        self.upload(transaction, fresh, move |streams| {
+        self.upload(transaction, fresh, within, move |streams| {
             let cutter = Cutter::new(&checked.schema, checked.rows)?;
             for (header, stream) in
                 cutter.headers(cluster, transaction, checked.rows).into_iter().zip(&streams)

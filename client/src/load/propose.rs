@@ -83,7 +83,7 @@ fn read_facts(
     first: bool,
     facts: &mut Vec<(String, Facts)>,
 ) -> Result<(), SqlError> {
-    let mut reader = open(file)?;
+    let mut reader = open(file, b',')?;
     let names: Vec<String> =
         read_header(file, &mut reader)?.iter().map(|n| n.to_lowercase()).collect();
     for (i, name) in names.iter().enumerate() {

@@ -26,7 +26,7 @@ pub(super) struct Source {
 }
 
 /// A reader of a file with the settings that all readings share.
-pub(super) fn open(path: &Path) -> Result<csv::Reader<File>, SqlError> {
+pub(super) fn open(path: &Path, delimiter: u8) -> Result<csv::Reader<File>, SqlError> {
     let fail = |e: std::io::Error| bad(format!("cannot read {}: {e}", path.display()));
     let file = File::open(path).map_err(fail)?;
     if !file.metadata().map_err(fail)?.is_file() {
@@ -35,6 +35,7 @@ pub(super) fn open(path: &Path) -> Result<csv::Reader<File>, SqlError> {
     Ok(csv::ReaderBuilder::new()
         .has_headers(false)
         .flexible(true)
+        .delimiter(delimiter)
         .buffer_capacity(1 << 18)
         .from_reader(file))
 }
@@ -82,8 +83,17 @@ impl Source {
         schema: &TableSchema,
         options: &LoadOptions,
     ) -> Result<Self, SqlError> {
-        let mut reader = open(path)?;
-        let names = read_header(path, &mut reader)?;
+        let mut reader = open(path, options.delimiter)?;
+        let names = match &options.columns {
+            None => read_header(path, &mut reader)?,
+            Some(columns) => {
+                let mut skipped = ByteRecord::new();
+                for _ in 0..options.skip_lines {
+                    reader.read_byte_record(&mut skipped).map_err(|e| unreadable(path, &e))?;
+                }
+                columns.clone()
+            }
+        };
         let fields = match_header(path, &names, schema)?;
         let header = names.iter().map(String::as_bytes).collect();
         Ok(Self {

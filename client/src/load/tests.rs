@@ -98,7 +98,7 @@ fn a_header_must_fit() {
 fn null_is_what_the_user_says() {
     let folder = Folder::new();
     let file = folder.file("n.csv", "id,name,pay\n1,,NA\n2,NA,\n");
-    let options = LoadOptions { null: "NA".into(), skip_bad: None };
+    let options = LoadOptions { null: "NA".into(), ..LoadOptions::default() };
     let with = checked(&people(), &file, &options).unwrap();
     assert_eq!(lines(&with), ["n.csv:3:3: column \"pay\": not a number".to_owned()]);
     let text = table("create table t (id int, name text not null, pay text)");
@@ -110,12 +110,12 @@ fn bad_rows_are_set_aside_as_they_are() {
     let folder = Folder::new();
     let file = folder.file("p.csv", "id,name\n1,a\nx,\"b,\"\"c\"\n3,d\n4\n");
     let aside = folder.0.path().join("bad.csv");
-    let options = LoadOptions { null: String::new(), skip_bad: Some(aside.clone()) };
+    let options = LoadOptions { skip_bad: Some(aside.clone()), ..LoadOptions::default() };
     let done = checked(&people(), &file, &options).unwrap();
     assert_eq!((done.rows, done.bad_rows), (2, 2));
     assert_eq!(std::fs::read_to_string(aside).unwrap(), "id,name\nx,\"b,\"\"c\"\n4\n");
     assert_eq!(collect(&done).unwrap(), 2);
-    let onto_itself = LoadOptions { null: String::new(), skip_bad: Some(file.clone()) };
+    let onto_itself = LoadOptions { skip_bad: Some(file.clone()), ..LoadOptions::default() };
     assert!(checked(&people(), &file, &onto_itself).is_err());
     assert!(std::fs::read_to_string(file).unwrap().starts_with("id,name\n1,a"));
 }

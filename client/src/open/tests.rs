@@ -269,3 +269,18 @@ fn any_numbers_come_back() {
         })
         .unwrap();
 }
+
+#[test]
+fn doubles_are_read_as_they_were_written() {
+    for value in [0.1, -8.82, 3973.47, 0.0, 1e9, 12_345.678_9, -0.000_001] {
+        for bits in [28_i32, 40] {
+            let steps = (value * 2_f64.powi(bits)).round();
+            #[allow(clippy::cast_possible_truncation, reason = "small in this test")]
+            let number = steps as i128;
+            assert_eq!(shortest(number, bits.unsigned_abs()), value, "{value} in 2^-{bits}");
+        }
+    }
+    // Beyond what decimal digits can be tried, the nearest double.
+    let large = 12_345_678_901_234_567_890_123_i128;
+    assert_eq!(shortest(large << 40, 40), 12_345_678_901_234_567_890_123.0);
+}

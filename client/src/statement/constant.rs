@@ -7,6 +7,7 @@
 
 use super::create::column_type;
 use super::parser::Parser;
+use super::prepare::bound_value;
 use crate::encode::{Cell, date_of_days, parse_date};
 use sqlparser::tokenizer::Token as Sql;
 use std::fmt::Write as _;
@@ -236,6 +237,10 @@ fn primary(p: &mut Parser<'_>, depth: usize) -> Result<Value, SqlError> {
         let text = p.string().ok_or_else(|| p.unexpected("DATE is followed by 'YYYY-MM-DD'"))?;
         return date(&text, at);
     }
+    if p.word("TIMESTAMP") {
+        let unexpected = || p.unexpected("TIMESTAMP is followed by 'YYYY-MM-DD HH:MM:SS'");
+        return p.clone().string().map(Value::Text).ok_or_else(unexpected).inspect(|_| p.advance());
+    }
     if p.word("CAST") {
         p.expect_symbol(&Sql::LParen)?;
         let value = concatenation(p, depth + 1)?;
@@ -256,6 +261,17 @@ fn primary(p: &mut Parser<'_>, depth: usize) -> Result<Value, SqlError> {
         return Ok(Value::Text(text));
     }
     match p.peek() {
+        Some(token @ Sql::Placeholder(name)) => {
+            let Some(text) = bound_value(p.fragment(), token) else {
+                let message = format!("there is no parameter {name}");
+                return Err(fails(sqlstate::UNDEFINED_PARAMETER, &message, at)
+                    .hint("PREPARE the statement and EXECUTE it with values"));
+            };
+            p.advance();
+            let fragments = super::split(&text)?;
+            let [fragment] = fragments.as_slice() else { return Err(no_constant(at)) };
+            concatenation(&mut Parser::new(fragment), depth + 1)
+        }
         Some(Sql::Number(digits, _)) => {
             p.advance();
             Ok(number(digits))
@@ -437,6 +453,10 @@ fn cast(value: Value, ty: &ColumnType, at: u32) -> Result<Value, SqlError> {
                 _ => Err(out_of_range("numeric", at)),
             }
         }
+        ColumnType::Double { .. } => {
+            let (unscaled, scale) = numeric(value).ok_or_else(|| invalid("a number"))?;
+            Ok(Value::Decimal { unscaled, scale })
+        }
         ColumnType::Varchar { bytes_max } => {
             let text = value.text().unwrap_or_default();
             if text.len() > *bytes_max as usize {
@@ -445,6 +465,10 @@ fn cast(value: Value, ty: &ColumnType, at: u32) -> Result<Value, SqlError> {
             }
             Ok(Value::Text(text))
         }
+        ColumnType::Timestamp => match value {
+            Value::Text(_) | Value::Date(_) => Ok(value),
+            _ => Err(mismatch(at)),
+        },
         ColumnType::Date => match value {
             Value::Text(text) => date(&text, at),
             Value::Date(days) => Ok(Value::Date(days)),

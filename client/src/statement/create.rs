@@ -8,7 +8,8 @@ use super::parser::Parser;
 use crate::encode::{CellError, ColumnEncoder, Encoded};
 use sqlparser::tokenizer::Token as Sql;
 use trine_proto::schema::{
-    Column, ColumnType, DECIMAL_DIGITS_MAX, Secrecy, TableSchema, VARCHAR_BYTES_MAX,
+    Column, ColumnType, DECIMAL_DIGITS_MAX, DOUBLE_FRACTION_BITS, DOUBLE_FRACTION_BITS_MAX,
+    DOUBLE_FRACTION_BITS_MIN, Secrecy, TableSchema, VARCHAR_BYTES_MAX,
 };
 use trine_proto::status::{SqlError, sqlstate};
 use trine_proto::wire;
@@ -287,7 +288,7 @@ fn column(p: &mut Parser<'_>, draft: &mut Draft) -> Result<(), SqlError> {
         } else if p.word("SECRET") {
             column.secrecy = Secrecy::Secret;
         } else if p.word("RANGE") {
-            column.range = Some(range(p, &column, at)?);
+            column.range = Some(range(p, &mut column, at)?);
         } else if p.word("DEFAULT") {
             let cell = constant(p)?;
             let encoder = ColumnEncoder::new(&Column { nullable: true, ..column.clone() });
@@ -329,6 +330,16 @@ pub(super) fn column_type(p: &mut Parser<'_>) -> Result<ColumnType, SqlError> {
         "INT" | "INTEGER" | "INT4" => ColumnType::Int,
         "BIGINT" | "INT8" => ColumnType::BigInt,
         "DATE" => ColumnType::Date,
+        "TIMESTAMP" => timestamp(p, position)?,
+        "REAL" | "FLOAT4" | "FLOAT8" | "DOUBLE" | "FLOAT" => {
+            if word == "DOUBLE" {
+                let _ = p.word("PRECISION");
+            }
+            if word == "FLOAT" && p.symbol(&Sql::LParen) {
+                float_digits(p)?;
+            }
+            ColumnType::Double { fraction_bits: DOUBLE_FRACTION_BITS }
+        }
         "DECIMAL" | "NUMERIC" | "DEC" => decimal(p, &word, position)?,
         "TEXT" | "STRING" => ColumnType::Varchar { bytes_max: TEXT_BYTES },
         "VARCHAR" => varchar(p, TEXT_BYTES)?,
@@ -354,21 +365,49 @@ pub(super) fn column_type(p: &mut Parser<'_>) -> Result<ColumnType, SqlError> {
 
 fn unsupported_type(word: &str, position: u32) -> SqlError {
     let hint = match word {
-        "REAL" | "FLOAT" | "FLOAT4" | "FLOAT8" | "DOUBLE" => {
-            "write DECIMAL(p,s): exact, up to 18 digits"
-        }
-        "TIMESTAMP" | "TIMESTAMPTZ" | "TIME" | "INTERVAL" => {
-            "write DATE, or BIGINT for seconds since 1970"
-        }
+        "TIMESTAMPTZ" => "write TIMESTAMP, in a time zone of your choice",
+        "TIME" | "INTERVAL" => "write TIMESTAMP, or BIGINT for a number of seconds",
         "SERIAL" | "BIGSERIAL" => "write INT or BIGINT and give the values",
         "UUID" | "BYTEA" | "BLOB" | "JSON" | "JSONB" => "write VARCHAR(n)",
         "TINYINT" => "write SMALLINT",
         _ => {
-            "the types are BOOLEAN, SMALLINT, INT, BIGINT, DECIMAL(p,s), DATE, VARCHAR(n), TEXT and \
-             ENUM('a','b')"
+            "the types are BOOLEAN, SMALLINT, INT, BIGINT, DECIMAL(p,s), DOUBLE PRECISION, DATE, \
+             TIMESTAMP, VARCHAR(n), TEXT and ENUM('a','b')"
         }
     };
     SqlError::unsupported(format!("type {word} is not supported"), hint).at(position)
+}
+
+/// TIMESTAMP [(6)] [WITHOUT TIME ZONE].
+fn timestamp(p: &mut Parser<'_>, position: u32) -> Result<ColumnType, SqlError> {
+    if p.symbol(&Sql::LParen) {
+        let at = p.position();
+        if count(p)? != 6 {
+            return Err(SqlError::unsupported(
+                "TIMESTAMP has six digits after the point of its seconds",
+                "leave the number out",
+            )
+            .at(at));
+        }
+        p.expect_symbol(&Sql::RParen)?;
+    }
+    if p.words(&["WITH", "TIME", "ZONE"]) {
+        return Err(unsupported_type("TIMESTAMPTZ", position));
+    }
+    let _ = p.words(&["WITHOUT", "TIME", "ZONE"]);
+    Ok(ColumnType::Timestamp)
+}
+
+/// The binary digits of FLOAT(n): checked, and of no influence on the steps.
+fn float_digits(p: &mut Parser<'_>) -> Result<(), SqlError> {
+    let at = p.position();
+    let digits = count(p)?;
+    p.expect_symbol(&Sql::RParen)?;
+    if (1..=53).contains(&digits) {
+        return Ok(());
+    }
+    let message = "FLOAT takes 1 to 53 binary digits";
+    Err(SqlError::new(sqlstate::INVALID_TABLE_DEFINITION, message).at(at))
 }
 
 /// A whole number from 0 on, in parentheses lists.
@@ -452,20 +491,24 @@ fn enumeration(p: &mut Parser<'_>) -> Result<ColumnType, SqlError> {
     Ok(ColumnType::Enum { labels })
 }
 
-fn range(p: &mut Parser<'_>, column: &Column, at: u32) -> Result<(i64, i64), SqlError> {
-    if !column.ty.is_numeric() && column.ty != ColumnType::Date {
+fn range(p: &mut Parser<'_>, column: &mut Column, at: u32) -> Result<(i64, i64), SqlError> {
+    if !column.ty.is_numeric() && !column.ty.is_time() {
         return Err(SqlError::new(
             sqlstate::INVALID_TABLE_DEFINITION,
             "RANGE goes with numbers and dates only",
         )
         .at(at));
     }
-    let encoder = ColumnEncoder::new(column);
     p.expect_symbol(&Sql::LParen)?;
-    let low = bound(p, &encoder)?;
+    let low = end(p)?;
     p.expect_symbol(&Sql::Comma)?;
-    let high = bound(p, &encoder)?;
+    let high = end(p)?;
     p.expect_symbol(&Sql::RParen)?;
+    if let ColumnType::Double { fraction_bits } = &mut column.ty {
+        *fraction_bits = steps_within(&low.0, &high.0);
+    }
+    let encoder = ColumnEncoder::new(column);
+    let (low, high) = (bound(p, &encoder, low)?, bound(p, &encoder, high)?);
     if low > high {
         return Err(SqlError::new(
             sqlstate::INVALID_TABLE_DEFINITION,
@@ -476,10 +519,11 @@ fn range(p: &mut Parser<'_>, column: &Column, at: u32) -> Result<(i64, i64), Sql
     Ok((low, high))
 }
 
-fn bound(p: &mut Parser<'_>, encoder: &ColumnEncoder) -> Result<i64, SqlError> {
+/// An end of a range as it is written, and where.
+fn end(p: &mut Parser<'_>) -> Result<(String, u32), SqlError> {
     let position = p.position();
     let negative = p.symbol(&Sql::Minus);
-    let _ = !negative && p.word("DATE");
+    let _ = !negative && (p.word("DATE") || p.word("TIMESTAMP"));
     let text = match p.peek() {
         Some(Sql::Number(digits, _)) if negative => format!("-{digits}"),
         Some(Sql::Number(digits, _)) => digits.clone(),
@@ -487,6 +531,26 @@ fn bound(p: &mut Parser<'_>, encoder: &ColumnEncoder) -> Result<i64, SqlError> {
         _ => return Err(p.unexpected("the end of a range is expected")),
     };
     p.advance();
+    Ok((text, position))
+}
+
+/// Binary digits after the point of a DOUBLE between these: as many as 62 bits have room for.
+fn steps_within(low: &str, high: &str) -> u8 {
+    let size = [low, high]
+        .iter()
+        .filter_map(|end| end.trim().parse::<f64>().ok())
+        .fold(1.0_f64, |most, end| most.max(end.abs()));
+    (DOUBLE_FRACTION_BITS_MIN..DOUBLE_FRACTION_BITS_MAX)
+        .rev()
+        .find(|bits| size * 2_f64.powi(i32::from(*bits) + 1) < 2_f64.powi(62))
+        .map_or(DOUBLE_FRACTION_BITS_MIN, |bits| bits + 1)
+}
+
+fn bound(
+    p: &Parser<'_>,
+    encoder: &ColumnEncoder,
+    (text, position): (String, u32),
+) -> Result<i64, SqlError> {
     match encoder.text(text.as_bytes()) {
         Ok(Encoded::Integer(v)) => Ok(v),
         Ok(_) => Err(p.unexpected("the end of a range is expected")),

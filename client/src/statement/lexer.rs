@@ -1,7 +1,10 @@
 //! Text into tokens with character positions, and tokens into statements at semicolons.
 
+use crate::encode::Cell;
 use sqlparser::dialect::PostgreSqlDialect;
 use sqlparser::tokenizer::{Token as Sql, TokenWithSpan, Tokenizer};
+use std::fmt;
+use trine_proto::schema::ColumnType;
 use trine_proto::status::{SqlError, sqlstate};
 
 /// One token (white space and comments are left out) and where it stands.
@@ -28,9 +31,33 @@ pub struct Fragment<'a> {
     whole: &'a str,
     tokens: Vec<Token>,
     end: usize,
+    bindings: Option<Bindings>,
+}
+
+/// What the parameters of a prepared statement stand for.
+#[derive(Clone)]
+pub(crate) struct Bindings {
+    /// Values of `$1`, `$2`, ….
+    pub(crate) values: Vec<Cell>,
+    /// Their declared types, as far as declared.
+    pub(crate) types: Vec<ColumnType>,
+}
+
+impl fmt::Debug for Bindings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Bindings({} values)", self.values.len())
+    }
 }
 
 impl<'a> Fragment<'a> {
+    /// The same statement with values for its parameters.
+    pub(crate) fn bound(self, bindings: Bindings) -> Self {
+        Self { bindings: Some(bindings), ..self }
+    }
+    /// Values of its parameters, if it has any.
+    pub(crate) const fn bindings(&self) -> Option<&Bindings> {
+        self.bindings.as_ref()
+    }
     /// The statement's own text, from its first token to its last.
     #[must_use]
     pub fn text(&self) -> &'a str {
@@ -118,7 +145,8 @@ fn cut_at_semicolons(text: &str, spans: Vec<TokenWithSpan>) -> Vec<Fragment<'_>>
         let (start, first) = places.find(span.span.start.line, span.span.start.column);
         if span.token == Sql::SemiColon {
             if !tokens.is_empty() {
-                fragments.push(Fragment { whole: text, tokens: std::mem::take(&mut tokens), end });
+                let tokens = std::mem::take(&mut tokens);
+                fragments.push(Fragment { whole: text, tokens, end, bindings: None });
             }
             continue;
         }
@@ -127,7 +155,7 @@ fn cut_at_semicolons(text: &str, spans: Vec<TokenWithSpan>) -> Vec<Fragment<'_>>
         tokens.push(Token { sql: span.token, start, bytes: (first, last) });
     }
     if !tokens.is_empty() {
-        fragments.push(Fragment { whole: text, tokens, end });
+        fragments.push(Fragment { whole: text, tokens, end, bindings: None });
     }
     fragments
 }

@@ -5,17 +5,24 @@
 //! Positions are 1-based characters of the whole text given, as `wire::Error` counts them.
 
 pub(crate) mod constant;
+mod copy;
 mod create;
 mod index;
 mod insert;
 mod lexer;
 mod parser;
+mod prepare;
 mod settings;
+mod transaction;
 mod view;
 mod write;
 
+pub use copy::Copy;
 pub use insert::{Given, Insert};
 pub use lexer::{Fragment, is_complete, split};
+pub use prepare::{Asked, Execution, Prepared, PreparedStatements};
+pub use transaction::TransactionModes;
+pub(crate) use write::TRUNCATE;
 pub use write::{Parameter, Target, Write};
 
 use lexer::is_word;
@@ -94,12 +101,30 @@ pub enum Statement {
         /// Characters before it in the whole text.
         offset: u32,
     },
+    /// A query whose parameters leave as shares only.
+    Ask(Asked),
+    /// PREPARE: kept by the client.
+    Prepare(Prepared),
+    /// EXECUTE of a prepared statement.
+    Execute(Execution),
+    /// DEALLOCATE of one (none: all) of them.
+    Deallocate(Option<String>),
+    /// COPY FROM a file that the client reads.
+    Copy(Copy),
     /// SHOW TABLES.
     ShowTables,
     /// SHOW of settings: names and values.
     Show(Vec<(String, String)>),
     /// SET or RESET of a setting that changes nothing.
     Set,
+    /// BEGIN, START TRANSACTION.
+    Begin(TransactionModes),
+    /// SET TRANSACTION.
+    SetTransaction(TransactionModes),
+    /// COMMIT, END.
+    Commit,
+    /// ROLLBACK, ABORT.
+    Rollback,
 }
 
 /// Recognises one statement of a text that was [`split`].
@@ -110,7 +135,16 @@ pub fn parse(fragment: &Fragment<'_>) -> Result<Statement, SqlError> {
     let mut p = Parser::new(fragment);
     let start = p.position();
     let statement = match p.keyword_text().as_str() {
-        "SELECT" | "WITH" | "VALUES" | "EXPLAIN" => query(fragment)?,
+        "EXPLAIN" => match explained_execution(&mut p)? {
+            Some(execution) => execution,
+            None => query(fragment)?,
+        },
+        "SELECT" | "WITH" | "VALUES" => query(fragment)?,
+        "COPY" => copy::parse(&mut p)?,
+        "TRUNCATE" => Statement::Write(write::truncate(&mut p)?),
+        "PREPARE" => prepare::prepare(&mut p)?,
+        "EXECUTE" => prepare::execute(&mut p, None)?,
+        "DEALLOCATE" => prepare::deallocate(&mut p)?,
         "(" => query(fragment)?,
         "CREATE" => create(&mut p)?,
         "DROP" => drop_object(&mut p)?,
@@ -131,6 +165,10 @@ pub fn parse(fragment: &Fragment<'_>) -> Result<Statement, SqlError> {
             let reset = p.word("RESET") || !p.word("SET");
             settings::set(&mut p, reset)?
         }
+        "BEGIN" | "START" => transaction::begin(&mut p)?,
+        "COMMIT" | "END" => transaction::commit(&mut p)?,
+        "ROLLBACK" | "ABORT" => transaction::rollback(&mut p)?,
+        "SAVEPOINT" | "RELEASE" => return Err(transaction::savepoint(start)),
         other => return Err(refuse(other, start)),
     };
     Ok(statement)
@@ -146,13 +184,7 @@ pub fn parse_all(text: &str) -> Result<Vec<Statement>, SqlError> {
 
 fn refuse(word: &str, position: u32) -> SqlError {
     let hint = match word {
-        "TRUNCATE" => "write DELETE FROM table, or DROP TABLE",
-        "COPY" => "use `trine load FILE.csv --table T`",
         "ALTER" => "create a table with the columns wanted and load into that",
-        "BEGIN" | "START" | "COMMIT" | "ROLLBACK" | "END" | "ABORT" | "SAVEPOINT" => {
-            "every statement is a transaction of its own; one INSERT may have many rows"
-        }
-        "PREPARE" | "EXECUTE" | "DEALLOCATE" => "write the statement with its literals",
         "MERGE" => "INSERT the rows into a new table",
         "DESCRIBE" | "DESC" => "use SHOW TABLES, or \\d TABLE in the shell",
         _ => {
@@ -165,8 +197,9 @@ fn refuse(word: &str, position: u32) -> SqlError {
                 },
             )
             .hint(
-                "Trine does SELECT, EXPLAIN, INSERT, UPDATE, DELETE, CREATE and DROP of TABLE, VIEW and \
-                 INDEX, GRANT, REVOKE, SHOW and SET",
+                "Trine does SELECT, EXPLAIN, INSERT, UPDATE, DELETE, TRUNCATE, COPY, PREPARE, EXECUTE, \
+                 CREATE and DROP of TABLE, VIEW and INDEX, BEGIN, COMMIT, ROLLBACK, GRANT, REVOKE, SHOW \
+                 and SET",
             )
             .at(position);
         }
@@ -199,7 +232,21 @@ fn query(fragment: &Fragment<'_>) -> Result<Statement, SqlError> {
             .at(token.position()));
         }
     }
+    if fragment.bindings().is_some_and(|b| !b.values.is_empty()) {
+        return Ok(Statement::Ask(prepare::asked(fragment)));
+    }
     Ok(Statement::Query { sql: fragment.text().to_owned(), offset: fragment.offset() })
+}
+
+/// EXPLAIN [ANALYZE] EXECUTE.
+fn explained_execution(p: &mut Parser<'_>) -> Result<Option<Statement>, SqlError> {
+    let words = [&["EXPLAIN", "EXECUTE"][..], &["EXPLAIN", "ANALYZE", "EXECUTE"][..]];
+    let Some(found) = words.into_iter().find(|words| p.words_follow(words)) else {
+        return Ok(None);
+    };
+    let (_, before) = found.split_last().unwrap_or((&"", &[]));
+    let _ = p.words(before);
+    prepare::execute(p, Some(before.join(" "))).map(Some)
 }
 
 fn create(p: &mut Parser<'_>) -> Result<Statement, SqlError> {

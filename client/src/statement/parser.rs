@@ -230,6 +230,11 @@ impl<'a> Parser<'a> {
         Ok(text)
     }
 
+    /// The statement.
+    pub(crate) const fn fragment(&self) -> &'a Fragment<'a> {
+        self.fragment
+    }
+
     /// The next token, `None` at the end.
     pub(crate) fn peek(&self) -> Option<&'a Sql> {
         self.tokens.get(self.next).map(|t| &t.sql)

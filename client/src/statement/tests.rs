@@ -87,8 +87,13 @@ fn create_table_takes_ranges_and_keys() {
 
 #[test]
 fn create_table_points_at_what_is_wrong() {
-    is_error("create table t (a int, b double precision)", "0A000", "double precision)");
-    is_error("create table t (a timestamp)", "0A000", "timestamp)");
+    is_error("create table t (a double precision range (2, 1))", "42P16", "range (2, 1))");
+    is_error("create table t (a double range (0, 1e30))", "22003", "1e30))");
+    is_error("create table t (a float(54))", "42P16", "54))");
+    is_error("create table t (a timestamptz)", "0A000", "timestamptz)");
+    is_error("create table t (a timestamp with time zone)", "0A000", "timestamp with time zone)");
+    is_error("create table t (a timestamp(3))", "0A000", "3))");
+    is_error("create table t (a time)", "0A000", "time)");
     is_error("create table t (a int, a int)", "42701", "a int)");
     is_error("create table t (a decimal(19, 2))", "42P16", "19, 2))");
     is_error("create table t (a decimal(5, 6))", "42P16", "5, 6))");
@@ -287,12 +292,18 @@ fn the_other_statements() {
 
 #[test]
 fn what_is_not_done_says_what_to_write() {
-    is_error("select 1; update t set (a, b) = (1, 2)", "0A000", "(a, b) = (1, 2)");
+    is_error("select 1; update t set (a, b) = (1, 2, 3)", "42601", "(1, 2, 3)");
     is_error("update t set", "42601", "");
     is_error("update t set a = , b = 1", "42601", ", b = 1");
     is_error("update t set a = b + interval '1' day", "0A000", "interval '1' day");
     is_error("delete t", "42601", "t");
-    is_error("truncate t", "0A000", "truncate t");
+    is_error("truncate t, u", "0A000", ", u");
+    is_error("truncate t cascade", "0A000", "cascade");
+    is_error("copy t to 'x.csv'", "0A000", "to 'x.csv'");
+    is_error("copy t from stdin", "0A000", "stdin");
+    is_error("copy t from 'x'", "0A000", "t from 'x'");
+    is_error("copy t from 'x' csv quote 'y'", "42601", "quote 'y'");
+    is_error("copy t from 'x' (format csv, delimiter 'ab')", "0A000", "'ab')");
     is_error("begin", "0A000", "begin");
     is_error("alter table t add b int", "0A000", "alter table t add b int");
     is_error("drop sequence s", "0A000", "sequence s");
@@ -309,17 +320,17 @@ fn what_is_not_done_says_what_to_write() {
     is_error("grant select on t to a, b", "0A000", ", b");
     is_error("selct 1", "42601", "selct 1");
     is_error("1", "42601", "1");
-    let text = "SELECT 1;\nTRUNCATE t";
+    let text = "SELECT 1;\nALTER t";
     assert_eq!(
         render_error(&parse_all(text).unwrap_err(), text),
-        "ERROR:  0A000: TRUNCATE is not supported yet\nLINE 2: TRUNCATE t\n        ^\nHINT:  \
-         write DELETE FROM table, or DROP TABLE"
+        "ERROR:  0A000: ALTER is not supported yet\nLINE 2: ALTER t\n        ^\nHINT:  \
+         create a table with the columns wanted and load into that"
     );
     let text = "selct 1";
     assert_eq!(
         render_error(&parse_all(text).unwrap_err(), text),
         "ERROR:  42601: syntax error at or near \"selct\"\nLINE 1: selct 1\n        ^\nHINT:  Trine \
-         does SELECT, EXPLAIN, INSERT, UPDATE, DELETE, CREATE and DROP of TABLE, VIEW and INDEX, GRANT, REVOKE, SHOW and SET"
+         does SELECT, EXPLAIN, INSERT, UPDATE, DELETE, TRUNCATE, COPY, PREPARE, EXECUTE, CREATE and DROP of TABLE, VIEW and INDEX, GRANT, REVOKE, SHOW and SET"
     );
 }
 
@@ -398,4 +409,39 @@ fn errors_of_the_nodes_point_into_the_text_given() {
     }
     assert_eq!(write.placed(SqlError::new("42703", "x").at(at("$1"))).position, origin("'long"));
     assert_eq!(write.placed(SqlError::new("42703", "x")).position, 0);
+}
+
+#[test]
+fn doubles_have_steps_that_fit_their_range() {
+    let ty = |sql: &str| schema(sql).columns.remove(0).ty;
+    for name in ["double precision", "double", "real", "float", "float8", "float4", "float(24)"] {
+        let found = ty(&format!("create table t (a {name})"));
+        assert_eq!(found, ColumnType::Double { fraction_bits: 28 }, "{name}");
+    }
+    let s = schema("create table t (a double precision range (-1, 1), b double range (0, 1e12))");
+    assert_eq!(s.columns[0].ty, ColumnType::Double { fraction_bits: 40 });
+    assert_eq!(s.columns[0].range, Some((-1 << 40, 1 << 40)));
+    assert_eq!(s.columns[1].ty, ColumnType::Double { fraction_bits: 22 });
+}
+
+#[test]
+fn truncate_and_copy_are_taken_apart() {
+    let Statement::Write(write) = one("truncate table \"T\" restart identity") else { panic!() };
+    assert_eq!((write.tag, write.sql.as_str()), ("TRUNCATE TABLE", "DELETE FROM \"T\""));
+    let copied = |sql: &str| match one(sql) {
+        Statement::Copy(copy) => copy,
+        other => panic!("{other:?}"),
+    };
+    let copy =
+        copied("copy t (b, a) from '/x.csv' with (format csv, header, delimiter ';', null 'NA')");
+    assert_eq!(copy.columns, Some(vec!["b".to_owned(), "a".to_owned()]));
+    assert_eq!(copy.file.to_str(), Some("/x.csv"));
+    assert_eq!((copy.options.skip_lines, copy.options.delimiter), (1, b';'));
+    assert_eq!(copy.options.null, "NA");
+    let copy = copied("copy t from 'x.csv' csv header");
+    assert_eq!((copy.columns, copy.options.skip_lines), (None, 1));
+    let Statement::Write(write) = one("update t set (a, b) = (1, b + 2), c = 3 where d = 4") else {
+        panic!()
+    };
+    assert_eq!(write.sql, "update t set (a, b) = ( $1 , b + $2 ), c = $3 where d = 4 ");
 }

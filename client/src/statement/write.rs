@@ -6,9 +6,11 @@ use super::constant::constant;
 use super::insert::Given;
 use super::lexer::{Fragment, is_word};
 use super::parser::{Parser, is_literal};
+use super::prepare;
 use crate::encode::{Cell, parse_date};
 use sqlparser::tokenizer::Token as Sql;
 use std::fmt;
+use trine_proto::schema::ColumnType;
 use trine_proto::status::SqlError;
 use trine_proto::wire::WriteKind;
 
@@ -53,6 +55,10 @@ pub enum Target {
     Place(usize),
     /// None: a part of an expression.
     Expression,
+    /// None, but it is compared with a column of this name.
+    Like(String),
+    /// None, but its type is declared.
+    Type(ColumnType),
 }
 
 impl fmt::Debug for Write {
@@ -64,13 +70,18 @@ impl fmt::Debug for Write {
 impl Write {
     /// An error whose position counts in `sql`, moved to where it belongs in the text given.
     #[must_use]
-    pub fn placed(&self, mut error: SqlError) -> SqlError {
-        if let Some(before) = error.position.checked_sub(1) {
-            let piece = self.places.iter().rev().find(|(start, _)| *start <= before);
-            error.position = piece.map_or(0, |(start, origin)| before - start + origin + 1);
-        }
-        error
+    pub fn placed(&self, error: SqlError) -> SqlError {
+        placed(&self.places, error)
     }
+}
+
+/// A position in a rewritten text as one in the text given.
+pub(super) fn placed(places: &[(u32, u32)], mut error: SqlError) -> SqlError {
+    if let Some(before) = error.position.checked_sub(1) {
+        let piece = places.iter().rev().find(|(start, _)| *start <= before);
+        error.position = piece.map_or(0, |(start, origin)| before - start + origin + 1);
+    }
+    error
 }
 
 impl Write {
@@ -101,6 +112,39 @@ pub(super) fn delete(p: &mut Parser<'_>, fragment: &Fragment<'_>) -> Result<Writ
     Ok(redactor.finish(("DELETE", WriteKind::Rewrite), table, position, None))
 }
 
+/// TRUNCATE [TABLE] t: a DELETE of all rows.
+pub(super) fn truncate(p: &mut Parser<'_>) -> Result<Write, SqlError> {
+    p.expect_word("TRUNCATE")?;
+    let _ = p.word("TABLE");
+    let _ = p.word("ONLY");
+    let position = p.position();
+    let table = p.name()?;
+    p.refuse_list("TRUNCATE")?;
+    let _ = p.words(&["CONTINUE", "IDENTITY"]) || p.words(&["RESTART", "IDENTITY"]);
+    let at = p.position();
+    if p.cascade() {
+        return Err(SqlError::unsupported(
+            "TRUNCATE … CASCADE is not supported",
+            "TRUNCATE the tables that refer to this one first",
+        )
+        .at(at));
+    }
+    p.end()?;
+    Ok(Write {
+        tag: TRUNCATE,
+        kind: WriteKind::Rewrite,
+        position,
+        columns: None,
+        sql: format!("DELETE FROM \"{}\"", table.replace('"', "\"\"")),
+        table,
+        parameters: Vec::new(),
+        places: Vec::new(),
+    })
+}
+
+/// What a TRUNCATE is answered with; the number of rows stays untold, as in PostgreSQL.
+pub(crate) const TRUNCATE: &str = "TRUNCATE TABLE";
+
 /// UPDATE … SET …: every literal of SET becomes a parameter.
 pub(super) fn update(p: &mut Parser<'_>, fragment: &Fragment<'_>) -> Result<Write, SqlError> {
     p.expect_word("UPDATE")?;
@@ -115,11 +159,11 @@ pub(super) fn update(p: &mut Parser<'_>, fragment: &Fragment<'_>) -> Result<Writ
     let mut redactor = Redactor::new(fragment);
     loop {
         if p.peek() == Some(&Sql::LParen) {
-            return Err(SqlError::unsupported(
-                "SET (a, b) = … is not supported",
-                "write SET a = …, b = …",
-            )
-            .at(p.position()));
+            assign_several(p, &mut redactor)?;
+            if !p.symbol(&Sql::Comma) {
+                break;
+            }
+            continue;
         }
         let column = p.identifier()?;
         p.expect_symbol(&Sql::Eq)?;
@@ -130,6 +174,35 @@ pub(super) fn update(p: &mut Parser<'_>, fragment: &Fragment<'_>) -> Result<Writ
         }
     }
     Ok(redactor.finish(("UPDATE", WriteKind::Rewrite), table, position, None))
+}
+
+/// `(a, b) = (…, …)`, `ROW (…, …)` or a subquery.
+fn assign_several(p: &mut Parser<'_>, redactor: &mut Redactor<'_>) -> Result<(), SqlError> {
+    let columns = p.name_list()?;
+    p.expect_symbol(&Sql::Eq)?;
+    if p.query_in_parentheses() {
+        let (from, to) = p.expression(&["WHERE", "FROM", "RETURNING"])?;
+        return redactor.expression(from, to, &Target::Expression);
+    }
+    let _ = p.word("ROW");
+    let at = p.position();
+    p.expect_symbol(&Sql::LParen)?;
+    let mut given = 0;
+    loop {
+        let target = columns.get(given).map(|(name, _)| Target::Column(name.clone()));
+        let (from, to) = p.expression(&[])?;
+        redactor.expression(from, to, &target.unwrap_or(Target::Expression))?;
+        given += 1;
+        if !p.symbol(&Sql::Comma) {
+            break;
+        }
+    }
+    p.expect_symbol(&Sql::RParen)?;
+    if given == columns.len() {
+        return Ok(());
+    }
+    let message = "number of columns does not match number of values";
+    Err(SqlError::new(trine_proto::status::sqlstate::SYNTAX_ERROR, message).at(at))
 }
 
 /// Words that end a select list.
@@ -203,7 +276,7 @@ fn select_list(p: &mut Parser<'_>, redactor: &mut Redactor<'_>) -> Result<(), Sq
 }
 
 /// Rewrites a statement from left to right.
-struct Redactor<'a> {
+pub(super) struct Redactor<'a> {
     fragment: &'a Fragment<'a>,
     sql: String,
     /// Characters of `sql`.
@@ -215,7 +288,7 @@ struct Redactor<'a> {
 }
 
 impl<'a> Redactor<'a> {
-    fn new(fragment: &'a Fragment<'a>) -> Self {
+    pub(super) fn new(fragment: &'a Fragment<'a>) -> Self {
         let (sql, parameters, places) = (String::new(), Vec::new(), Vec::new());
         Self { fragment, sql, written: 0, next: 0, parameters, places }
     }
@@ -226,8 +299,27 @@ impl<'a> Redactor<'a> {
         self.written = self.written.saturating_add(more);
     }
 
-    /// Copies what stands before a token.
+    /// Copies what stands before a token; parameters that have values become secret ones.
     fn copy(&mut self, to: usize) {
+        while let Some(index) = self.bound_before(to) {
+            self.copy_text(index);
+            if let Some(parameter) = prepare::parameter(self.fragment, index) {
+                self.put(index + 1, parameter);
+            }
+            self.next = index + 1;
+        }
+        self.copy_text(to);
+    }
+
+    /// The next parameter that has a value.
+    fn bound_before(&self, to: usize) -> Option<usize> {
+        self.fragment.bindings()?;
+        let tokens = self.fragment.tokens().get(self.next..to)?;
+        let at = tokens.iter().position(|t| prepare::placeholder(&t.sql).is_some())?;
+        Some(self.next + at)
+    }
+
+    fn copy_text(&mut self, to: usize) {
         if self.next < to {
             if let Some(first) = self.fragment.tokens().get(self.next) {
                 self.places.push((self.written, first.position() - 1));
@@ -242,8 +334,12 @@ impl<'a> Redactor<'a> {
     fn replace(&mut self, from: usize, to: usize, given: Given, target: Target) {
         self.copy(from);
         let position = self.fragment.tokens().get(from).map_or(0, super::lexer::Token::position);
-        self.places.push((self.written, position.saturating_sub(1)));
-        self.parameters.push(Parameter { given, target, position });
+        self.put(to, Parameter { given, target, position });
+    }
+
+    fn put(&mut self, to: usize, parameter: Parameter) {
+        self.places.push((self.written, parameter.position.saturating_sub(1)));
+        self.parameters.push(parameter);
         let name = format!("${} ", self.parameters.len());
         self.push(&name);
         self.next = to;
@@ -284,6 +380,9 @@ impl<'a> Redactor<'a> {
                 sql if is_word(sql, "INTERVAL") && follows.is_some_and(is_literal) => {
                     return Err(no_parameter("an INTERVAL", token.position()));
                 }
+                sql if is_word(sql, "TIMESTAMP") && follows.is_some_and(is_literal) => {
+                    return Err(no_parameter("a TIMESTAMP", token.position()));
+                }
                 sql if is_word(sql, "DATE") => {
                     if let Some(Sql::SingleQuotedString(text)) = follows {
                         let days = parse_date(text.as_bytes()).map_err(|e| {
@@ -294,6 +393,8 @@ impl<'a> Redactor<'a> {
                         at += 1;
                     }
                 }
+                // Copying takes care of it.
+                sql if prepare::placeholder(sql).is_some() => {}
                 sql => match self.whole(at, at + 1).filter(|_| is_literal(sql)) {
                     Some(cell) => {
                         self.replace(at, at + 1, Given::Cell(cell), Target::Expression);
@@ -307,6 +408,12 @@ impl<'a> Redactor<'a> {
             at += 1;
         }
         Ok(())
+    }
+
+    /// The whole statement as it is but for its parameters: text, values, places.
+    pub(super) fn all(mut self) -> (String, Vec<Parameter>, Vec<(u32, u32)>) {
+        self.copy(self.fragment.tokens().len());
+        (self.sql, self.parameters, self.places)
     }
 
     fn finish(

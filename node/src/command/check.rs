@@ -4,7 +4,7 @@ use super::operator::{Printer, ask};
 use super::runtime;
 use crate::config::Config;
 use crate::error::NodeError;
-use crate::repair::{examine, listed};
+use crate::repair::{examine, listed, unlisted};
 use std::path::PathBuf;
 use std::sync::Arc;
 use trine_proto::wire::{CheckProgress, SegmentReport};
@@ -56,6 +56,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), NodeError> {
         progress.checked += 1;
         printer.take(&CheckProgress { report, ..progress.clone() });
     }
+    progress.unlisted = unlisted(&store, &catalog);
     progress.done = true;
     printer.take(&progress).unwrap_or(Ok(()))
 }

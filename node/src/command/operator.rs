@@ -82,12 +82,13 @@ impl Printer {
             return None;
         }
         println!(
-            "segments: {}, rows: {}, damaged: {}, repaired: {}, fetched: {} bytes",
+            "segments: {}, rows: {}, damaged: {}, repaired: {}, fetched: {} bytes, uncommitted: {}",
             message.segments,
             message.rows,
             message.damaged,
             message.repaired,
-            message.bytes_fetched
+            message.bytes_fetched,
+            message.unlisted
         );
         let left = message.damaged.saturating_sub(message.repaired);
         if left == 0 {

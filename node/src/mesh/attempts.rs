@@ -6,6 +6,7 @@ use super::outbox::Outbox;
 use super::plane::Plane;
 use super::stream::{Posted, Stream};
 use super::wire::{Abort, AttemptId, FrameHeader, FrameKind, Hello};
+use crate::fail_point;
 use crate::limits::{BREAK_WAIT, MESSAGE_BYTES_MAX};
 use std::fmt;
 use std::io::ErrorKind;
@@ -375,6 +376,7 @@ impl Net for AttemptNet {
         from: usize,
         into: &mut [u8],
     ) -> Result<()> {
+        fail_point::reach("attempt.message");
         self.run(lane, Some((self.side(to)?, bytes)), Some((self.side(from)?, into)))
     }
 

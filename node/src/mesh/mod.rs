@@ -45,7 +45,8 @@ pub(crate) use wire::{AttemptId, AttemptKind, Hello, HelloDigest};
 
 use crate::config::Cluster;
 use crate::error::NodeError;
-use crate::limits::{HANDSHAKES_MAX, RECONNECT_MS};
+use crate::handshakes::Handshakes;
+use crate::limits::RECONNECT_MS;
 use connect::{Accepted, Connection, Connector};
 use futures::future::BoxFuture;
 use plane::Plane;
@@ -56,7 +57,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
 use tokio_rustls::TlsStream;
 use trine_consensus::RaftTransport;
@@ -327,9 +328,8 @@ struct Accepting {
 impl Accepting {
     async fn run(self, listener: tokio::net::TcpListener) {
         let accepting = Arc::new(self);
-        let handshakes = Arc::new(Semaphore::new(HANDSHAKES_MAX));
+        let mut handshakes = Handshakes::default();
         loop {
-            let Ok(permit) = Arc::clone(&handshakes).acquire_owned().await else { return };
             let (tcp, from) = match listener.accept().await {
                 Ok(accepted) => accepted,
                 Err(e) => {
@@ -339,7 +339,7 @@ impl Accepting {
                 }
             };
             let accepting = Arc::clone(&accepting);
-            tokio::spawn(async move {
+            let task = tokio::spawn(async move {
                 match accepting.connector.accept(tcp).await {
                     Ok(Accepted::Connection(connection)) => accepting.take(connection),
                     Ok(Accepted::Stream { peer, epoch, stream }) => {
@@ -349,8 +349,8 @@ impl Accepting {
                         tracing::info!(%from, why, "a call to the mesh port came to nothing")
                     }
                 }
-                drop(permit);
             });
+            handshakes.admit(task.abort_handle());
         }
     }
 

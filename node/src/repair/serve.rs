@@ -2,6 +2,7 @@
 //! log lists, and nothing else: what it lacks it cannot ask for.
 
 use super::wire::{Answer, Failure, Head, Request, receive, send, send_page};
+use crate::fail_point;
 use crate::files::Files;
 use crate::limits::{CATCH_UP, REPAIR_IDLE_MAX, REPAIR_REQUEST_BYTES_MAX};
 use crate::mesh::RepairStream;
@@ -79,6 +80,7 @@ impl Giver {
         for chunk in 0..reader.chunks() {
             for &(column, secrecy) in &columns {
                 if secrecy == Secrecy::Secret && explicit {
+                    fail_point::reach("repair.page");
                     let page = page(&reader, move |r| r.component(chunk, column, slot)).await?;
                     send_page(stream, &page.unwrap_or_default()).await?;
                 }

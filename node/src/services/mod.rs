@@ -5,6 +5,8 @@
 
 mod admin;
 mod catalog;
+mod connection;
+mod gate;
 mod listen;
 mod operator;
 mod query;
@@ -20,13 +22,15 @@ use crate::runner::Runner;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
 use tonic::transport::server::{TcpConnectInfo, TlsConnectInfo};
-use tonic::{Request, Status};
+use tonic::{Extensions, Request, Status};
 use trine_consensus::{Consensus, ConsensusError};
-use trine_proto::catalog::{Catalog, ClusterInfo, Principal, PublicKey};
+use trine_proto::catalog::{Catalog, ClusterInfo, Principal, PublicKey, TransactionState};
 use trine_proto::identity::Identity;
-use trine_proto::ids::Party;
+use trine_proto::ids::{LogIndex, Party, TransactionId};
 use trine_proto::status::{SqlError, sqlstate};
 use trine_proto::tls::key_of_certificate;
+use trine_proto::transaction::Overlay;
+use trine_proto::wire;
 use trine_storage::Store;
 
 /// What all services stand on.
@@ -47,12 +51,27 @@ pub(crate) struct Shared {
 impl Shared {
     /// Key of the certificate that the caller showed.
     fn key<T>(request: &Request<T>) -> Result<PublicKey, Status> {
-        request
-            .extensions()
+        Self::key_of(request.extensions()).ok_or_else(|| unknown_key().into())
+    }
+
+    /// The same, of a request that is not decoded.
+    fn key_of(extensions: &Extensions) -> Option<PublicKey> {
+        extensions
             .get::<TlsConnectInfo<TcpConnectInfo>>()
             .and_then(TlsConnectInfo::peer_certs)
             .and_then(|certificates| key_of_certificate(certificates.first()?))
-            .ok_or_else(|| unknown_key().into())
+    }
+
+    /// Whether a key belongs to somebody who may ask for more than how the node is: a principal, or
+    /// this node's operator.
+    async fn is_known(&self, key: &PublicKey) -> bool {
+        *key == self.identity.public()
+            || self.caught_up(|catalog| catalog.principal_by_key(key).map(drop)).await.is_some()
+    }
+
+    /// The same, as far as this node knows at the moment.
+    fn is_known_now(&self, key: &PublicKey) -> bool {
+        *key == self.identity.public() || self.consensus.catalog().principal_by_key(key).is_some()
     }
 
     /// The enrolled principal who calls.
@@ -60,6 +79,21 @@ impl Shared {
         let key = Self::key(request)?;
         let found = self.caught_up(|catalog| catalog.principal_by_key(&key).cloned()).await;
         found.ok_or_else(|| unknown_key().into())
+    }
+
+    /// Snapshot and writes of an open transaction, once this node knows the statements before this one.
+    async fn opened(&self, within: &wire::Within) -> Option<(LogIndex, Overlay)> {
+        let id = TransactionId::from_slice(&within.transaction_id)?;
+        self.caught_up(|catalog| match catalog.transactions.get(&id) {
+            Some(TransactionState::Open(open)) => {
+                let due = open.sequence == within.sequence && open.running.is_none();
+                due.then(|| Some((open.snapshot, open.written.clone())))
+            }
+            Some(_) => Some(None),
+            None => None,
+        })
+        .await
+        .flatten()
     }
 
     /// What `find` finds in the replicated state, now or as soon as this node has caught up: the

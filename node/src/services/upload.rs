@@ -1,6 +1,7 @@
 //! Staging of one party's part of a batch: durable, not visible, answered with a signed receipt.
 
 use super::{Shared, protocol};
+use crate::fail_point;
 use crate::limits::{UPLOAD_SILENCE_MAX, UPLOAD_TURN_WAIT};
 use prost::Message as _;
 use std::sync::Arc;
@@ -48,6 +49,7 @@ impl wire::ingest_server::Ingest for IngestService {
             Ok(digests) => digests,
         };
         self.still_wanted(&segment).await?;
+        fail_point::reach("upload.receipt");
         Ok(Response::new(self.receipt(&header, &caller, &digests)))
     }
 }
@@ -297,6 +299,8 @@ fn known_before(catalog: &Catalog, transaction: TransactionId) -> Result<(), Sql
         None => return Ok(()),
         Some(TransactionState::Committed(_)) => "has been committed before",
         Some(TransactionState::Validating(_)) => "is being checked",
+        Some(TransactionState::Joined(..)) => "is part of an open transaction already",
+        Some(TransactionState::Open(_)) => "is open and no batch",
         Some(TransactionState::Aborted(..)) => "has been given up",
     };
     Err(SqlError::new(

@@ -6,7 +6,7 @@ use super::position::Positions;
 use sqlparser::ast::{
     DataType, Expr, Function, FunctionArguments, GroupByExpr, JoinOperator, LimitClause,
     OrderByKind, Query, Select, SelectFlavor, SetExpr, SetQuantifier, Spanned, TableFactor, Value,
-    Visit, Visitor,
+    ValueWithSpan, Visit, Visitor,
 };
 use std::ops::ControlFlow;
 use trine_proto::status::{SqlError, sqlstate};
@@ -104,10 +104,11 @@ impl Checker<'_> {
     fn check_expr(&self, expr: &Expr) -> Result<(), SqlError> {
         match expr {
             Expr::Function(function) => self.check_function(function),
-            Expr::Value(v) if matches!(v.value, Value::Placeholder(_)) => Err(refuse(
-                "statement parameters are not supported",
-                "write the value into the statement: literals in the text are public",
-            )),
+            Expr::Value(ValueWithSpan { value: Value::Placeholder(name), .. }) => {
+                let message = format!("there is no parameter {name}");
+                Err(SqlError::new(sqlstate::UNDEFINED_PARAMETER, message)
+                    .hint("PREPARE the statement and EXECUTE it with values"))
+            }
             Expr::Cast { data_type, .. } => check_cast(data_type),
             Expr::AtTimeZone { .. } => {
                 Err(refuse("time zones are not supported", "use DATE columns"))

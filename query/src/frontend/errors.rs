@@ -1,5 +1,6 @@
 //! DataFusion's errors in PostgreSQL's words, codes and positions.
 
+use super::aliases;
 use super::functions::AGGREGATES;
 use super::position::Positions;
 use datafusion_common::{Column, DataFusionError, Diagnostic, SchemaError, TableReference};
@@ -86,12 +87,9 @@ fn from_schema(error: &SchemaError, positions: &Positions<'_>) -> SqlError {
         SchemaError::FieldNotFound { field, valid_fields } => {
             unknown_column(field, valid_fields, positions)
         }
-        SchemaError::AmbiguousReference { field } => SqlError::new(
-            sqlstate::AMBIGUOUS_COLUMN,
-            format!("column reference \"{}\" is ambiguous", field.name),
-        )
-        .hint("put the table's name in front of the column")
-        .at(positions.identifier(&field.name)),
+        SchemaError::AmbiguousReference { field } => {
+            ambiguous(&field.name, positions).hint("put the table's name in front of the column")
+        }
         SchemaError::DuplicateQualifiedField { qualifier, .. } => SqlError::new(
             "42712",
             format!("table name \"{}\" specified more than once", qualifier.table()),
@@ -107,6 +105,13 @@ fn from_schema(error: &SchemaError, positions: &Positions<'_>) -> SqlError {
     }
 }
 
+fn ambiguous(name: &str, positions: &Positions<'_>) -> SqlError {
+    let message = format!("column reference \"{name}\" is ambiguous");
+    SqlError::new(sqlstate::AMBIGUOUS_COLUMN, message)
+        .hint("give the columns different names with AS")
+        .at(positions.identifier(name))
+}
+
 fn unknown_column(field: &Column, valid: &[Column], positions: &Positions<'_>) -> SqlError {
     let error = match &field.relation {
         Some(relation) if !knows(valid, relation) => {
@@ -115,6 +120,9 @@ fn unknown_column(field: &Column, valid: &[Column], positions: &Positions<'_>) -
                 format!("missing FROM-clause entry for table \"{}\"", relation.table()),
             )
             .at(positions.identifier(relation.table()));
+        }
+        _ if valid.iter().any(|c| aliases::repeated(&c.name, &field.name)) => {
+            return ambiguous(&field.name, positions);
         }
         Some(relation) => SqlError::new(
             sqlstate::UNDEFINED_COLUMN,

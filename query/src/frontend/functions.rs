@@ -13,7 +13,8 @@ use std::sync::{Arc, LazyLock};
 use datafusion_expr::planner::ExprPlanner;
 
 /// Aggregates that the planner compiles.
-pub(crate) const AGGREGATES: [&str; 19] = [
+pub(crate) const AGGREGATES: [&str; 20] = [
+    "grouping",
     "count",
     "sum",
     "avg",

@@ -4,7 +4,7 @@
 //! FALSE, whose parts are truly two-valued.
 
 use datafusion_common::config::ConfigOptions;
-use datafusion_common::tree_node::{Transformed, TreeNode};
+use datafusion_common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion_common::{Result, ScalarValue};
 use datafusion_expr::expr::{Exists, InSubquery};
 use datafusion_expr::logical_plan::{Filter, Subquery};
@@ -23,12 +23,41 @@ impl AnalyzerRule for ThreeValuedIn {
     }
 
     fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
-        plan.transform_up_with_subqueries(|node| match node {
-            LogicalPlan::Filter(filter) => filtered(filter),
-            other => Ok(Transformed::no(other)),
+        plan.transform_up_with_subqueries(|node| {
+            let node = node.map_expressions(|expr| expr.transform_up(compared_apart))?;
+            Ok(match node.data {
+                LogicalPlan::Filter(filter) => {
+                    let mut done = filtered(filter)?;
+                    done.transformed |= node.transformed;
+                    done
+                }
+                other => Transformed::new(other, node.transformed, TreeNodeRecursion::Continue),
+            })
         })
         .map(|t| t.data)
     }
+}
+
+/// Name of the rows of a subquery: what is compared with them may be of the same table, and its columns
+/// must not be taken for theirs.
+const ROWS: &str = "__trine_rows";
+
+/// `x < ANY (subquery)` and its like with the rows under a name of their own.
+fn compared_apart(expr: Expr) -> Result<Transformed<Expr>> {
+    let Expr::SetComparison(mut comparison) = expr else { return Ok(Transformed::no(expr)) };
+    if is_apart(&comparison.subquery.subquery) {
+        return Ok(Transformed::no(Expr::SetComparison(comparison)));
+    }
+    comparison.subquery.subquery = Arc::new(apart(&comparison.subquery.subquery)?);
+    Ok(Transformed::yes(Expr::SetComparison(comparison)))
+}
+
+fn apart(rows: &LogicalPlan) -> Result<LogicalPlan> {
+    LogicalPlanBuilder::from(rows.clone()).alias(ROWS)?.build()
+}
+
+fn is_apart(rows: &LogicalPlan) -> bool {
+    matches!(rows, LogicalPlan::SubqueryAlias(alias) if alias.alias.table() == ROWS)
 }
 
 /// Conditions of their own stay; what is inside others is rewritten.
@@ -69,7 +98,7 @@ fn may_be_null(list: &InSubquery, input: &LogicalPlan) -> Result<bool> {
 
 /// See the module.
 fn three_valued(list: &InSubquery, input: &LogicalPlan) -> Result<Expr> {
-    let rows = list.subquery.subquery.as_ref();
+    let rows = &apart(&list.subquery.subquery)?;
     let Some(member) = rows.schema().columns().into_iter().next().map(Expr::Column) else {
         return Ok(Expr::InSubquery(list.clone()));
     };

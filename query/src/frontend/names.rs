@@ -1,5 +1,6 @@
 //! How result columns are called: PostgreSQL's rules for columns without AS.
 
+use super::aliases;
 use datafusion_common::DFSchema;
 use sqlparser::ast::{
     CastKind, DataType, Expr, Ident, ObjectNamePart, Query, SelectItem, SetExpr, TrimWhereField,
@@ -38,11 +39,12 @@ fn of_item(item: &SelectItem) -> Item {
     }
 }
 
-fn fold(ident: &Ident) -> String {
+pub(super) fn fold(ident: &Ident) -> String {
     if ident.quote_style.is_some() { ident.value.clone() } else { ident.value.to_lowercase() }
 }
 
-fn of_expr(expr: &Expr) -> Option<String> {
+/// PostgreSQL's name of an expression; none: "?column?".
+pub(super) fn of_expr(expr: &Expr) -> Option<String> {
     match expr {
         Expr::Identifier(ident) => Some(fold(ident)),
         Expr::CompoundIdentifier(parts) => parts.last().map(fold),
@@ -93,9 +95,25 @@ fn of_type(ty: &DataType) -> String {
     .to_owned()
 }
 
+/// Names of the plan's columns without what keeps them apart: an alias, or the `:1` that DataFusion puts
+/// behind a name which a relation has twice.
+fn known(schema: &DFSchema) -> Vec<String> {
+    let names: Vec<&str> = schema.fields().iter().map(|f| aliases::plain(f.name())).collect();
+    let base = |index: usize, name: &str| {
+        let (base, number) = name.rsplit_once(':')?;
+        number.parse::<usize>().ok()?;
+        names.iter().take(index).any(|n| *n == base).then(|| base.to_owned())
+    };
+    names
+        .iter()
+        .enumerate()
+        .map(|(index, name)| base(index, name).unwrap_or_else(|| (*name).to_owned()))
+        .collect()
+}
+
 /// Spreads the items over the columns of the plan; what cannot be told keeps the plan's name.
 pub(crate) fn align(items: Option<Vec<Item>>, schema: &DFSchema) -> Vec<String> {
-    let own: Vec<String> = schema.fields().iter().map(|f| f.name().clone()).collect();
+    let own = known(schema);
     let Some(items) = items else { return own };
     let wildcards = items.iter().filter(|i| matches!(i, Item::Wildcard)).count();
     let named = items.len() - wildcards;

@@ -2,6 +2,7 @@
 
 use super::bag_rule::CountedSets;
 use super::dictionary_rule::DictionaryOrder;
+use super::fence_rule::Fences;
 use super::functions::Functions;
 use super::in_rule::ThreeValuedIn;
 use super::literal_rule::CheckedLiterals;
@@ -92,6 +93,7 @@ impl OptimizerConfig for Config {
 static ANALYZER: LazyLock<Analyzer> = LazyLock::new(|| {
     let rules: Vec<Arc<dyn AnalyzerRule + Send + Sync>> = vec![
         Arc::new(CountedSets),
+        Arc::new(Fences),
         Arc::new(ThreeValuedIn),
         Arc::new(DictionaryOrder),
         Arc::new(TypeCoercion::new()),

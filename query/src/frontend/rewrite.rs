@@ -2,7 +2,8 @@
 
 use sqlparser::ast::{
     BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList,
-    FunctionArguments, Ident, ObjectName, ObjectNamePart, Query, Value, VisitMut, VisitorMut,
+    FunctionArguments, Ident, ObjectName, ObjectNamePart, Query, UnaryOperator, Value, VisitMut,
+    VisitorMut,
 };
 use std::ops::ControlFlow;
 
@@ -27,8 +28,8 @@ impl VisitorMut for Rewriter {
     type Break = ();
 
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
-        if let Some(call) = as_call(expr) {
-            *expr = call;
+        if let Some(other) = as_call(expr).or_else(|| rows_compared(expr)) {
+            *expr = other;
         }
         if let Expr::Function(function) = expr
             && let Some(name) = plain_name(function)
@@ -62,11 +63,83 @@ fn as_call(expr: &Expr) -> Option<Expr> {
         Expr::Position { expr, r#in } => {
             Some(call("strpos", vec![r#in.as_ref().clone(), expr.as_ref().clone()]))
         }
+        Expr::UnaryOp { op: UnaryOperator::PGAbs, expr } => {
+            Some(call("abs", vec![expr.as_ref().clone()]))
+        }
+        Expr::UnaryOp { op: UnaryOperator::PGSquareRoot, expr } => {
+            Some(call("sqrt", vec![expr.as_ref().clone()]))
+        }
         _ => None,
     }
 }
 
-fn call(name: &str, arguments: Vec<Expr>) -> Expr {
+/// Comparisons of rows, column by column.
+fn rows_compared(expr: &Expr) -> Option<Expr> {
+    match expr {
+        Expr::BinaryOp { left, op, right } => {
+            let (x, y) = (row(left)?, row(right)?);
+            if x.len() != y.len() {
+                return None;
+            }
+            match op {
+                BinaryOperator::Eq => Some(all_equal(x, y)),
+                BinaryOperator::NotEq => Some(negated(all_equal(x, y))),
+                BinaryOperator::Lt | BinaryOperator::Gt => ordered(op, op, x, y),
+                BinaryOperator::LtEq => ordered(&BinaryOperator::Lt, op, x, y),
+                BinaryOperator::GtEq => ordered(&BinaryOperator::Gt, op, x, y),
+                _ => None,
+            }
+        }
+        Expr::InList { expr, list, negated: not } => {
+            let x = row(expr)?;
+            let rows: Option<Vec<&[Expr]>> =
+                list.iter().map(|y| row(y).filter(|y| y.len() == x.len())).collect();
+            let any = joined(BinaryOperator::Or, rows?.into_iter().map(|y| all_equal(x, y)))?;
+            Some(if *not { negated(any) } else { any })
+        }
+        _ => None,
+    }
+}
+
+fn row(expr: &Expr) -> Option<&[Expr]> {
+    match expr {
+        Expr::Tuple(values) => Some(values),
+        Expr::Nested(inner) => row(inner),
+        _ => None,
+    }
+}
+
+fn binary(left: Expr, op: BinaryOperator, right: Expr) -> Expr {
+    let both = Expr::BinaryOp { left: Box::new(left), op, right: Box::new(right) };
+    Expr::Nested(Box::new(both))
+}
+
+fn negated(expr: Expr) -> Expr {
+    Expr::Nested(Box::new(Expr::UnaryOp { op: UnaryOperator::Not, expr: Box::new(expr) }))
+}
+
+fn joined(op: BinaryOperator, parts: impl IntoIterator<Item = Expr>) -> Option<Expr> {
+    parts.into_iter().reduce(|all, part| binary(all, op.clone(), part))
+}
+
+fn all_equal(x: &[Expr], y: &[Expr]) -> Expr {
+    let pairs = x.iter().zip(y).map(|(x, y)| binary(x.clone(), BinaryOperator::Eq, y.clone()));
+    let none = || Expr::Value(Value::Boolean(true).into());
+    joined(BinaryOperator::And, pairs).unwrap_or_else(none)
+}
+
+/// The first column decides; where it is equal, the others.
+fn ordered(strict: &BinaryOperator, last: &BinaryOperator, x: &[Expr], y: &[Expr]) -> Option<Expr> {
+    let ((a, x), (b, y)) = (x.split_first()?, y.split_first()?);
+    if x.is_empty() {
+        return Some(binary(a.clone(), last.clone(), b.clone()));
+    }
+    let equal = binary(a.clone(), BinaryOperator::Eq, b.clone());
+    let rest = binary(equal, BinaryOperator::And, ordered(strict, last, x, y)?);
+    Some(binary(binary(a.clone(), strict.clone(), b.clone()), BinaryOperator::Or, rest))
+}
+
+pub(super) fn call(name: &str, arguments: Vec<Expr>) -> Expr {
     let unnamed = |e| FunctionArg::Unnamed(FunctionArgExpr::Expr(e));
     Expr::Function(Function {
         name: ObjectName(vec![ObjectNamePart::Identifier(Ident::new(name))]),

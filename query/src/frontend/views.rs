@@ -5,7 +5,7 @@
 //! owns (some columns or rows of a table, say) and can never pass on what was only granted to him.
 
 use super::context::Context;
-use super::{aliases, check, errors, names, parse, position::Positions};
+use super::{aliases, check, errors, names, parse, position::Positions, rewrite, using};
 use crate::policy;
 use arrow::datatypes::SchemaRef;
 use datafusion_common::{DataFusionError, Result};
@@ -90,6 +90,8 @@ fn bound(
     if parsed.explain != super::Explain::No {
         return Err(SqlError::new(sqlstate::SYNTAX_ERROR, "a view is a SELECT"));
     }
+    rewrite::rewrite(&mut parsed.query);
+    using::rewrite(&mut parsed.query)?;
     check::check(&parsed.query, context.functions, &positions)?;
     let inner = Context {
         catalog: context.catalog,
@@ -102,7 +104,7 @@ fn bound(
         depth: context.depth + 1,
     };
     let items = names::of_query(&parsed.query);
-    aliases::separate(&mut parsed.query);
+    aliases::separate(&mut parsed.query)?;
     // No spans: they would point into another text than the statement's.
     let options = ParserOptions { collect_spans: false, ..super::parser_options() };
     let binder = SqlToRel::new_with_options(&inner, options);

@@ -3,8 +3,9 @@
 use super::{Bound, TrineTable, bind_query, parse, position::Positions};
 use serde::Serialize;
 use sqlparser::ast::{
-    Assignment, AssignmentTarget, Delete, Expr, FromTable, Ident, Insert, ObjectName, Query,
-    SelectItem, SetExpr, Statement as Ast, TableFactor, TableObject, TableWithJoins, Update,
+    Assignment, AssignmentTarget, Delete, Expr, FromTable, FunctionArg, FunctionArgExpr,
+    FunctionArguments, Ident, Insert, ObjectName, Query, SelectItem, SetExpr, Statement as Ast,
+    TableFactor, TableObject, TableWithJoins, Update,
 };
 use trine_proto::catalog::{Catalog, TableEntry, WriteEntry};
 use trine_proto::ids::LogIndex;
@@ -160,6 +161,56 @@ fn insert_query(
     Ok((Writes::Insert(targets), *query))
 }
 
+/// The values of a row: written one by one, or the columns of a subquery, each of which becomes a
+/// subquery of its own.
+fn row(value: Expr, width: usize) -> Result<Vec<Expr>, SqlError> {
+    let values = match value {
+        Expr::Tuple(values) => values,
+        Expr::Nested(value) => vec![*value],
+        Expr::Function(function) if function.name.to_string().eq_ignore_ascii_case("row") => {
+            match function.args {
+                FunctionArguments::List(list) => list
+                    .args
+                    .into_iter()
+                    .map(|argument| match argument {
+                        FunctionArg::Unnamed(FunctionArgExpr::Expr(value)) => Ok(value),
+                        _ => Err(refuse("this row")),
+                    })
+                    .collect::<Result<_, _>>()?,
+                _ => return Err(refuse("this row")),
+            }
+        }
+        Expr::Subquery(query) => columns_of(&query)?,
+        _ => return Err(refuse("SET (a, b) = … of something else than a row or a subquery")),
+    };
+    if values.len() == width {
+        return Ok(values);
+    }
+    let message = "number of columns does not match number of values";
+    Err(SqlError::new(sqlstate::SYNTAX_ERROR, message))
+}
+
+fn columns_of(query: &Query) -> Result<Vec<Expr>, SqlError> {
+    let SetExpr::Select(select) = query.body.as_ref() else {
+        return Err(refuse("SET (a, b) = (UNION …)"));
+    };
+    let plain = select.distinct.is_none()
+        && !select.projection.iter().any(|item| {
+            matches!(item, SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..))
+        });
+    if !plain {
+        return Err(refuse("SET (a, b) = (SELECT …) with DISTINCT or *"));
+    }
+    let one = |item: &SelectItem| {
+        let mut query = query.clone();
+        if let SetExpr::Select(select) = query.body.as_mut() {
+            select.projection = vec![item.clone()];
+        }
+        Expr::Subquery(Box::new(query))
+    };
+    Ok(select.projection.iter().map(one).collect())
+}
+
 fn update_query(
     update: Update,
     schema: &TableSchema,
@@ -171,14 +222,20 @@ fn update_query(
     }
     let mut columns = Vec::with_capacity(update.assignments.len());
     let mut projection = Vec::with_capacity(update.assignments.len());
-    for (index, Assignment { target, value }) in update.assignments.into_iter().enumerate() {
-        let AssignmentTarget::ColumnName(name) = target else {
-            return Err(refuse("SET (a, b) = …"));
+    for Assignment { target, value } in update.assignments {
+        let (names, values) = match target {
+            AssignmentTarget::ColumnName(name) => (vec![name], vec![value]),
+            AssignmentTarget::Tuple(names) => {
+                let values = row(value, names.len())?;
+                (names, values)
+            }
         };
-        let ident = name.0.last().and_then(|p| p.as_ident()).ok_or_else(mislabelled)?;
-        columns.push(column(schema, ident, positions)?);
-        let alias = Ident::with_quote('"', format!("__trine_set_{index}"));
-        projection.push(SelectItem::ExprWithAlias { expr: value, alias });
+        for (name, expr) in names.into_iter().zip(values) {
+            let ident = name.0.last().and_then(|p| p.as_ident()).ok_or_else(mislabelled)?;
+            let alias = Ident::with_quote('"', format!("__trine_set_{}", columns.len()));
+            columns.push(column(schema, ident, positions)?);
+            projection.push(SelectItem::ExprWithAlias { expr, alias });
+        }
     }
     distinct(&columns, schema)?;
     let query = select(projection, update.table, update.selection)?;

@@ -246,8 +246,14 @@ impl Measures {
                 let digits = u32::from(to.saturating_sub(*from));
                 (10_i128.checked_pow(digits).ok_or_else(QueryError::out_of_range)?, 0)
             }
-            (_, Type::Number { kind: NumberKind::Double { fraction_bits }, .. }) => {
-                (1, *fraction_bits as usize)
+            (from, Type::Number { kind: NumberKind::Double { fraction_bits }, .. }) => {
+                let own = match from {
+                    Type::Number { kind: NumberKind::Double { fraction_bits }, .. } => {
+                        *fraction_bits
+                    }
+                    _ => 0,
+                };
+                (1, fraction_bits.saturating_sub(own) as usize)
             }
             _ => return Err(QueryError::bug("AVG of a type that has none")),
         };

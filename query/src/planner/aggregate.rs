@@ -8,13 +8,14 @@ pub(super) use whole::{
     comparable_keys, count_not_null, counted, distinct_with_marker, extreme, with_marker,
 };
 
-use bounds::result_type;
+use bounds::{result_type, summable};
 use statistics::Derived;
 
 use super::Planner;
 use super::build;
 use super::determined::split_keys;
 use super::distinct::distinct;
+use super::grouping::{grouping_of, not_grouped};
 use super::numbers;
 use super::relation;
 use super::scalar::{Scope, defect};
@@ -39,6 +40,11 @@ impl Planner<'_> {
         if let [Logical::GroupingSet(grouping)] = node.group_expr.as_slice() {
             return self.grouping_sets(node, grouping, widened);
         }
+        for arguments in node.aggr_expr.iter().filter_map(grouping_of) {
+            if arguments.iter().any(|a| !node.group_expr.contains(a)) {
+                return Err(not_grouped().at(self.word("grouping")));
+            }
+        }
         let scope = widened.scope(node.input.schema());
         let mut keys = Vec::with_capacity(node.group_expr.len());
         for key in &node.group_expr {
@@ -49,6 +55,10 @@ impl Planner<'_> {
         // Per result: an aggregate, or what follows from several.
         let mut results: Vec<(Vec<usize>, Option<Derived>)> = Vec::new();
         for expr in &node.aggr_expr {
+            if grouping_of(expr).is_some() {
+                results.push((Vec::new(), None));
+                continue;
+            }
             let (parts, derived) = match self.derived(expr, &scope, rows) {
                 Some(derived) => {
                     let derived = derived?;
@@ -89,6 +99,8 @@ impl Planner<'_> {
             exprs.push(match (derived, own.as_slice()) {
                 (Some(derived), own) => derived.finish(own)?,
                 (None, [column]) => column.clone(),
+                // GROUPING where nothing is left out.
+                (None, []) => build::number(0, NumberKind::Int)?,
                 (None, _) => return Err(defect("an aggregate of several columns".into())),
             });
         }
@@ -163,6 +175,7 @@ impl Planner<'_> {
                 "aggregate over a subquery with SELECT DISTINCT",
             ));
         }
+        let argument = argument.map(|a| summable(function, a, rows)).transpose()?;
         let contributes = argument.as_ref().is_none_or(|a| !a.nullable) && filter.is_none();
         let ty = result_type(function, argument.as_ref(), rows).map_err(|e| self.put(e, expr))?;
         let counts = matches!(function, Function::CountStar | Function::Count);
@@ -244,7 +257,8 @@ impl Planner<'_> {
         let exact = matches!(
             &value.ty,
             Type::Number { kind, .. }
-                if numbers::is_integer(kind) || matches!(kind, NumberKind::Decimal { .. })
+                if numbers::is_integer(kind)
+                    || matches!(kind, NumberKind::Decimal { .. } | NumberKind::Double { .. })
         );
         if exact {
             return Ok(value);
@@ -252,7 +266,7 @@ impl Planner<'_> {
         Err(self.unsupported(
             argument,
             format!("AVG of {} is not supported", numbers::sql_name(&value.ty)),
-            "take the average of integers or of a DECIMAL",
+            "take the average of numbers",
         ))
     }
 }

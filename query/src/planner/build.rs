@@ -7,11 +7,13 @@ mod comparison;
 mod quotient;
 mod walk;
 
-pub(crate) use arithmetic::{Arithmetic, absolute, arithmetic, negate, raised_to, times};
+pub(crate) use arithmetic::{
+    Arithmetic, absolute, arithmetic, negate, raised_to, roomy, times, trimmed,
+};
 pub(crate) use bind::{bind, is_closed};
 pub(crate) use comparison::{comparable, compare};
 pub(crate) use quotient::{
-    by_constant, checked, divide, modulo, narrowed, root, rounded, to_double,
+    by_constant, checked, divide, modulo, narrowed, rescaled, root, rounded, to_double,
 };
 pub(crate) use walk::{columns_of, moved, replaced, substituted};
 

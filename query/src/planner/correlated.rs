@@ -3,14 +3,18 @@
 //! inner row, where a public bound keeps their number small.
 
 use super::Planner;
+use super::aggregate::extreme;
 use super::build;
 use super::join::{any, found, paired};
+use super::numbers::bounded;
 use super::relation::project;
 use super::scalar::{Scope, defect};
-use crate::plan::{Aggregate, Expr, Field, Plan};
+use crate::frontend::ONLY_VALUE;
+use crate::plan::{Aggregate, Compare, Expr, Failure, Field, Function, Plan};
+use crate::types::NumberKind;
 use arrow::datatypes::FieldRef;
 use datafusion_common::tree_node::{Transformed, TreeNode};
-use datafusion_common::{Column, DFSchema, TableReference};
+use datafusion_common::{Column, DFSchema, ScalarValue, TableReference};
 use datafusion_expr::logical_plan::{self, Subquery};
 use datafusion_expr::{Expr as Logical, LogicalPlan};
 use std::collections::HashMap;
@@ -62,7 +66,7 @@ impl Planner<'_> {
                 };
                 let (x, y) = super::aggregate::comparable_keys(value, member)
                     .map_err(|e| self.put(e, &list.expr))?;
-                let equal = super::dictionary::compare(crate::plan::Compare::Eq, x, y)?;
+                let equal = super::dictionary::compare(Compare::Eq, x, y)?;
                 let listed = Some(build::and(inner.conditions));
                 let (plan, value) = any(outer.plan, inner.right, listed, equal)
                     .ok_or_else(|| self.correlated(expr))?;
@@ -101,9 +105,25 @@ impl Planner<'_> {
         let mut aggregates: Vec<Aggregate> = Vec::with_capacity(aggregate.aggr_expr.len());
         let (schema, fields) = self.pair_scope(aggregate.input.schema(), &inner.columns, &outer)?;
         let by = pair_columns(&outer, &inner.columns);
+        let mut checked = false;
         for expr in &aggregate.aggr_expr {
             let expr = inward(expr, outer.schema)?;
             let scope = Scope { schema: &schema, fields: &fields, subqueries: &[] };
+            if let Some(value) = only_value(&expr) {
+                let value = build::replaced(&self.scalar(value, &scope)?, &by);
+                let bound = i128::try_from(rows).unwrap_or(i128::MAX);
+                aggregates.push(extreme(Function::Max, value));
+                aggregates.push(Aggregate {
+                    function: Function::CountStar,
+                    argument: None,
+                    filter: None,
+                    distinct: false,
+                    ty: bounded(NumberKind::BigInt, Some(0), Some(bound))?,
+                    nullable: false,
+                });
+                checked = true;
+                continue;
+            }
             let mut one = self.one_aggregate(&expr, &scope, rows, true)?;
             one.argument = one.argument.map(|a| build::replaced(&a, &by));
             one.filter = one.filter.map(|f| build::replaced(&f, &by));
@@ -119,6 +139,11 @@ impl Planner<'_> {
         // What the projections above make of the aggregates, from the inside out.
         let mut columns: Vec<Expr> =
             plan.fields.iter().enumerate().skip(width).map(|(i, f)| build::column(i, f)).collect();
+        if let (true, [value, count]) = (checked, columns.as_slice()) {
+            let one = build::number(1, NumberKind::BigInt)?;
+            let several = build::compare(Compare::Gt, count.clone(), one)?;
+            columns = vec![build::checked(value.clone(), several, Failure::SeveralRows)];
+        }
         let rows = Outer { schema: outer_schema, plan: plan.clone() };
         for projection in above.into_iter().rev() {
             let input = projection.input.schema();
@@ -145,6 +170,7 @@ impl Planner<'_> {
                 inner.conditions.push(condition);
                 Ok(inner)
             }
+            LogicalPlan::Limit(limit) if is_fence(limit) => self.peeled(&limit.input, outer),
             LogicalPlan::Projection(projection) if looks_outside(plan) => {
                 let inner = self.peeled(&projection.input, outer)?;
                 let schema = projection.input.schema();
@@ -248,6 +274,24 @@ fn outer_name(index: usize) -> String {
 
 fn looks_outside(plan: &LogicalPlan) -> bool {
     plan.contains_outer_reference() || plan.inputs().into_iter().any(looks_outside)
+}
+
+/// A LIMIT that is never reached.
+fn is_fence(limit: &logical_plan::Limit) -> bool {
+    let fetch = limit.fetch.as_deref();
+    limit.skip.is_none()
+        && matches!(fetch, Some(Logical::Literal(ScalarValue::Int64(Some(i64::MAX)), _)))
+}
+
+/// The argument of the aggregate that stands for the value of the only row.
+fn only_value(expr: &Logical) -> Option<&Logical> {
+    match expr {
+        Logical::Alias(alias) => only_value(&alias.expr),
+        Logical::AggregateFunction(call) if call.func.name() == ONLY_VALUE => {
+            call.params.args.first()
+        }
+        _ => None,
+    }
 }
 
 /// EXISTS and IN do not care how often or in which order.

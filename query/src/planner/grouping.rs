@@ -10,7 +10,7 @@ use crate::plan::{Aggregate, Compare, Expr, Operator, Plan, SortKey, WindowFunct
 use crate::types::NumberKind;
 use datafusion_expr::logical_plan::DistinctOn;
 use datafusion_expr::{Expr as Logical, GroupingSet, logical_plan};
-use trine_proto::status::SqlError;
+use trine_proto::status::{SqlError, sqlstate};
 
 /// Columns of a CUBE at most.
 const CUBE_MAX: usize = 6;
@@ -36,15 +36,28 @@ impl Planner<'_> {
             )
         })?;
         let mut aggregates: Vec<Aggregate> = Vec::with_capacity(node.aggr_expr.len());
+        let mut made = Vec::with_capacity(node.aggr_expr.len());
         for expr in &node.aggr_expr {
-            aggregates.push(self.one_aggregate(expr, &scope, widened.plan.rows, true)?);
+            made.push(match grouping_of(expr) {
+                Some(arguments) => {
+                    let places = arguments.iter().map(|a| columns.iter().position(|c| *c == a));
+                    let places: Option<Vec<usize>> = places.collect();
+                    Made::Grouping(places.ok_or_else(|| not_grouped().at(self.word("grouping")))?)
+                }
+                None => {
+                    let one = self.one_aggregate(expr, &scope, widened.plan.rows, true)?;
+                    aggregates.push(one);
+                    Made::Aggregate
+                }
+            });
         }
         let names: Vec<String> =
             node.schema.fields().iter().map(|f| relation::readable(f.name())).collect();
         let mut inputs = Vec::with_capacity(sets.len());
         for set in sets {
             let inside: Vec<bool> = columns.iter().map(|c| set.contains(c)).collect();
-            let plan = self.one_set(&widened.plan, &keys, &inside, &aggregates, &names);
+            let grouped = (aggregates.as_slice(), made.as_slice());
+            let plan = self.one_set(&widened.plan, &keys, &inside, grouped, &names);
             inputs.push(plan?);
         }
         union_all(inputs, &names)
@@ -56,7 +69,7 @@ impl Planner<'_> {
         input: &Plan,
         keys: &[Expr],
         inside: &[bool],
-        aggregates: &[Aggregate],
+        (aggregates, made): (&[Aggregate], &[Made]),
         names: &[String],
     ) -> Result<Plan, SqlError> {
         let grouped_by: Vec<Expr> = keys
@@ -88,8 +101,19 @@ impl Planner<'_> {
             }
         }
         exprs.push(build::number(number, NumberKind::BigInt)?);
-        for index in 0..aggregates.len() {
-            exprs.push(column(count + index)?);
+        let mut next = count;
+        for made in made {
+            exprs.push(match made {
+                Made::Aggregate => {
+                    next += 1;
+                    column(next - 1)?
+                }
+                Made::Grouping(places) => {
+                    let bit = |place: &usize| inside.get(*place) != Some(&true);
+                    let value = places.iter().fold(0, |v, place| v * 2 + i128::from(bit(place)));
+                    build::number(value, NumberKind::Int)?
+                }
+            });
         }
         Ok(project(grouped, exprs, names.iter().cloned()))
     }
@@ -137,6 +161,33 @@ impl Planner<'_> {
         }
         Ok(project(first, exprs, names))
     }
+}
+
+/// What stands in the place of a call in the select list.
+enum Made {
+    /// The next aggregate.
+    Aggregate,
+    /// GROUPING of the keys at these places: a bit each, 1 where the set leaves the key out.
+    Grouping(Vec<usize>),
+}
+
+/// The arguments of a call of GROUPING.
+pub(super) fn grouping_of(expr: &Logical) -> Option<&[Logical]> {
+    match expr {
+        Logical::Alias(alias) => grouping_of(&alias.expr),
+        Logical::AggregateFunction(call) if call.func.name() == "grouping" => {
+            Some(&call.params.args)
+        }
+        _ => None,
+    }
+}
+
+/// Error of GROUPING of something else than a key.
+pub(super) fn not_grouped() -> SqlError {
+    SqlError::new(
+        sqlstate::GROUPING_ERROR,
+        "arguments to GROUPING must be grouping expressions of the associated query level",
+    )
 }
 
 /// The sets by their columns; none for a CUBE that is too wide.

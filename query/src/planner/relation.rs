@@ -17,6 +17,7 @@ use datafusion_expr::logical_plan::{
     Distinct, EmptyRelation, Filter, Limit, Projection, Sort, Subquery, TableScan, Union, Values,
 };
 use datafusion_expr::{Expr as Logical, FetchType, LogicalPlan, SkipType};
+use trine_proto::ids::TableId;
 use trine_proto::status::SqlError;
 
 type Planned = Result<Plan, SqlError>;
@@ -83,8 +84,9 @@ impl Planner<'_> {
                 .columns
                 .get(*index)
                 .ok_or_else(|| defect("a scan reads a column that is not there".into()))?;
+            let parameter = table.id == TableId::PARAMETERS;
             fields.push(Field {
-                name: column.name.clone(),
+                name: format!("{}{}", if parameter { "$" } else { "" }, column.name),
                 ty: numbers::of_column(column),
                 nullable: column.nullable,
             });

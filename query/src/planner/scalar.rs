@@ -1,16 +1,16 @@
 //! Scalar expressions: DataFusion's to ours, with types, bounds and scales.
 
 use super::build::{self, Arithmetic};
-use super::literals;
+use super::literals::{self, Interval};
 use super::numbers::{self, scale};
-use super::{Planner, date, dictionary};
+use super::{Planner, date, dictionary, timestamp};
 use crate::plan::{Compare, Expr, ExprKind, Field};
 use crate::types::{NumberKind, Type};
 use arrow::datatypes::DataType;
-use datafusion_common::DFSchema;
+use datafusion_common::{Column, DFSchema};
 use datafusion_expr::expr::{Between, Case};
 use datafusion_expr::logical_plan::Subquery;
-use datafusion_expr::{BinaryExpr, Expr as Logical, Operator};
+use datafusion_expr::{BinaryExpr, Expr as Logical, ExprSchemable, Operator};
 use trine_proto::status::{SqlError, sqlstate};
 
 /// What names mean: the columns of one relation, and where its scalar subqueries stand.
@@ -34,7 +34,7 @@ impl Planner<'_> {
                 let index = scope
                     .schema
                     .maybe_index_of_column(column)
-                    .ok_or_else(|| defect(format!("column {column} is not in its relation")))?;
+                    .ok_or_else(|| self.missing(column))?;
                 let field = scope
                     .fields
                     .get(index)
@@ -72,6 +72,18 @@ impl Planner<'_> {
                     "write it with + - * / %, comparisons, AND, OR, NOT, CASE, IN or BETWEEN",
                 ))
             }),
+        }
+    }
+
+    /// ORDER BY of a set operation may name its columns only, and nothing below it.
+    fn missing(&self, column: &Column) -> SqlError {
+        match &column.relation {
+            Some(relation) => {
+                let table = relation.table();
+                let message = format!("missing FROM-clause entry for table \"{table}\"");
+                SqlError::new(sqlstate::UNDEFINED_TABLE, message).at(self.word(table))
+            }
+            None => defect(format!("column {column} is not in its relation")),
         }
     }
 
@@ -131,7 +143,9 @@ impl Planner<'_> {
             Operator::Minus => self.arithmetic(expr, Arithmetic::Subtract, left, right, scope),
             Operator::Multiply => self.arithmetic(expr, Arithmetic::Multiply, left, right, scope),
             Operator::Divide | Operator::Modulo => {
+                let whole = [left, right].map(|e| is_whole(e, scope));
                 let (x, y) = (self.scalar(left, scope)?, self.scalar(right, scope)?);
+                let (x, y) = if whole == [true; 2] { (integer(x), integer(y)) } else { (x, y) };
                 let make = if *op == Operator::Divide { build::divide } else { build::modulo };
                 make(x, y).map_err(|e| self.put(e, expr))
             }
@@ -184,19 +198,31 @@ impl Planner<'_> {
         expr: &Logical,
         op: Arithmetic,
         date: &Logical,
-        shift: Option<(i128, i128)>,
+        shift: Interval,
         scope: &Scope<'_>,
     ) -> Built {
         let date = self.scalar(date, scope)?;
+        let sign = if op == Arithmetic::Subtract { -1 } else { 1 };
+        let Interval { months, days, micros } = shift;
+        if timestamp::is_timestamp(&date) {
+            let moved = timestamp::shifted(date, sign * months, sign * days, sign * micros);
+            let moved = moved.ok_or_else(|| {
+                self.unsupported(
+                    expr,
+                    "months cannot be added to a TIMESTAMP of so many years",
+                    "declare a RANGE on the column, or add days",
+                )
+            })?;
+            return moved.map_err(|e| self.put(e, expr));
+        }
         let is_date = matches!(date.ty, Type::Number { kind: NumberKind::Date, .. });
-        let Some((months, days)) = shift.filter(|_| is_date) else {
+        if !is_date || micros != 0 {
             return Err(self.unsupported(
                 expr,
                 "only months and whole days can be added to a DATE",
                 "write INTERVAL 'n' DAY, or move the interval to the constant side",
             ));
-        };
-        let sign = if op == Arithmetic::Subtract { -1 } else { 1 };
+        }
         let moved = if months == 0 {
             date
         } else {
@@ -301,6 +327,21 @@ impl Planner<'_> {
 
     pub(super) fn all(&self, exprs: &[Logical], scope: &Scope<'_>) -> Result<Vec<Expr>, SqlError> {
         exprs.iter().map(|e| self.scalar(e, scope)).collect()
+    }
+}
+
+/// Whether SQL says that an expression is an integer.
+fn is_whole(expr: &Logical, scope: &Scope<'_>) -> bool {
+    expr.get_type(scope.schema).is_ok_and(|ty| ty.is_integer())
+}
+
+/// An integer that by its bounds has become a DECIMAL is divided as an integer.
+fn integer(expr: Expr) -> Expr {
+    match expr.ty {
+        Type::Number { kind: NumberKind::Decimal { scale: 0, .. }, low, high } => {
+            build::retype(expr, Type::Number { kind: NumberKind::BigInt, low, high })
+        }
+        _ => expr,
     }
 }
 

@@ -1,13 +1,14 @@
 //! A value into a column of a table: what cannot fit by its type is refused at planning, what may not
-//! fit by its value sets a bit that refuses the statement.
+//! fit by its value sets a bit that refuses the statement. Digits that a column does not keep are
+//! rounded, as in PostgreSQL.
 
 use crate::bits;
 use crate::column::Column;
 use crate::error::{QueryError, Result};
 use crate::plan::{Field, Literal, Operator, Plan};
 use crate::planner::build;
-use crate::planner::numbers::{scale, sql_name, ten_to};
-use crate::types::{NumberKind, Type};
+use crate::planner::numbers::{scale, sql_name};
+use crate::types::Type;
 use trine_mpc::{Planes, Session, protocol};
 use trine_proto::schema::{self, TableSchema};
 use trine_proto::status::{SqlError, sqlstate};
@@ -20,7 +21,7 @@ pub(super) struct Assigned {
     pub(super) null: Option<Planes>,
 }
 
-/// The plan with its columns in kinds that go into the columns at these positions: decimals get the
+/// The plan with its columns in kinds that go into the columns at these positions: numbers get the
 /// scale of their column.
 pub(super) fn fitted(
     plan: Plan,
@@ -38,19 +39,11 @@ pub(super) fn fitted(
         let expr = build::column(index, field);
         exprs.push(match (&field.ty, &wanted) {
             (Type::Number { kind: from, .. }, Type::Number { kind: to, .. }) if from != to => {
-                match (scale(from), scale(to)) {
-                    (Some((a, 0)), Some((b, 0))) if a == b => expr,
-                    (Some((a, 0)), Some((b, 0))) if a < b => {
-                        changed = true;
-                        let factor = ten_to(b - a).ok_or_else(|| mismatch(field, &column.name))?;
-                        let kind = NumberKind::Decimal {
-                            precision: crate::planner::numbers::PRECISION_MAX,
-                            scale: u8::try_from(b).unwrap_or(0),
-                        };
-                        build::times(expr, factor, kind)?
-                    }
-                    _ => return Err(mismatch(field, &column.name)),
-                }
+                let (Some(own), Some(due)) = (scale(from), scale(to)) else {
+                    return Err(mismatch(field, &column.name));
+                };
+                changed |= own != due;
+                if own == due { expr } else { build::rescaled(expr, own, due, to)? }
             }
             (Type::Number { .. }, Type::Number { .. })
             | (Type::Text { .. }, Type::Text { .. })

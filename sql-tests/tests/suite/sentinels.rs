@@ -68,6 +68,34 @@ async fn write_secrets(cluster: &mut Cluster) {
     assert_eq!(left, ["2", "7"]);
 }
 
+/// And as parameters of prepared statements: in conditions, select lists and values.
+async fn prepare_secrets(cluster: &mut Cluster) {
+    let table = "CREATE TABLE asked (n BIGINT, s INT, w VARCHAR(20), d DECIMAL(14,2))";
+    cluster.run(table).await.unwrap();
+    for sql in [
+        "PREPARE add AS INSERT INTO asked VALUES ($1, $2, $3, $4)",
+        "PREPARE find AS SELECT count(*) FROM asked WHERE n = $1 AND s >= $2 AND w = $3 AND d IN ($4, 1)",
+        "PREPARE show (BIGINT, VARCHAR(20)) AS SELECT n - $1, w || $2 FROM asked WHERE w <> $2",
+        "PREPARE change AS UPDATE asked SET s = s - $1, d = $2 WHERE w = $3 AND n = $4",
+        "PREPARE remove AS DELETE FROM asked WHERE w = $1 OR n > $2 OR d = $3",
+        "PREPARE nowhere AS SELECT nix FROM asked WHERE w = $1",
+    ] {
+        cluster.run(sql).await.unwrap();
+    }
+    let values = format!("{NUMBER}, {SMALL}, '{WORD}', 4815162342.99");
+    cluster.run(&format!("EXECUTE add({values})")).await.unwrap();
+    let found = cluster.run(&format!("EXECUTE find({values})")).await.unwrap();
+    assert_eq!(found.rows[0][0].to_string(), "1");
+    let shown = cluster.run(&format!("EXECUTE show({NUMBER}, '{WORD}')")).await.unwrap();
+    assert!(shown.rows.is_empty());
+    let change = format!("EXECUTE change({SMALL}, 4815162342.99, '{WORD}', {NUMBER})");
+    assert_eq!(cluster.run(&change).await.unwrap().affected, Some(1));
+    let refused = cluster.run(&format!("EXECUTE nowhere('{WORD}')")).await.unwrap_err();
+    assert_eq!(refused.sqlstate, "42703");
+    let remove = format!("EXECUTE remove('{WORD}', {NUMBER}, 4815162342.99)");
+    assert_eq!(cluster.run(&remove).await.unwrap().affected, Some(1));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn no_node_holds_or_logs_a_secret_value() {
     let mut cluster = Cluster::start().await.unwrap();
@@ -83,6 +111,7 @@ async fn no_node_holds_or_logs_a_secret_value() {
     std::fs::write(&csv, format!("n,s,w,d,p\n{NUMBER},{SMALL},{WORD},4815162342.99,1\n")).unwrap();
     cluster.load("secrets", &csv).await.unwrap();
     write_secrets(&mut cluster).await;
+    prepare_secrets(&mut cluster).await;
     let answer = cluster.run("SELECT n, s, w, d FROM secrets").await.unwrap();
     assert_eq!(answer.rows.len(), 2);
     assert_eq!(answer.rows[0][0].to_string(), NUMBER.to_string());

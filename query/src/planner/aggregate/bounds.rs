@@ -1,6 +1,7 @@
 //! Types of aggregates, with bounds from the argument's bounds and the public number of rows.
 
 use crate::plan::{Expr, Function};
+use crate::planner::build;
 use crate::planner::numbers::{self, BOUND_MAX, PRECISION_MAX, bounded, overflow, ten_to};
 use crate::planner::scalar::defect;
 use crate::types::{DOUBLE_FRACTION_BITS, NumberKind, Type};
@@ -55,6 +56,27 @@ pub(super) fn result_type(
     }
 }
 
+/// The argument of SUM or AVG with room for the sum of `rows` of them: values beyond it are an error
+/// for the client.
+pub(super) fn summable(function: Function, value: Expr, rows: u64) -> Result<Expr, SqlError> {
+    let rows = i128::from(rows).max(1);
+    let factor = match (function, &value.ty) {
+        (Function::Sum, Type::Number { kind, .. }) if numbers::scale(kind).is_some() => rows,
+        (Function::Avg, Type::Number { kind, .. }) => {
+            let more = match kind {
+                NumberKind::Decimal { .. } => ten_to(u32::from(AVG_DIGITS)),
+                kind => {
+                    let own = numbers::scale(kind).map_or(0, |s| s.1);
+                    Some(1 << DOUBLE_FRACTION_BITS.saturating_sub(own))
+                }
+            };
+            more.and_then(|more| rows.checked_mul(more)).ok_or_else(overflow)?
+        }
+        _ => return Ok(value),
+    };
+    build::roomy(value, factor)
+}
+
 /// Bounds of a sum of 0 to `rows` numbers.
 fn total(low: i128, high: i128, rows: i128) -> (Option<i128>, Option<i128>) {
     (low.min(0).checked_mul(rows), high.max(0).checked_mul(rows))
@@ -77,10 +99,11 @@ fn average(value: &Expr, rows: i128) -> Result<Type, SqlError> {
                 NumberKind::Decimal { precision, scale },
             )
         }
-        _ => (
-            1_i128 << DOUBLE_FRACTION_BITS,
-            NumberKind::Double { fraction_bits: DOUBLE_FRACTION_BITS },
-        ),
+        kind => {
+            let own = numbers::scale(kind).map_or(0, |s| s.1);
+            let fraction_bits = own.max(DOUBLE_FRACTION_BITS);
+            (1_i128 << (fraction_bits - own), NumberKind::Double { fraction_bits })
+        }
     };
     let (sum_low, sum_high) = total(*low, *high, rows);
     for bound in [sum_low, sum_high] {

@@ -116,6 +116,7 @@ impl Planner<'_> {
             .args
             .iter()
             .map(|a| self.exact(a, scope))
+            .map(|value| value.and_then(|value| measurable(value, rows)))
             .collect::<Result<Vec<Expr>, SqlError>>()?;
         let (x, y) = match values.as_slice() {
             [x] => (x.clone(), x.clone()),
@@ -156,6 +157,29 @@ impl Planner<'_> {
     }
 }
 
+/// Binary digits after the point of a DOUBLE in a statistic, at least.
+const FRACTION_BITS_KEPT: u32 = 10;
+
+/// A DOUBLE with as many binary digits as the sum of squares of `rows` rows, times their number, has
+/// room for.
+fn measurable(value: Expr, rows: u64) -> Built {
+    let Type::Number { kind: NumberKind::Double { fraction_bits }, low, high } = &value.ty else {
+        return Ok(value);
+    };
+    let size = low.unsigned_abs().max(high.unsigned_abs()).max(1);
+    let whole = (128 - size.leading_zeros()).saturating_sub(*fraction_bits);
+    let rows = 64 - rows.leading_zeros();
+    // (2 * 2^(whole + bits))^2 * rows^2 within 126 bits.
+    let room = 62_u32.saturating_sub(whole).saturating_sub(rows);
+    if room >= *fraction_bits {
+        return Ok(value);
+    }
+    if room < FRACTION_BITS_KEPT {
+        return Err(overflow());
+    }
+    build::trimmed(value, room)
+}
+
 fn limits(expr: &Expr) -> (i128, i128) {
     match &expr.ty {
         Type::Number { low, high, .. } => (*low, *high),
@@ -180,7 +204,7 @@ fn scale_of(value: &Expr) -> Result<(u32, u32), SqlError> {
 fn wrong(value: &Expr) -> SqlError {
     SqlError::unsupported(
         format!("a statistic of {} is not supported", numbers::sql_name(&value.ty)),
-        "take it of integers or of a DECIMAL",
+        "take it of numbers",
     )
 }
 
@@ -201,13 +225,13 @@ impl Derived {
 
     fn average(&self, columns: &[Expr]) -> Built {
         let [sum, count] = columns else { return Err(defect("an average lost a sum".into())) };
-        let (own, to) = (scale_of(sum)?.0, &self.ty);
+        let ((own, twos), to) = (scale_of(sum)?, &self.ty);
         let (factor, fraction_bits, rounding) = match to {
             Type::Number { kind: NumberKind::Decimal { scale, .. }, .. } => {
                 let factor = ten_to(u32::from(*scale).saturating_sub(own)).ok_or_else(overflow)?;
                 (factor, 0, Rounding::Nearest)
             }
-            _ => (1, DOUBLE_FRACTION_BITS, Rounding::Truncate),
+            _ => (1, DOUBLE_FRACTION_BITS.saturating_sub(twos), Rounding::Truncate),
         };
         let left = build::times(plain(sum.clone()), factor, NumberKind::BigInt)?;
         let (left, right) = (Box::new(left), Box::new(plain(count.clone())));

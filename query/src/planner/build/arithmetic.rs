@@ -1,9 +1,11 @@
 //! Sums, products and changes of scale, with interval bounds.
 
-use super::quotient::same_family;
-use super::{Built, literal, mismatch, number, retype};
-use crate::plan::{Expr, ExprKind, Literal};
-use crate::planner::numbers::{self, PRECISION_MAX, bounded, common_kind, overflow, scale, ten_to};
+use super::quotient::{by_constant, narrowed, same_family};
+use super::{Built, is_null_literal, literal, mismatch, number, retype};
+use crate::plan::{Expr, ExprKind, Literal, Rounding};
+use crate::planner::numbers::{
+    self, BOUND_MAX, PRECISION_MAX, bounded, common_kind, overflow, scale, ten_to,
+};
 use crate::types::{NumberKind, Type};
 use trine_proto::status::SqlError;
 
@@ -28,16 +30,93 @@ pub(crate) fn arithmetic(op: Arithmetic, left: Expr, right: Expr) -> Built {
     };
     if op == Arithmetic::Multiply {
         let kind = product_kind(a, b, x, y)?;
-        return multiply(left, right, kind);
+        if !matches!(kind, NumberKind::Double { .. }) {
+            return multiply(left, right, kind);
+        }
+        let (left, right) = multiplicands(left, right)?;
+        let of = |e: &Expr| match &e.ty {
+            Type::Number { kind, .. } => scale(kind).map_or(0, |s| s.1),
+            _ => 0,
+        };
+        let fraction_bits = of(&left) + of(&right);
+        return multiply(left, right, NumberKind::Double { fraction_bits });
     }
     if x.0 != y.0 && x.1 != y.1 {
         return Err(mixed());
     }
-    let common = (x.0.max(y.0), x.1.max(y.1));
-    let kind = sum_kind(a, b, common)?;
-    let (left, right) = (raise(left, x, common)?, raise(right, y, common)?);
+    let (left, right) = level(left, x, right, y)?;
+    let (Type::Number { kind: a, .. }, Type::Number { kind: b, .. }) = (&left.ty, &right.ty) else {
+        return Err(mismatch("arithmetic", &left, &right));
+    };
+    let common = scale(a).zip(scale(b)).map(|(x, y)| (x.0.max(y.0), x.1.max(y.1)));
+    let kind = sum_kind(a, b, common.ok_or_else(overflow)?)?;
     combine(op, left, right, kind)
 }
+
+/// Both in one scale, the finer one; two DOUBLEs in the coarser one where the finer leaves 127 bits.
+pub(super) fn level(
+    left: Expr,
+    x: (u32, u32),
+    right: Expr,
+    y: (u32, u32),
+) -> Result<(Expr, Expr), SqlError> {
+    let common = (x.0.max(y.0), x.1.max(y.1));
+    match (raise(left.clone(), x, common), raise(right.clone(), y, common)) {
+        (Ok(left), Ok(right)) => Ok((left, right)),
+        (Err(error), _) | (_, Err(error)) => {
+            let coarser = x.1.min(y.1);
+            if common.0 > 0 || coarser < FRACTION_BITS_KEPT {
+                return Err(error);
+            }
+            Ok((trimmed(left, coarser)?, trimmed(right, coarser)?))
+        }
+    }
+}
+
+/// Binary digits after the point that a DOUBLE keeps where its product with another leaves 127 bits.
+const FRACTION_BITS_KEPT: u32 = 16;
+
+/// A DOUBLE with at most this many binary digits after the point, to the nearest step.
+pub(crate) fn trimmed(expr: Expr, bits: u32) -> Built {
+    let Type::Number { kind: NumberKind::Double { fraction_bits }, .. } = &expr.ty else {
+        return Ok(expr);
+    };
+    let Some(more) = fraction_bits.checked_sub(bits).filter(|more| *more > 0) else {
+        return Ok(expr);
+    };
+    let divisor = 1_i128.checked_shl(more).filter(|d| *d > 0).ok_or_else(overflow)?;
+    let kind = NumberKind::Double { fraction_bits: bits };
+    by_constant(expr, divisor, Rounding::Nearest, Some(kind))
+}
+
+/// Two DOUBLEs with as many binary digits as their product has room for.
+fn multiplicands(left: Expr, right: Expr) -> Result<(Expr, Expr), SqlError> {
+    let width = |e: &Expr| {
+        let (low, high) = limits(e);
+        128 - low.unsigned_abs().max(high.unsigned_abs()).leading_zeros()
+    };
+    let fraction = |e: &Expr| match &e.ty {
+        Type::Number { kind, .. } => scale(kind).map_or(0, |s| s.1),
+        _ => 0,
+    };
+    let (mut x, mut y) = (fraction(&left), fraction(&right));
+    let mut excess = (width(&left) + width(&right)).saturating_sub(BITS_MAX);
+    if excess == 0 {
+        return Ok((left, right));
+    }
+    while excess > 0 {
+        let finer = if x >= y { &mut x } else { &mut y };
+        if *finer <= FRACTION_BITS_KEPT {
+            return Err(overflow());
+        }
+        *finer -= 1;
+        excess -= 1;
+    }
+    Ok((trimmed(left, x)?, trimmed(right, y)?))
+}
+
+/// Bits of two factors whose product is surely within bounds.
+const BITS_MAX: u32 = 126;
 
 pub(super) fn mixed() -> SqlError {
     SqlError::unsupported(
@@ -116,7 +195,35 @@ pub(super) const fn limits(expr: &Expr) -> (i128, i128) {
     }
 }
 
+/// A check of bounds below this would refuse ordinary values: the statement is refused instead.
+const CHECKED_MIN: i128 = 1 << 31;
+
+/// A number that may be multiplied with a public positive factor. Where its own bounds do not say so,
+/// its values are checked while the statement runs: what is too large is an error for the client.
+pub(crate) fn roomy(expr: Expr, factor: i128) -> Built {
+    let limit = BOUND_MAX / factor.max(1);
+    let (low, high) = limits(&expr);
+    if -limit <= low && high <= limit {
+        return Ok(expr);
+    }
+    if limit < CHECKED_MIN {
+        return Err(overflow());
+    }
+    let Type::Number { kind, .. } = &expr.ty else { return Err(overflow()) };
+    let kind = kind.clone();
+    narrowed(expr, kind, -limit, limit)
+}
+
 fn combine(op: Arithmetic, left: Expr, right: Expr, kind: NumberKind) -> Built {
+    let within = |x: (i128, i128)| -BOUND_MAX / 2 <= x.0 && x.1 <= BOUND_MAX / 2;
+    if !within(limits(&left)) || !within(limits(&right)) {
+        let (left, right) = (roomy(left, 2)?, roomy(right, 2)?);
+        return combined(op, left, right, kind);
+    }
+    combined(op, left, right, kind)
+}
+
+fn combined(op: Arithmetic, left: Expr, right: Expr, kind: NumberKind) -> Built {
     let (a, b) = (limits(&left), limits(&right));
     let (low, high) = match op {
         Arithmetic::Subtract => (a.0.checked_sub(b.1), a.1.checked_sub(b.0)),
@@ -144,6 +251,7 @@ fn multiply(left: Expr, right: Expr, kind: NumberKind) -> Built {
             return times(other.clone(), *factor, kind);
         }
     }
+    let (left, right) = factors(left, right)?;
     let (a, b) = (limits(&left), limits(&right));
     let mut low = Some(i128::MAX);
     let mut high = Some(i128::MIN);
@@ -155,6 +263,29 @@ fn multiply(left: Expr, right: Expr, kind: NumberKind) -> Built {
     let ty = bounded(kind, low, high)?;
     let nullable = left.nullable || right.nullable;
     Ok(Expr { kind: ExprKind::Multiply(Box::new(left), Box::new(right)), ty, nullable })
+}
+
+/// Two factors whose product is within bounds; the wider one is checked where it has to be.
+fn factors(left: Expr, right: Expr) -> Result<(Expr, Expr), SqlError> {
+    let size = |e: &Expr| {
+        let (low, high) = limits(e);
+        low.unsigned_abs().max(high.unsigned_abs()).max(1)
+    };
+    let (x, y) = (size(&left), size(&right));
+    if x.checked_mul(y).is_some_and(|most| most <= BOUND_MAX.unsigned_abs()) {
+        return Ok((left, right));
+    }
+    let half = 1_u128 << 63;
+    let factor = |other: u128| i128::try_from(other.min(half)).map_err(|_| overflow());
+    Ok(if x >= y {
+        let left = roomy(left, factor(y)?)?;
+        let right = if y > half { roomy(right, factor(x)?)? } else { right };
+        (left, right)
+    } else {
+        let right = roomy(right, factor(x)?)?;
+        let left = if x > half { roomy(left, factor(y)?)? } else { left };
+        (left, right)
+    })
 }
 
 pub(crate) fn negate(expr: Expr) -> Built {
@@ -213,6 +344,7 @@ pub(crate) fn raised_to(expr: Expr, digits: u32) -> Built {
 
 /// Times a public positive constant, as a number of `kind`.
 pub(crate) fn times(expr: Expr, factor: i128, kind: NumberKind) -> Built {
+    let expr = if is_null_literal(&expr) { expr } else { roomy(expr, factor)? };
     let Type::Number { low, high, .. } = expr.ty else {
         return Err(mismatch("a product", &expr, &expr));
     };

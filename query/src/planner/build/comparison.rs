@@ -1,8 +1,8 @@
 //! Comparisons: both sides in one scale, constants in the scale of what they are compared with.
 
-use super::arithmetic::raise;
+use super::arithmetic::level;
 use super::{Built, and, boolean, is_null, is_null_literal, literal, mismatch, not, null, number};
-use crate::plan::{Compare, Expr, ExprKind, Literal};
+use crate::plan::{Compare, Expr, ExprKind, Literal, Rounding};
 use crate::planner::dictionary::flip;
 use crate::planner::numbers::{scale, ten_to};
 use crate::types::{NumberKind, Type};
@@ -45,7 +45,10 @@ fn with_constant(op: Compare, number: &Expr, constant: &Expr) -> Option<Built> {
     let number = unscaled(number);
     let Type::Number { kind: to, .. } = &number.ty else { return None };
     let (from, to) = (scale(from)?, scale(to)?);
-    let (floor, exact) = rescaled(*v, from, to)?;
+    let (floor, exact) = match grid(&number.ty) {
+        Some(_) => (nearest(*v, from, to)?, true),
+        None => rescaled(*v, from, to)?,
+    };
     let bound = match self::number(floor, constant_kind(&number.ty)?) {
         Ok(bound) => bound,
         Err(error) => return Some(Err(error)),
@@ -58,6 +61,28 @@ fn with_constant(op: Compare, number: &Expr, constant: &Expr) -> Option<Built> {
         (Compare::Ne, false) => return Some(Ok(not(never(number)))),
     };
     Some(Ok(comparison(op, number.clone(), bound)))
+}
+
+/// Fewest binary digits after the point of a DOUBLE whose values are roundings.
+const GRID_BITS_MIN: u32 = 8;
+
+/// Binary digits of a DOUBLE that holds values rounded to its step (a stored one, a quotient): what
+/// it is compared with is rounded alike, so that 0.1 equals a stored 0.1.
+const fn grid(ty: &Type) -> Option<u32> {
+    match ty {
+        Type::Number { kind: NumberKind::Double { fraction_bits }, .. }
+            if *fraction_bits >= GRID_BITS_MIN =>
+        {
+            Some(*fraction_bits)
+        }
+        _ => None,
+    }
+}
+
+/// v under another scale, to the nearest, ties away from zero.
+fn nearest(v: i128, from: (u32, u32), to: (u32, u32)) -> Option<i128> {
+    let (up, down) = factors(from, to)?;
+    Some(Rounding::Nearest.divide(v.checked_mul(up)?, down))
 }
 
 fn constant_kind(ty: &Type) -> Option<NumberKind> {
@@ -97,13 +122,19 @@ fn unscaled(expr: &Expr) -> &Expr {
 
 /// v under another scale: the floor, and whether that is exact.
 fn rescaled(v: i128, from: (u32, u32), to: (u32, u32)) -> Option<(i128, bool)> {
+    let (up, down) = factors(from, to)?;
+    let raised = v.checked_mul(up)?;
+    Some((raised.div_euclid(down), raised.rem_euclid(down) == 0))
+}
+
+/// What a number is multiplied with and then divided by to change its scale.
+fn factors(from: (u32, u32), to: (u32, u32)) -> Option<(i128, i128)> {
     let power = |tens: u32, twos: u32| {
         ten_to(tens)?.checked_mul(1_i128.checked_shl(twos).filter(|p| *p > 0)?)
     };
     let up = power(to.0.saturating_sub(from.0), to.1.saturating_sub(from.1))?;
     let down = power(from.0.saturating_sub(to.0), from.1.saturating_sub(to.1))?;
-    let raised = v.checked_mul(up)?;
-    Some((raised.div_euclid(down), raised.rem_euclid(down) == 0))
+    Some((up, down))
 }
 
 /// Both sides in one scale; the kinds then no longer matter.
@@ -121,6 +152,5 @@ pub(crate) fn comparable(left: Expr, right: Expr) -> Result<(Expr, Expr), SqlErr
     let (Some(x), Some(y)) = (scale(a), scale(b)) else {
         return Err(mismatch("a comparison", &left, &right));
     };
-    let common = (x.0.max(y.0), x.1.max(y.1));
-    Ok((raise(left, x, common)?, raise(right, y, common)?))
+    level(left, x, right, y)
 }

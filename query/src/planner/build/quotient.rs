@@ -138,6 +138,20 @@ pub(crate) fn to_double(expr: Expr) -> Built {
     }
 }
 
+/// A number under another scale, to the nearest, ties away from zero.
+pub(crate) fn rescaled(expr: Expr, from: (u32, u32), to: (u32, u32), kind: &NumberKind) -> Built {
+    let factor = ten_to(to.0.saturating_sub(from.0))
+        .and_then(|tens| tens.checked_mul(1_i128.checked_shl(to.1.saturating_sub(from.1))?))
+        .ok_or_else(overflow)?;
+    let divisor = ten_to(from.0.saturating_sub(to.0))
+        .and_then(|tens| tens.checked_mul(1_i128.checked_shl(from.1.saturating_sub(to.1))?))
+        .ok_or_else(overflow)?;
+    // Means nothing by itself, and has no limits of its own.
+    let between = NumberKind::Decimal { precision: PRECISION_MAX, scale: 0 };
+    let raised = if factor == 1 { expr } else { times(expr, factor, between)? };
+    by_constant(raised, divisor, Rounding::Nearest, Some(kind.clone()))
+}
+
 /// DOUBLE and DECIMAL do not mix: the DECIMAL becomes a DOUBLE.
 pub(super) fn same_family(left: Expr, right: Expr) -> Result<(Expr, Expr), SqlError> {
     let is_double = |e: &Expr| matches!(e.ty, Type::Number { kind: NumberKind::Double { .. }, .. });
