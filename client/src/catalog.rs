@@ -293,6 +293,7 @@ pub(crate) fn bound(ty: &trine_proto::schema::ColumnType, encoded: i64) -> Strin
             Value::Double(crate::open::shortest(encoded.into(), u32::from(*fraction_bits)))
                 .to_string()
         }
+        ColumnType::Timestamp => format!("'{}'", Value::Timestamp(encoded)),
         ColumnType::Date => match i32::try_from(encoded) {
             Ok(days) => format!("'{}'", Value::Date(days)),
             Err(_) => encoded.to_string(),

@@ -12,6 +12,8 @@ use trine_proto::status::{SqlError, sqlstate};
 
 /// Days from 0001-01-01 (day 1) to 1970-01-01.
 const EPOCH_FROM_CE: i32 = 719_163;
+/// Microseconds of a day.
+const DAY_MICROS: i128 = 86_400_000_000;
 
 /// A value as its user wrote it.
 #[derive(Clone, PartialEq)]
@@ -141,6 +143,9 @@ impl ColumnEncoder {
             ColumnType::Date => {
                 self.within(i128::from(parse_date(field.trim_ascii())?)).map(Encoded::Integer)
             }
+            ColumnType::Timestamp => {
+                self.within(parse_timestamp(field.trim_ascii())?).map(Encoded::Integer)
+            }
             ColumnType::Decimal { scale, .. } => self.number(field.trim_ascii(), *scale),
             ColumnType::Double { fraction_bits } => {
                 let steps = steps(field.trim_ascii(), *fraction_bits)?;
@@ -173,6 +178,9 @@ impl ColumnEncoder {
             (Cell::Bool(_), _) => mismatch("boolean"),
             (Cell::Date(days), ColumnType::Date) => {
                 self.within(i128::from(*days)).map(Encoded::Integer)
+            }
+            (Cell::Date(days), ColumnType::Timestamp) => {
+                self.within(i128::from(*days) * DAY_MICROS).map(Encoded::Integer)
             }
             (Cell::Date(_), _) => mismatch("date"),
             (Cell::Number(n), ty) if ty.is_numeric() => self.text(n.as_bytes()),
@@ -392,6 +400,46 @@ pub fn parse_date(text: &[u8]) -> Result<i32, CellError> {
     }
 }
 
+/// Microseconds since 1970-01-01 00:00:00 of `YYYY-MM-DD[ HH:MM[:SS[.ffffff]]]`; more digits are rounded.
+fn parse_timestamp(text: &[u8]) -> Result<i128, CellError> {
+    let (date, time) = text.split_at(text.len().min(10));
+    let midnight = i128::from(parse_date(date)?) * DAY_MICROS;
+    let wrong = || CellError {
+        sqlstate: sqlstate::INVALID_DATETIME,
+        reason: "not a timestamp: write YYYY-MM-DD HH:MM:SS".into(),
+    };
+    let Some((b' ' | b'T', time)) = time.split_first() else {
+        return if time.is_empty() { Ok(midnight) } else { Err(wrong()) };
+    };
+    let two = |text: &[u8]| match text {
+        [a @ b'0'..=b'9', b @ b'0'..=b'9'] => {
+            Some(i128::from(a - b'0') * 10 + i128::from(b - b'0'))
+        }
+        _ => None,
+    };
+    let mut parts = time.splitn(3, |c| *c == b':');
+    let hours = parts.next().and_then(two).filter(|h| *h < 24).ok_or_else(wrong)?;
+    let minutes = parts.next().and_then(two).filter(|m| *m < 60).ok_or_else(wrong)?;
+    let micros = match parts.next() {
+        None => 0,
+        Some(seconds) => {
+            let (whole, fraction) = seconds.split_at(seconds.len().min(2));
+            let whole = two(whole).filter(|s| *s < 60).ok_or_else(wrong)?;
+            let fraction = match fraction.split_first() {
+                None => 0,
+                Some((b'.', digits)) if digits.iter().all(u8::is_ascii_digit) => {
+                    let digit = |at: usize| digits.get(at).map_or(0, |d| i128::from(d - b'0'));
+                    let six = (0..6).fold(0, |n, at| n * 10 + digit(at));
+                    six + i128::from(digit(6) >= 5)
+                }
+                Some(_) => return Err(wrong()),
+            };
+            whole * 1_000_000 + fraction
+        }
+    };
+    Ok(midnight + (hours * 60 + minutes) * 60_000_000 + micros)
+}
+
 /// The calendar date of a day number, `None` where the calendar ends.
 #[must_use]
 pub fn date_of_days(days: i32) -> Option<NaiveDate> {
@@ -597,6 +645,29 @@ mod tests {
         assert_eq!(refused("1e20"), "22003");
         let bool = double.cell(&Cell::Bool(true)).err().unwrap();
         assert_eq!(bool.reason, "a boolean does not go into a column of type DOUBLE PRECISION");
+    }
+
+    #[test]
+    fn timestamps_are_microseconds() {
+        let moment = column(ColumnType::Timestamp, true, None);
+        for (text, due) in [
+            ("1970-01-01", 0),
+            ("1970-01-01 00:00", 0),
+            ("1970-01-02T01:02:03", 90_123_000_000),
+            ("1969-12-31 23:59:59.9999995", 0),
+            ("1970-01-01 00:00:00.25", 250_000),
+            ("9999-12-31 23:59:59.999999", 253_402_300_799_999_999),
+        ] {
+            assert!(moment.text(text.as_bytes()) == Ok(Encoded::Integer(due)), "{text}");
+        }
+        let days = moment.cell(&Cell::Date(1));
+        assert!(days == Ok(Encoded::Integer(86_400_000_000)));
+        for text in ["1970-01-01x", "1970-01-01 24:00", "1970-01-01 1:00", "1970-01-01 00:00:00.x"]
+        {
+            assert_eq!(moment.text(text.as_bytes()).err().unwrap().sqlstate, "22007", "{text}");
+        }
+        let late = moment.text(b"9999-12-31 23:59:59.9999999").err().unwrap();
+        assert_eq!((late.sqlstate, late.reason.as_str()), ("22003", "out of range for TIMESTAMP"));
     }
 
     #[test]

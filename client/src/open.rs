@@ -6,6 +6,7 @@ use std::fmt;
 
 use trine_proto::ids::{ClusterId, JobId, Party};
 use trine_proto::result::result_digest;
+use trine_proto::schema::TIMESTAMP_LIMITS;
 use trine_proto::status::{SqlError, sqlstate};
 use trine_proto::wire::{self, OutputKind, ResultHeader, ResultKind, ShareForm};
 
@@ -288,6 +289,14 @@ fn value(
         OutputKind::Date => {
             let days = i32::try_from(number).map_err(|_| out_of_range())?;
             Value::Date(date_of_days(days).map(|_| days).ok_or_else(out_of_range)?)
+        }
+        OutputKind::Timestamp => {
+            let micros = i64::try_from(number).map_err(|_| out_of_range())?;
+            let (low, high) = TIMESTAMP_LIMITS;
+            if micros < low || micros > high {
+                return Err(out_of_range());
+            }
+            Value::Timestamp(micros)
         }
         OutputKind::Enum => {
             let label = usize::try_from(number).ok().and_then(|i| column.labels.get(i));

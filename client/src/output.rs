@@ -153,7 +153,9 @@ fn write_json(out: &mut dyn Write, table: &Table) -> io::Result<()> {
                 Value::Bool(_) | Value::Int(_) | Value::Decimal { .. } | Value::Double(_) => {
                     value.to_string()
                 }
-                Value::Date(_) | Value::Text(_) => string(&value.to_string())?,
+                Value::Date(_) | Value::Timestamp(_) | Value::Text(_) => {
+                    string(&value.to_string())?
+                }
             };
             write!(out, "{}{name}: {text}", if i == 0 { "" } else { ", " })?;
         }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use chrono::DateTime;
 use trine_proto::wire::OutputKind;
 
 use crate::encode::date_of_days;
@@ -24,6 +25,8 @@ pub enum Value {
     },
     /// DATE: days since 1970-01-01.
     Date(i32),
+    /// TIMESTAMP: microseconds since 1970-01-01 00:00:00.
+    Timestamp(i64),
     /// VARCHAR or ENUM.
     Text(String),
     /// DOUBLE PRECISION (AVG).
@@ -46,6 +49,10 @@ impl fmt::Display for Value {
             Self::Date(days) => match date_of_days(*days) {
                 Some(date) => write!(f, "{date}"),
                 None => write!(f, "day {days}"),
+            },
+            Self::Timestamp(micros) => match DateTime::from_timestamp_micros(*micros) {
+                Some(moment) => write!(f, "{}", moment.format("%Y-%m-%d %H:%M:%S%.f")),
+                None => write!(f, "microsecond {micros}"),
             },
             Self::Text(text) => f.write_str(text),
             Self::Double(x) => write!(f, "{x}"),
@@ -144,6 +151,8 @@ mod tests {
         assert_eq!(d(-5, 0), "-5");
         assert_eq!(d(i128::MIN, 1), "-17014118346046923173168730371588410572.8");
         assert_eq!(Value::Date(0).to_string(), "1970-01-01");
+        assert_eq!(Value::Timestamp(-500_000).to_string(), "1969-12-31 23:59:59.500");
+        assert_eq!(Value::Timestamp(1).to_string(), "1970-01-01 00:00:00.000001");
         assert_eq!(Value::Double(2.0).to_string(), "2");
         assert_eq!(Value::Double(0.1).to_string(), "0.1");
     }

@@ -112,8 +112,10 @@ fn compared(
     };
     let column = plain(ty);
     // What is no label, no date or no boolean is a mistake; numbers and texts may be out of reach.
-    let fixed =
-        matches!(column.ty, ColumnType::Enum { .. } | ColumnType::Date | ColumnType::Boolean);
+    let fixed = matches!(
+        column.ty,
+        ColumnType::Enum { .. } | ColumnType::Date | ColumnType::Timestamp | ColumnType::Boolean
+    );
     if fixed || ColumnEncoder::new(&column).cell(cell).is_ok() {
         return Ok(column);
     }

@@ -34,8 +34,8 @@ pub struct Config {
     pub dir: PathBuf,
     /// This node's party.
     pub party: Party,
-    /// Name of this disk's copy of the log: party + 1 when the cluster is made, and a new number
-    /// after the disk was lost.
+    /// Name of this disk's copy of the log, as [`crate::member_id`] tells: party + 1 when the cluster is
+    /// made, and a new number after the disk was lost.
     pub raft_id: u64,
     /// The cluster's identity, the same in every party's configuration.
     pub cluster: ClusterInfo,
@@ -227,6 +227,7 @@ impl Inner {
         let inner = Arc::new(Self { raft, published, link, party, raft_id, cluster, receiving });
         inner.found_group().await?;
         tokio::spawn(Arc::clone(&inner).order_genesis());
+        tokio::spawn(Arc::clone(&inner).become_voter());
         Ok(inner)
     }
 
@@ -285,6 +286,15 @@ pub fn stored_catalog(dir: &Path) -> Result<Catalog, ConsensusError> {
         return Ok(Catalog::default());
     }
     Ok(records::load(&Database::open(dir)?)?.0)
+}
+
+/// The Raft id that a folder was claimed under.
+pub(crate) fn stored_id(dir: &Path) -> Result<Option<RaftId>, ConsensusError> {
+    if !dir.join("raft").exists() {
+        return Ok(None);
+    }
+    let identity: Option<Identity> = Database::open(dir)?.get(Family::Meta, IDENTITY)?;
+    Ok(identity.map(|identity| identity.raft_id))
 }
 
 /// Writes whose folder it is, or compares.

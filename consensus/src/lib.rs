@@ -29,12 +29,13 @@
 //! * Raft tolerates crashes, not lies: progress is at the leader's mercy, and so is the content
 //!   of a snapshot that it sends to a node that fell far behind.
 //!
-//! A member whose disk is lost must come back under a new Raft id; under its old one it could
-//! vote twice in a term it has forgotten.
+//! A member whose disk is lost comes back under a new Raft id, because under its old one it could vote
+//! twice in a term it has forgotten: [`member_id`] finds the id before the node starts (`join`).
 
 mod consensus;
 mod database;
 mod error;
+mod join;
 pub mod limits;
 mod log_store;
 mod network;
@@ -50,4 +51,5 @@ pub mod testing;
 
 pub use consensus::{Config, Consensus, stored_catalog};
 pub use error::ConsensusError;
+pub use join::{answer_unformed, member_id, stored_member_id};
 pub use network::RaftTransport;

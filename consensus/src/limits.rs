@@ -101,6 +101,12 @@ pub(crate) const ORDER_TIMEOUT: Duration = Duration::from_secs(60);
 /// Time for the Raft threads to end.
 pub(crate) const RUNTIME_END: Duration = Duration::from_secs(5);
 
+/// Pause before a node without a log, or without a vote, asks the others again.
+pub(crate) const JOIN_PAUSE: Duration = Duration::from_millis(200);
+
+/// Entries that a new member may lack when it becomes a voter.
+pub(crate) const CATCH_UP_ENTRIES: u64 = 100;
+
 /// Pause before a proposal that found no leader is tried again.
 pub(crate) const PROPOSE_PAUSE: Duration = Duration::from_millis(50);
 

@@ -45,14 +45,21 @@ pub trait RaftTransport: Send + Sync + 'static {
 /// What one node asks of another.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Request {
-    /// Raft: entries of the log, or a heartbeat.
-    Append(AppendEntriesRequest<Types>),
+    /// Raft: entries of the log, or a heartbeat. First, here and below, the member that it is for: a
+    /// party's earlier member and its successor are reached over the same connection.
+    Append(RaftId, AppendEntriesRequest<Types>),
     /// Raft: an election.
-    Vote(VoteRequest<RaftId>),
+    Vote(RaftId, VoteRequest<RaftId>),
     /// Raft: a piece of a snapshot.
-    Snapshot(InstallSnapshotRequest<Types>),
+    Snapshot(RaftId, InstallSnapshotRequest<Types>),
     /// Put this into the log, if you are the leader.
     Propose(Command),
+    /// Have you applied the Genesis?
+    Formed,
+    /// My log is lost: take me in as a new member, if you are the leader.
+    Admit,
+    /// Make me a voter, if you are the leader and I have nearly all of the log.
+    Promote(RaftId),
 }
 
 /// The answer.
@@ -70,6 +77,10 @@ pub(crate) enum Response {
     NotLeader,
     /// Refused, for a reason that is for the log file.
     Failed(String),
+    /// Whether the Genesis is applied.
+    Formed(bool),
+    /// The id under which the caller is a member, or votes.
+    Member(RaftId),
 }
 
 /// Calls with typed messages.
@@ -143,11 +154,11 @@ impl Peer {
             previous: rpc.prev_log_id,
             last: rpc.entries.last().map(|e| *e.get_log_id()),
         };
-        let link = self.link.clone();
+        let (link, target) = (self.link.clone(), self.target);
         match &mut self.slow {
             Some((known, task)) if *known == sending => {
                 rpc.entries.clear();
-                let heartbeat = Request::Append(rpc);
+                let heartbeat = Request::Append(target, rpc);
                 let beat = pin!(link.call(party, &heartbeat));
                 let first = select(task, beat).await;
                 match first {
@@ -162,7 +173,7 @@ impl Peer {
                 }
             }
             slow => {
-                let request = Request::Append(rpc);
+                let request = Request::Append(target, rpc);
                 let task = tokio::spawn(async move { link.call(party, &request).await });
                 if let Some((_, old)) = slow.replace((sending, task)) {
                     old.abort();
@@ -204,7 +215,7 @@ impl RaftNetwork<Types> for Peer {
         _option: RPCOption,
     ) -> Result<AppendEntriesResponse<RaftId>, Failure<Infallible>> {
         let answer = if rpc.entries.is_empty() {
-            self.call(&Request::Append(rpc)).await?
+            self.call(&Request::Append(self.target, rpc)).await?
         } else {
             self.append(rpc).await?
         };
@@ -219,7 +230,7 @@ impl RaftNetwork<Types> for Peer {
         rpc: InstallSnapshotRequest<Types>,
         _option: RPCOption,
     ) -> Result<InstallSnapshotResponse<RaftId>, Failure<InstallSnapshotError>> {
-        match self.call(&Request::Snapshot(rpc)).await? {
+        match self.call(&Request::Snapshot(self.target, rpc)).await? {
             Response::Snapshot(response) => Ok(response),
             Response::SnapshotMismatch(mismatch) => {
                 let error = RaftError::APIError(InstallSnapshotError::SnapshotMismatch(mismatch));
@@ -234,7 +245,7 @@ impl RaftNetwork<Types> for Peer {
         rpc: VoteRequest<RaftId>,
         _option: RPCOption,
     ) -> Result<VoteResponse<RaftId>, Failure<Infallible>> {
-        match self.call(&Request::Vote(rpc)).await? {
+        match self.call(&Request::Vote(self.target, rpc)).await? {
             Response::Vote(response) => Ok(response),
             other => Err(strange(unexpected(&other))),
         }

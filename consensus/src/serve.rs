@@ -45,23 +45,37 @@ impl Inner {
         }
         let request: Request = decode(request).map_err(|e| e.to_string())?;
         match request {
-            Request::Append(rpc) => {
+            Request::Append(target, rpc) => {
+                self.check_target(target)?;
                 self.check_vote(from, &rpc.vote, true)?;
                 check_entries(&rpc)?;
                 let answer = self.raft.append_entries(rpc).await;
                 answer.map(Response::Append).map_err(|e| e.to_string())
             }
-            Request::Vote(rpc) => {
+            Request::Vote(target, rpc) => {
+                self.check_target(target)?;
                 self.check_vote(from, &rpc.vote, false)?;
                 let answer = self.raft.vote(rpc).await;
                 answer.map(Response::Vote).map_err(|e| e.to_string())
             }
-            Request::Snapshot(rpc) => {
+            Request::Snapshot(target, rpc) => {
+                self.check_target(target)?;
                 self.check_vote(from, &rpc.vote, true)?;
                 self.receive(from, rpc).await
             }
             Request::Propose(command) => self.order(command).await,
+            Request::Formed => Ok(self.formed()),
+            Request::Admit => self.admit(from).await,
+            Request::Promote(id) => self.promote(from, id).await,
         }
+    }
+
+    /// What was meant for the disk that was lost is not for this one.
+    fn check_target(&self, target: u64) -> Result<(), Refusal> {
+        if target == self.raft_id {
+            return Ok(());
+        }
+        Err(format!("a message for Raft node {target}, and this is {}", self.raft_id))
     }
 
     /// A node speaks for its own members only. `leads`: whether it must have been elected.

@@ -1,6 +1,6 @@
 //! Three `trined` processes of their own, in one folder.
 
-use crate::Failure;
+use crate::{Failure, Switchboard};
 use rustix::process::{Pid, Signal, kill_process};
 use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
@@ -27,6 +27,8 @@ pub struct Cluster {
     mesh: [String; 3],
     client: [String; 3],
     staged_keep_s: u64,
+    /// Relays before the mesh ports, and the ports behind them.
+    switchboard: Option<(Switchboard, [String; 3])>,
 }
 
 struct Node {
@@ -59,10 +61,30 @@ impl Cluster {
     /// # Errors
     /// `trined` is not built, or `trined init` fails.
     pub fn new() -> Result<Self, Failure> {
-        let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
         let [mesh, client] = free_addresses()?;
+        Self::make(mesh, client, None)
+    }
+
+    /// The same with relays between the nodes, so that any pair can be cut.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn with_switchboard() -> Result<Self, Failure> {
+        let [behind, client] = free_addresses()?;
+        let switchboard = Switchboard::start(&behind)?;
+        let mesh = switchboard.addresses().clone();
+        Self::make(mesh, client, Some((switchboard, behind)))
+    }
+
+    fn make(
+        mesh: [String; 3],
+        client: [String; 3],
+        switchboard: Option<(Switchboard, [String; 3])>,
+    ) -> Result<Self, Failure> {
+        let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
         let nodes = [None, None, None];
-        let cluster = Self { folder, nodes, mesh, client, staged_keep_s: STAGED_KEEP_S };
+        let staged_keep_s = STAGED_KEEP_S;
+        let cluster = Self { folder, nodes, mesh, client, staged_keep_s, switchboard };
         for party in 0..3 {
             let dir = cluster.node_folder(party);
             cluster.trined_ok(&[
@@ -141,12 +163,18 @@ impl Cluster {
         command.arg("run").arg("--config").arg(self.config(party)).arg("--stop-with-stdin");
         command.env("TRINE_STAGED_KEEP_S", self.staged_keep_s.to_string());
         command.env_remove("TRINE_FAIL_POINT");
+        if let Some((_, behind)) = &self.switchboard {
+            command.env("TRINE_LISTEN_MESH", &behind[party]);
+        }
         if let Some(point) = fail_point {
             command.env("TRINE_FAIL_POINT", point);
         }
         // The pipe of standard input ends with this process, and the node with it.
         let spawned = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log).spawn();
         let mut child = spawned.map_err(|e| e.to_string())?;
+        if let Some((switchboard, _)) = &self.switchboard {
+            switchboard.is_process(party, child.id());
+        }
         let (sender, ready) = channel();
         if let Some(output) = child.stdout.take() {
             std::thread::spawn(move || {
@@ -246,6 +274,16 @@ impl Cluster {
         self.signal(party, Signal::CONT)
     }
 
+    /// Cuts the network between two nodes, or joins it again.
+    ///
+    /// # Errors
+    /// The cluster was made without relays.
+    pub fn cut(&self, a: usize, b: usize, cut: bool) -> Result<(), Failure> {
+        let (switchboard, _) = self.switchboard.as_ref().ok_or("there are no relays")?;
+        switchboard.set(a, b, cut);
+        Ok(())
+    }
+
     fn signal(&self, party: usize, signal: Signal) -> Result<(), Failure> {
         let pid = self.pid(party).ok_or_else(|| format!("node {party} does not run"))?;
         kill_process(pid, signal).map_err(|e| format!("node {party}: {e}"))
@@ -303,6 +341,12 @@ impl Cluster {
         }
         found.sort();
         found
+    }
+
+    /// Empties a party's data folder: segments, log and votes. Its node must not run.
+    pub fn lose_disk(&self, party: usize) {
+        // What is not there is lost already.
+        let _ = std::fs::remove_dir_all(self.node_folder(party).join("data"));
     }
 
     /// The folder of a party's segments.

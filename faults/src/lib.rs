@@ -15,9 +15,11 @@ pub mod cluster;
 pub mod model;
 pub mod random;
 pub mod rounds;
+pub mod switchboard;
 
 pub use cluster::Cluster;
 pub use random::Random;
+pub use switchboard::Switchboard;
 
 /// What went wrong, for people.
 pub type Failure = String;

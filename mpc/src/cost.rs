@@ -89,6 +89,16 @@ impl Circuit {
     ];
 }
 
+impl std::fmt::Display for Circuit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Ripple => f.write_str("ripple"),
+            Self::Blocks(blocks) => write!(f, "{blocks} blocks"),
+            Self::Tree => f.write_str("tree"),
+        }
+    }
+}
+
 /// How many blocks a circuit over so many bits has, and where they lie. Lower blocks are longer by one
 /// bit where the bits do not divide evenly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -153,12 +163,13 @@ impl Profile {
     /// which the lanes share.
     #[must_use]
     pub fn time_ns(self, cost: Cost) -> u64 {
-        let waiting = cost.rounds * u64::from(self.round_trip_us) * 500;
-        let wire = cost.bytes_max() * 8000 / u64::from(self.megabits_per_s.max(1));
-        let a_round = (cost.bytes_max() / cost.rounds.max(1)).min(CACHE_BYTES);
+        let bytes = cost.bytes_max();
+        let waiting = cost.rounds.saturating_mul(u64::from(self.round_trip_us)).saturating_mul(500);
+        let wire = bytes.saturating_mul(8000) / u64::from(self.megabits_per_s.max(1));
+        let a_round = (bytes / cost.rounds.max(1)).min(CACHE_BYTES);
         let ps_per_byte = WORK_PS_PER_BYTE + MEMORY_PS_PER_BYTE * a_round / CACHE_BYTES;
-        let work = cost.bytes_max() * ps_per_byte / 1000 / u64::from(self.lanes.max(1));
-        waiting + wire + work
+        let work = bytes.saturating_mul(ps_per_byte) / 1000 / u64::from(self.lanes.max(1));
+        waiting.saturating_add(wire).saturating_add(work)
     }
 }
 

@@ -22,6 +22,9 @@ pub enum MpcError {
     /// The job was cancelled.
     #[error("cancelled")]
     Cancelled,
+    /// A thread of this party came to an end that nobody provided for: a defect. The attempt is lost.
+    #[error("a thread of this party panicked")]
+    Panicked,
     /// No randomness from the operating system.
     #[error("no randomness from the operating system")]
     Randomness,

@@ -29,7 +29,7 @@ impl Session {
     /// rows are one part, on this thread.
     ///
     /// # Errors
-    /// The first that a part had. A part that panics makes this panic, after the others have ended.
+    /// The first that a part had, after all have ended; [`MpcError::Panicked`] for a part that panicked.
     pub(crate) fn in_lanes<T: Send>(
         &mut self,
         rows: usize,
@@ -55,7 +55,7 @@ impl Session {
         });
         let (mut results, mut total) = (Vec::with_capacity(parts), Cost::default());
         for thread in ended {
-            let (result, cost) = thread.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+            let (result, cost) = thread.map_err(|_| MpcError::Panicked)??;
             let rounds = total.rounds.max(cost.rounds);
             total = Cost { rounds, ..total + cost };
             results.push(result);
@@ -97,6 +97,18 @@ impl Session {
         })?;
         Ok(join_arith(&parts))
     }
+}
+
+/// Several columns from what every part has of each of them.
+pub(crate) fn by_column<T>(parts: Vec<Vec<T>>) -> Vec<Vec<T>> {
+    let mut columns: Vec<Vec<T>> = Vec::new();
+    for part in parts {
+        columns.resize_with(part.len(), Vec::new);
+        for (column, own) in columns.iter_mut().zip(part) {
+            column.push(own);
+        }
+    }
+    columns
 }
 
 /// Columns of parts that were cut at whole words, as one of `len` rows.

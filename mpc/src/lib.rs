@@ -66,6 +66,7 @@
 //! network of its own. Lanes change neither bytes nor rounds. Protocols over no rows cost nothing.
 
 mod bits;
+mod chosen;
 pub mod cost;
 pub mod disclosure;
 pub mod error;
@@ -84,6 +85,7 @@ pub mod sort;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 
+pub use chosen::Chosen;
 pub use cost::Cost;
 pub use disclosure::Disclosure;
 pub use error::MpcError;

@@ -8,7 +8,7 @@ use crate::kernel::{bytes, bytes_mut};
 use crate::net::Net;
 use crate::prg::{PairStream, Position, ZeroMask};
 use crate::ring::Ring;
-use crate::{Cost, MpcError, Planes, Result};
+use crate::{Chosen, Cost, MpcError, Planes, Result};
 
 pub use crate::cost::{Circuit, Profile};
 
@@ -113,6 +113,7 @@ pub struct Session {
     operator: u64,
     /// Shuffles so far.
     shuffles: usize,
+    chosen: Chosen,
     cost: Cost,
     sorts_predicted: Cost,
     sorts_recomputed: Cost,
@@ -159,6 +160,7 @@ impl Session {
             live: None,
             operator: 0,
             shuffles: 0,
+            chosen: Chosen::default(),
             cost: Cost::default(),
             sorts_predicted: Cost::default(),
             sorts_recomputed: Cost::default(),
@@ -217,6 +219,21 @@ impl Session {
     /// What was raised since the last call, in order.
     pub fn take_raised(&mut self) -> Vec<(u8, Planes)> {
         std::mem::take(&mut self.raised)
+    }
+
+    /// The next shuffle is led by party 0 again, as in a fresh session: for who runs a program of which the
+    /// cost is known from a fresh dry session. All parties do it at the same step.
+    pub fn restart_turns(&mut self) {
+        self.shuffles = 0;
+    }
+
+    /// What was chosen since the last call.
+    pub fn take_chosen(&mut self) -> Chosen {
+        std::mem::take(&mut self.chosen)
+    }
+    /// Where choices are noted.
+    pub(crate) fn chosen(&mut self) -> &mut Chosen {
+        &mut self.chosen
     }
 
     /// The party after this one: it holds x_{i+1} too.

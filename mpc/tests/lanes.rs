@@ -3,10 +3,13 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests may stop the test")]
 
+use std::sync::Arc;
+
 use trine_mpc::testing::{
-    Noise, reconstruct_arith, reconstruct_planes, record, run_as, share_arith, share_planes,
+    Noise, reconstruct_arith, reconstruct_planes, record, run_as, run_over, share_arith,
+    share_planes,
 };
-use trine_mpc::{Arith, Cost, MpcError, Planes, Profile, Session, protocol};
+use trine_mpc::{Arith, Cost, MemoryNet, MpcError, Net, Planes, Profile, Session, protocol};
 
 /// Enough for three lanes, and no whole number of words.
 const ROWS: usize = 100_003;
@@ -74,6 +77,8 @@ fn ring_protocols() {
     let _ = protocol::arith_to_planes(&mut dry, &Arith::<u64>::ghost(ROWS), 12).unwrap();
     let _ = protocol::bits_to_arith::<u64>(&mut dry, &Planes::ghost(ROWS, 3)).unwrap();
     let _ = protocol::planes_to_arith::<u64>(&mut dry, &Planes::ghost(ROWS, 3)).unwrap();
+    let ghost = Arith::<u64>::ghost(ROWS);
+    let _ = protocol::mul_many(&mut dry, &[(&ghost, &ghost), (&ghost, &ghost)]).unwrap();
     for lanes in [1, 2, 3] {
         let results = run_as(profile(lanes, 0), 9, |s| {
             let (x, bits) = (&x[s.party()], &bits[s.party()]);
@@ -81,9 +86,16 @@ fn ring_protocols() {
             let planes = protocol::arith_to_planes(s, x, 12).unwrap();
             let columns = protocol::bits_to_arith::<u64>(s, bits).unwrap();
             let number = protocol::planes_to_arith::<u64>(s, bits).unwrap();
-            (square, planes, columns, number, s.cost())
+            let many = protocol::mul_many(s, &[(x, x), (&square, x)]).unwrap();
+            (square, planes, columns, number, many, s.cost())
         });
-        hold(&results.each_ref().map(|r| r.4), dry.cost());
+        hold(&results.each_ref().map(|r| r.5), dry.cost());
+        let product = |j: usize| reconstruct_arith(&results.each_ref().map(|r| r.4[j].clone()));
+        let (twice, thrice) = (product(0), product(1));
+        for (i, v) in values.iter().enumerate() {
+            assert_eq!(twice[i], v.wrapping_mul(*v));
+            assert_eq!(thrice[i], v.wrapping_mul(*v).wrapping_mul(*v));
+        }
         let squares = reconstruct_arith(&results.each_ref().map(|r| r.0.clone()));
         assert!(squares.iter().zip(&values).all(|(s, v)| *s == v.wrapping_mul(*v)));
         let low = reconstruct_planes(&results.each_ref().map(|r| r.1.clone()));
@@ -125,6 +137,34 @@ fn every_lane_sends_its_part_and_no_mask_comes_twice() {
     });
     assert_eq!(shapes[0], shapes[1]);
     assert_eq!(shapes[0][0].iter().map(|m| m.0).collect::<Vec<_>>(), [1, 1, 2, 2, 3, 3]);
+}
+
+/// A network end whose third lane panics when it sends.
+struct Panics(Arc<MemoryNet>);
+
+impl Net for Panics {
+    fn send(&self, party: usize, lane: u32, bytes: &[u8]) -> Result<(), MpcError> {
+        assert_ne!(lane, 3, "this lane was to panic");
+        self.0.send(party, lane, bytes)
+    }
+    fn receive(&self, party: usize, lane: u32, into: &mut [u8]) -> Result<(), MpcError> {
+        self.0.receive(party, lane, into)
+    }
+}
+
+#[test]
+fn a_panic_in_a_lane_is_an_error_at_every_party() {
+    let x = share_planes(1, ROWS, 2, &vec![1; ROWS]);
+    let [a, b, c] = MemoryNet::mesh();
+    let nets: [Arc<dyn Net>; 3] = [a, Arc::new(Panics(b)), c];
+    let errors = run_over(nets, profile(3, 0), 4, |s| {
+        let own = &x[s.party()];
+        (0..2).find_map(|_| protocol::and(s, own, own).err())
+    });
+    assert_eq!(errors[1], Some(MpcError::Panicked));
+    for party in [0, 2] {
+        assert!(matches!(errors[party], Some(MpcError::PeerLost { .. })), "{errors:?}");
+    }
 }
 
 #[test]

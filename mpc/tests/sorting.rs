@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests may stop the test")]
 
 use trine_mpc::sort::{
-    Choice, Column, Shuffle, SortOrder, choice, cost_sort, cost_top_k, partition, sort,
+    Choice, Column, Shuffle, SortOrder, Ties, choice, cost_sort, cost_top_k, partition, sort,
     sort_columns, top_k, top_k_shuffled,
 };
 use trine_mpc::testing::{
@@ -205,13 +205,14 @@ fn the_sorted_key_comes_back_with_the_columns() {
             let table = Table::new(5, n);
             let results = run_as(profile, 3, |s| {
                 let (key, columns) = (shares[s.party()].clone(), table.columns(s.party()));
-                let (order, key, columns) = sort_columns(s, key, columns).unwrap();
+                let (order, key, columns) = sort_columns(s, key, columns, Ties::Stable).unwrap();
                 assert_eq!(order.len(), n);
                 (key, columns, report(s))
             });
             let mut dry = Session::dry(profile);
             let (_, ghost, _) =
-                sort_columns(&mut dry, Planes::ghost(n, width), table.ghosts()).unwrap();
+                sort_columns(&mut dry, Planes::ghost(n, width), table.ghosts(), Ties::Stable)
+                    .unwrap();
             assert_eq!((ghost.len(), ghost.width()), (n, width));
             hold_costs(&[results[0].2, results[1].2, results[2].2], &dry);
             costs.push(dry.cost());
@@ -386,6 +387,16 @@ fn long_sorts_of_every_kind_of_key_are_stable() {
             assert_eq!(got, expected, "{rows} x {width}, kind {kind}");
         }
     }
+}
+
+#[test]
+fn two_lanes_sort_as_one_does() {
+    let profile = Profile { lanes: 2, ..Profile::LOCAL };
+    let keys = keys_of(0, 140_000, 30);
+    let got = ordered(profile, &keys, 30, sort);
+    let mut expected: Vec<u128> = (0..140_000).collect();
+    expected.sort_by_key(|row| keys[usize::try_from(*row).unwrap()]);
+    assert!(got == expected);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// Version of what nodes say to each other on the mesh. Nodes of different versions do not talk.
-pub(crate) const MESH_VERSION: u16 = 2;
+pub(crate) const MESH_VERSION: u16 = 3;
 
 /// How long a stranger may take for the TLS handshake and its hello, on either port.
 pub(crate) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);

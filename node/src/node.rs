@@ -8,7 +8,7 @@ use crate::fail_point::{self, FailingDisk};
 use crate::files::Files;
 use crate::janitor;
 use crate::limits::{LEADER_LOOK, STOP_WAIT, UPLOADS_MAX};
-use crate::mesh::Mesh;
+use crate::mesh::{Handler, Mesh};
 use crate::network;
 use crate::repair::{Giver, Repairer, listed};
 use crate::results::Results;
@@ -17,7 +17,7 @@ use crate::services::{self, Shared};
 use std::fs::File;
 use std::net::TcpListener;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 use trine_consensus::Consensus;
@@ -44,7 +44,8 @@ impl std::fmt::Debug for Node {
 }
 
 impl Node {
-    /// Starts a node: opens its folder, listens, joins the others in whatever order they start.
+    /// Starts a node: opens its folder, listens, joins the others in whatever order they start. With an
+    /// empty folder it waits until it has heard from them whether there is a cluster.
     ///
     /// # Errors
     /// [`NodeError`]: what the operator has to change.
@@ -68,19 +69,25 @@ impl Node {
             &config.identity,
             for_mesh,
         )?;
+        let running = Arc::new(OnceLock::new());
+        let answer = answer(&running);
+        if trine_consensus::stored_member_id(&config.data_dir)?.is_none() {
+            // Two that know nothing of a cluster must hear it from each other.
+            mesh.answer_with(Arc::clone(&answer));
+        }
+        let dir = &config.data_dir;
+        let raft_id = trine_consensus::member_id(dir, config.party, mesh.transport()).await?;
         let consensus = trine_consensus::Config {
             dir: config.data_dir.clone(),
             party: config.party,
-            raft_id: config.party.index() as u64 + 1,
+            raft_id,
             cluster: cluster.clone(),
             probe: fail_point::reach,
         };
         let consensus = Arc::new(Consensus::start(consensus, mesh.transport()).await?);
-        let answering = Arc::clone(&consensus);
-        mesh.answer_with(Arc::new(move |from, request| {
-            let consensus = Arc::clone(&answering);
-            Box::pin(async move { consensus.handle(from, request).await })
-        }));
+        // It was not set before: this is the only place.
+        let _ = running.set(Arc::clone(&consensus));
+        mesh.answer_with(answer);
         report_segments(&store, &consensus.catalog(), config.party);
         let giver = Arc::new(Giver {
             party: config.party,
@@ -92,13 +99,6 @@ impl Node {
             let giver = Arc::clone(&giver);
             Box::pin(async move { giver.serve(peer, stream).await })
         }));
-        let repairer = Arc::new(Repairer {
-            party: config.party,
-            consensus: Arc::clone(&consensus),
-            store: store.clone(),
-            mesh: mesh.clone(),
-            turn: tokio::sync::Mutex::default(),
-        });
         let context = Context {
             mesh: mesh.clone(),
             store: store.clone(),
@@ -114,6 +114,14 @@ impl Node {
             results,
             config.limits.jobs_running,
         );
+        let repairer = Arc::new(Repairer {
+            party: config.party,
+            consensus: Arc::clone(&consensus),
+            store: store.clone(),
+            mesh: mesh.clone(),
+            runner: Arc::clone(&runner),
+            turn: tokio::sync::Mutex::default(),
+        });
         let (stop, on_stop) = watch::channel(false);
         tokio::spawn(janitor::run(
             Arc::clone(&runner),
@@ -206,6 +214,20 @@ impl Node {
         self.consensus.shutdown().await;
         self.mesh.stop();
     }
+}
+
+/// Answers the other nodes' Raft; before it runs here, that there is no log.
+fn answer(running: &Arc<OnceLock<Arc<Consensus>>>) -> Handler {
+    let running = Arc::clone(running);
+    Arc::new(move |from, request| {
+        let consensus = running.get().map(Arc::clone);
+        Box::pin(async move {
+            match consensus {
+                Some(consensus) => consensus.handle(from, request).await,
+                None => trine_consensus::answer_unformed(&request),
+            }
+        })
+    })
 }
 
 /// Takes the data folder for this process.

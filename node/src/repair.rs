@@ -20,13 +20,16 @@ mod wire;
 pub(crate) use serve::Giver;
 
 use crate::files::Files;
+use crate::limits::PROPOSE_TIMEOUT;
 use crate::mesh::Mesh;
+use crate::runner::Runner;
 use fetch::Fetcher;
 use std::sync::Arc;
 use tokio::sync::{Mutex, mpsc};
 use trine_consensus::Consensus;
 use trine_proto::catalog::{Catalog, SegmentEntry};
-use trine_proto::ids::{Party, SegmentId, TableId};
+use trine_proto::command::NodeCommandKind;
+use trine_proto::ids::{JobId, Party, SegmentId, TableId};
 use trine_proto::wire::{CheckProgress, SegmentReport};
 use trine_storage::{StorageError, Store};
 
@@ -36,6 +39,7 @@ pub(crate) struct Repairer {
     pub(crate) consensus: Arc<Consensus>,
     pub(crate) store: Store,
     pub(crate) mesh: Mesh,
+    pub(crate) runner: Arc<Runner>,
     /// One check at a time: two would fetch the same.
     pub(crate) turn: Mutex<()>,
 }
@@ -94,6 +98,7 @@ impl Repairer {
     /// listens.
     pub(crate) async fn check(&self, repair: bool, progress: &mpsc::Sender<CheckProgress>) {
         let _turn = self.turn.lock().await;
+        self.catch_up().await;
         let segments = listed(&self.consensus.catalog());
         let mut so_far = CheckProgress { segments: segments.len() as u64, ..Default::default() };
         let mut fetcher = Fetcher::new(self.mesh.clone(), self.store.clone(), self.party);
@@ -106,6 +111,16 @@ impl Repairer {
         so_far.unlisted = unlisted(&self.store, &self.consensus.catalog());
         so_far.done = true;
         let _ = progress.send(so_far).await;
+    }
+
+    /// Waits until this node knows what the log lists. Without two nodes it goes on with what it knows.
+    async fn catch_up(&self) {
+        // The retry of an attempt that never was changes nothing; once it is applied here, so is all
+        // that was ordered before.
+        let nothing = NodeCommandKind::JobRetry { job: JobId([0; 16]), attempt: 0 };
+        if tokio::time::timeout(PROPOSE_TIMEOUT, self.runner.propose(nothing)).await.is_err() {
+            tracing::warn!("this node may not have caught up with the log");
+        }
     }
 
     async fn one(

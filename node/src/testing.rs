@@ -67,8 +67,14 @@ impl Cluster {
             cluster: config.cluster,
             limits,
         };
+        // Beside each other: nodes of a new cluster wait for one another.
+        let mut starting = Vec::new();
         for party in Party::ALL {
-            cluster.start_node(party).await?;
+            starting.push(Node::start(cluster.config(party)?));
+        }
+        let started = futures::future::join_all(starting).await;
+        for (slot, node) in cluster.nodes.iter_mut().zip(started) {
+            *slot = Some(node?);
         }
         cluster.ready().await;
         Ok(cluster)
@@ -128,14 +134,17 @@ impl Cluster {
     /// # Errors
     /// What keeps it from starting.
     pub async fn start_node(&mut self, party: Party) -> Result<(), NodeError> {
-        let path = local::node_dir(&self.dir, party).join("party.toml");
-        let slot = &mut self.nodes[party.index()];
-        if slot.is_none() {
-            let mut config = Config::read(&path)?;
-            config.limits = self.limits.clone();
-            *slot = Some(Node::start(config).await?);
+        if self.nodes[party.index()].is_none() {
+            self.nodes[party.index()] = Some(Node::start(self.config(party)?).await?);
         }
         Ok(())
+    }
+
+    fn config(&self, party: Party) -> Result<Config, NodeError> {
+        let path = local::node_dir(&self.dir, party).join("party.toml");
+        let mut config = Config::read(&path)?;
+        config.limits = self.limits.clone();
+        Ok(config)
     }
 
     /// Stops a node.

@@ -1,8 +1,8 @@
 //! Table schemas and the public facts about how a column is encoded.
 //!
 //! A value is first *encoded* as an integer v (DECIMAL: scaled by 10^scale, DOUBLE: the nearest multiple
-//! of 2^-fraction_bits, ties away from zero, DATE: days since 1970-01-01, BOOLEAN: 0/1, ENUM: position
-//! in the dictionary), or as zero-padded bytes (VARCHAR).
+//! of 2^-fraction_bits, ties away from zero, DATE: days since 1970-01-01, TIMESTAMP: microseconds
+//! since then, BOOLEAN: 0/1, ENUM: position in the dictionary), or as zero-padded bytes (VARCHAR).
 //!
 //! * *Boolean encoding*: v - low as an unsigned number of exactly [`Column::bits`] bits, so that
 //!   unsigned order is SQL order. VARCHAR: 8 bits a byte, first byte most significant. A nullable
@@ -27,6 +27,9 @@ pub const DOUBLE_FRACTION_BITS: u8 = 28;
 pub const DOUBLE_FRACTION_BITS_MIN: u8 = 8;
 /// Most binary digits after the point of a DOUBLE (a narrow range).
 pub const DOUBLE_FRACTION_BITS_MAX: u8 = 40;
+
+/// First and last microsecond of a TIMESTAMP: 0001-01-01 00:00:00 to 9999-12-31 23:59:59.999999.
+pub const TIMESTAMP_LIMITS: (i64, i64) = (-62_135_596_800_000_000, 253_402_300_799_999_999);
 
 /// SQL type of a stored column.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -53,6 +56,8 @@ pub enum ColumnType {
     },
     /// Days since 1970-01-01, 32-bit.
     Date,
+    /// Microseconds since 1970-01-01 00:00:00, in no time zone; years 1 to 9999.
+    Timestamp,
     /// UTF-8, zero-padded to `bytes_max` bytes; order is byte order.
     Varchar {
         /// Bytes at most.
@@ -134,6 +139,12 @@ impl ColumnType {
         )
     }
 
+    /// Whether it is DATE or TIMESTAMP.
+    #[must_use]
+    pub const fn is_time(&self) -> bool {
+        matches!(self, Self::Date | Self::Timestamp)
+    }
+
     /// Lowest and highest encoded integer of the type; `None` for VARCHAR.
     #[must_use]
     pub fn limits(&self) -> Option<(i64, i64)> {
@@ -143,6 +154,7 @@ impl ColumnType {
             Self::Int | Self::Date => (i64::from(i32::MIN), i64::from(i32::MAX)),
             Self::BigInt => (i64::MIN, i64::MAX),
             Self::Double { .. } => (-i64::MAX, i64::MAX),
+            Self::Timestamp => TIMESTAMP_LIMITS,
             Self::Decimal { precision, .. } => {
                 let top = 10_i64.pow(u32::from(*precision)) - 1;
                 (-top, top)
@@ -165,6 +177,7 @@ impl ColumnType {
             Self::Decimal { precision, scale } => format!("DECIMAL({precision},{scale})"),
             Self::Double { .. } => "DOUBLE PRECISION".into(),
             Self::Date => "DATE".into(),
+            Self::Timestamp => "TIMESTAMP".into(),
             Self::Varchar { bytes_max } => format!("VARCHAR({bytes_max})"),
             Self::Enum { labels } => {
                 let quoted: Vec<String> =
@@ -287,6 +300,7 @@ impl TryFrom<&wire::ColumnSchema> for Column {
             K::Int => ColumnType::Int,
             K::Bigint => ColumnType::BigInt,
             K::Date => ColumnType::Date,
+            K::Timestamp => ColumnType::Timestamp,
             K::Decimal => {
                 let precision = u8::try_from(c.precision).unwrap_or(u8::MAX);
                 let scale = u8::try_from(c.scale).unwrap_or(u8::MAX);
@@ -333,8 +347,7 @@ impl TryFrom<&wire::ColumnSchema> for Column {
         let range = match &c.range {
             None => None,
             Some(r) => {
-                let Some((low, high)) =
-                    ty.limits().filter(|_| ty.is_numeric() || matches!(ty, ColumnType::Date))
+                let Some((low, high)) = ty.limits().filter(|_| ty.is_numeric() || ty.is_time())
                 else {
                     return Err(invalid(format!(
                         "column \"{name}\": RANGE goes with numbers and dates only"
@@ -406,6 +419,7 @@ impl From<&Column> for wire::ColumnSchema {
             ColumnType::Int => K::Int,
             ColumnType::BigInt => K::Bigint,
             ColumnType::Date => K::Date,
+            ColumnType::Timestamp => K::Timestamp,
             ColumnType::Decimal { precision, scale } => {
                 out.precision = u32::from(*precision);
                 out.scale = u32::from(*scale);

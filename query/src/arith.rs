@@ -106,6 +106,14 @@ impl ArithAny {
     pub(crate) fn adjacent_difference(&self) -> Self {
         each!(self, x => x.adjacent_difference())
     }
+    /// The same in place.
+    pub(crate) fn into_adjacent_difference(self) -> Self {
+        each!(self, x => x.into_adjacent_difference())
+    }
+    /// Inclusive prefix sum in place.
+    pub(crate) fn into_prefix_sum(self) -> Self {
+        each!(self, x => x.into_prefix_sum())
+    }
     /// Sum of all rows, as one row.
     pub(crate) fn sum(&self) -> Self {
         each!(self, x => x.sum())

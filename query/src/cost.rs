@@ -6,9 +6,6 @@ use crate::plan::{Operator, Plan, ResultSize};
 use trine_mpc::{Cost, Profile};
 use trine_proto::catalog::NetProfile;
 
-/// Bytes of share data that one party works off in a microsecond beside sending them.
-const WORK_BYTES_PER_US: u64 = 500;
-
 /// The replicated profile as protocols take it.
 #[must_use]
 pub const fn profile(net: NetProfile) -> Profile {
@@ -35,12 +32,9 @@ fn microseconds(cost: &OperatorCost, profile: Profile) -> u64 {
     microseconds_of(cost.cost, profile)
 }
 
-/// Microseconds that rounds and bytes take, those of the party that sends most.
+/// Microseconds that rounds and bytes take, as protocols reckon too when they choose a form.
 pub(crate) fn microseconds_of(cost: Cost, profile: Profile) -> u64 {
-    let bytes = cost.bytes.iter().copied().max().unwrap_or(0);
-    let waiting = cost.rounds.saturating_mul(u64::from(profile.round_trip_us));
-    let sending = bytes.saturating_mul(8) / u64::from(profile.megabits_per_s.max(1));
-    waiting.saturating_add(sending).saturating_add(bytes / WORK_BYTES_PER_US)
+    profile.time_ns(cost) / 1000
 }
 
 /// The cheaper plan; the first one on a tie.

@@ -24,7 +24,7 @@ use crate::plan::{Failure, JoinMethod, Operator, Plan};
 use crate::relation::Relation;
 use crate::want::Want;
 use std::collections::BTreeMap;
-use trine_mpc::{Cost, Planes, Profile, Session};
+use trine_mpc::{Chosen, Cost, Planes, Profile, Session};
 use trine_proto::wire::OutputColumn;
 use trine_storage::Store;
 use wants::{join_wants, plan_wants};
@@ -49,6 +49,8 @@ pub struct OperatorCost {
     /// The same parts recomputed from the opened segment sizes; zero in a dry run. Counted equals
     /// predicted - `sorts_predicted` + `sorts_recomputed`, for rounds and for each party's bytes.
     pub sorts_recomputed: Cost,
+    /// What was chosen where there was a choice.
+    pub chosen: Chosen,
 }
 
 /// This party's part of a result.
@@ -152,6 +154,7 @@ fn walk<'a>(
     let wants = plan_wants(plan)?;
     // What a run before this one left behind is not this one's.
     drop(session.take_raised());
+    session.restart_turns();
     let (costs, failures) = (Vec::new(), Vec::new());
     let mut run = Run { session, store, observer, costs, failures, done: 0, total, wants, kept };
     let relation = run.relation(plan)?;
@@ -246,6 +249,7 @@ impl Run<'_> {
             cost: self.session.cost(),
             sorts_predicted: self.session.sorts_predicted(),
             sorts_recomputed: self.session.sorts_recomputed(),
+            chosen: Chosen::default(),
         }
     }
 
@@ -264,6 +268,7 @@ impl Run<'_> {
             observer.operator(operator_name(&plan.op), self.done, self.total);
         }
         let before = self.books();
+        let _ = self.session.take_chosen();
         let relation = self.operator(plan, wants, ready)?;
         let relation = conform(relation, plan, wants, self.session)?;
         let raised = gather(self.session)?;
@@ -273,6 +278,7 @@ impl Run<'_> {
             cost: difference(after.cost, before.cost),
             sorts_predicted: difference(after.sorts_predicted, before.sorts_predicted),
             sorts_recomputed: difference(after.sorts_recomputed, before.sorts_recomputed),
+            chosen: self.session.take_chosen(),
         };
         self.done += 1;
         if let Some((_, kept)) = self.kept.get_mut(&position) {
@@ -330,10 +336,9 @@ impl Run<'_> {
             }
             Operator::SortAggregate { keys, determined, presorted, aggregates, .. } => {
                 let needed = keys.len().saturating_sub(*determined as usize);
-                let by = GroupBy { keys, needed, presorted: *presorted };
-                let grouped = sort_aggregate::sort_aggregate(next()?, &by, aggregates, s)?;
-                let groups = usize::try_from(plan.rows).unwrap_or(usize::MAX).min(grouped.rows);
-                Ok(grouped.slice(s, 0..groups))
+                let groups = usize::try_from(plan.rows).unwrap_or(usize::MAX);
+                let by = GroupBy { keys, needed, presorted: *presorted, groups, wants };
+                sort_aggregate::sort_aggregate(next()?, &by, aggregates, s)
             }
             Operator::UniqueKeyJoin { .. } => unique_key_join(plan, wants, next()?, next()?, s),
             Operator::CrossJoin { .. } => cross_join::cross_join(next()?, next()?, s),

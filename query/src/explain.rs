@@ -1,4 +1,5 @@
-//! EXPLAIN: one line for each operator, in pre-order.
+//! EXPLAIN: one line for each operator, in pre-order; in brackets what the profile made of choices: how its
+//! rows are sorted, and in which forms its circuits run.
 
 mod text;
 
@@ -84,9 +85,11 @@ fn row(depth: u32, plan: &Plan, cost: &OperatorCost) -> ExplainRow {
     if matches!(plan.op, Operator::Reveal { size: ResultSize::Padded, .. }) {
         opens.push(policy::RESULT_SIZE);
     }
+    let chosen = cost.chosen.to_string();
+    let chosen = if chosen.is_empty() { chosen } else { format!(" [{chosen}]") };
     ExplainRow {
         depth,
-        text: text::operator(plan),
+        text: format!("{}{chosen}", text::operator(plan)),
         rows: plan.rows,
         rounds: cost.cost.rounds,
         bytes: cost.cost.bytes.to_vec(),

@@ -36,6 +36,7 @@ pub fn sql_type(ty: &Type) -> String {
             NumberKind::Int => "INT".into(),
             NumberKind::BigInt => "BIGINT".into(),
             NumberKind::Date => "DATE".into(),
+            NumberKind::Timestamp => "TIMESTAMP".into(),
             NumberKind::Double { .. } => "DOUBLE PRECISION".into(),
             NumberKind::Decimal { precision, scale } => format!("DECIMAL({precision},{scale})"),
             NumberKind::Enum { labels } => {
@@ -104,6 +105,7 @@ fn describe(name: &str, ty: &Type) -> OutputColumn {
                     header.set_kind(OutputKind::Int);
                 }
                 NumberKind::Date => header.set_kind(OutputKind::Date),
+                NumberKind::Timestamp => header.set_kind(OutputKind::Timestamp),
                 NumberKind::Decimal { scale, .. } => {
                     header.set_kind(OutputKind::Decimal);
                     header.scale = u32::from(*scale);

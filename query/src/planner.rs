@@ -7,7 +7,7 @@
 //! * [`correlated`]: subqueries that are no joins; [`window`]: window functions;
 //! * [`determined`], [`distinct`]: columns that follow from others, how many values they can have;
 //!   [`late`]: columns that only the result shows;
-//! * [`scalar`], [`function`], [`math`], [`date`], [`text`], [`cast`], [`build`], [`dictionary`],
+//! * [`scalar`], [`function`], [`math`], [`date`], [`timestamp`], [`text`], [`cast`], [`build`], [`dictionary`],
 //!   [`literals`], [`numbers`]: expressions with types,
 //!   scales and bounds that hold whatever the data is.
 //!
@@ -35,6 +35,7 @@ mod public;
 mod relation;
 mod scalar;
 mod text;
+mod timestamp;
 mod unique;
 mod window;
 

@@ -187,6 +187,7 @@ fn stored_column(field: &Field) -> Result<Column, SqlError> {
             NumberKind::Int => ColumnType::Int,
             NumberKind::BigInt => ColumnType::BigInt,
             NumberKind::Date => ColumnType::Date,
+            NumberKind::Timestamp => ColumnType::Timestamp,
             NumberKind::Enum { labels } => ColumnType::Enum { labels: labels.clone() },
             NumberKind::Decimal { precision, scale } => {
                 let top = 10_i128.pow(u32::from(DECIMAL_DIGITS_MAX)) - 1;

@@ -25,6 +25,8 @@ pub enum NumberKind {
     },
     /// Days since 1970-01-01.
     Date,
+    /// Microseconds since 1970-01-01 00:00:00.
+    Timestamp,
     /// Position in the public dictionary; order is declaration order.
     Enum {
         /// The dictionary.
@@ -82,6 +84,7 @@ impl Type {
                 NumberKind::Double { fraction_bits: u32::from(*fraction_bits) }
             }
             ColumnType::Date => NumberKind::Date,
+            ColumnType::Timestamp => NumberKind::Timestamp,
             ColumnType::Enum { labels } => NumberKind::Enum { labels: labels.clone() },
         };
         let (low, high) = column.limits().unwrap_or((0, 0));

@@ -29,7 +29,7 @@ impl From<Opened> for Value {
             Opened::Decimal { unscaled, scale } => {
                 Self::Decimal { digits: unscaled, scale: u8::try_from(scale).unwrap_or(u8::MAX) }
             }
-            Opened::Date(_) => Self::Text(opened.to_string()),
+            Opened::Date(_) | Opened::Timestamp(_) => Self::Text(opened.to_string()),
             Opened::Text(text) => Self::Text(text),
             Opened::Double(v) => Self::Double(v),
         }

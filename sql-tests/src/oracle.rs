@@ -211,6 +211,7 @@ fn value(column: &ArrayRef, row: usize) -> Result<Value, EngineError> {
             let text = formatted()?;
             Value::number(&text).unwrap_or(Value::Text(text))
         }
+        D::Timestamp(..) => Value::Text(formatted()?.replace('T', " ")),
         _ => Value::Text(formatted()?),
     })
 }

@@ -237,6 +237,10 @@ fn primary(p: &mut Parser<'_>, depth: usize) -> Result<Value, SqlError> {
         let text = p.string().ok_or_else(|| p.unexpected("DATE is followed by 'YYYY-MM-DD'"))?;
         return date(&text, at);
     }
+    if p.word("TIMESTAMP") {
+        let unexpected = || p.unexpected("TIMESTAMP is followed by 'YYYY-MM-DD HH:MM:SS'");
+        return p.clone().string().map(Value::Text).ok_or_else(unexpected).inspect(|_| p.advance());
+    }
     if p.word("CAST") {
         p.expect_symbol(&Sql::LParen)?;
         let value = concatenation(p, depth + 1)?;
@@ -461,6 +465,10 @@ fn cast(value: Value, ty: &ColumnType, at: u32) -> Result<Value, SqlError> {
             }
             Ok(Value::Text(text))
         }
+        ColumnType::Timestamp => match value {
+            Value::Text(_) | Value::Date(_) => Ok(value),
+            _ => Err(mismatch(at)),
+        },
         ColumnType::Date => match value {
             Value::Text(text) => date(&text, at),
             Value::Date(days) => Ok(Value::Date(days)),

@@ -330,6 +330,7 @@ pub(super) fn column_type(p: &mut Parser<'_>) -> Result<ColumnType, SqlError> {
         "INT" | "INTEGER" | "INT4" => ColumnType::Int,
         "BIGINT" | "INT8" => ColumnType::BigInt,
         "DATE" => ColumnType::Date,
+        "TIMESTAMP" => timestamp(p, position)?,
         "REAL" | "FLOAT4" | "FLOAT8" | "DOUBLE" | "FLOAT" => {
             if word == "DOUBLE" {
                 let _ = p.word("PRECISION");
@@ -364,18 +365,37 @@ pub(super) fn column_type(p: &mut Parser<'_>) -> Result<ColumnType, SqlError> {
 
 fn unsupported_type(word: &str, position: u32) -> SqlError {
     let hint = match word {
-        "TIMESTAMP" | "TIMESTAMPTZ" | "TIME" | "INTERVAL" => {
-            "write DATE, or BIGINT for seconds since 1970"
-        }
+        "TIMESTAMPTZ" => "write TIMESTAMP, in a time zone of your choice",
+        "TIME" | "INTERVAL" => "write TIMESTAMP, or BIGINT for a number of seconds",
         "SERIAL" | "BIGSERIAL" => "write INT or BIGINT and give the values",
         "UUID" | "BYTEA" | "BLOB" | "JSON" | "JSONB" => "write VARCHAR(n)",
         "TINYINT" => "write SMALLINT",
         _ => {
             "the types are BOOLEAN, SMALLINT, INT, BIGINT, DECIMAL(p,s), DOUBLE PRECISION, DATE, \
-             VARCHAR(n), TEXT and ENUM('a','b')"
+             TIMESTAMP, VARCHAR(n), TEXT and ENUM('a','b')"
         }
     };
     SqlError::unsupported(format!("type {word} is not supported"), hint).at(position)
+}
+
+/// TIMESTAMP [(6)] [WITHOUT TIME ZONE].
+fn timestamp(p: &mut Parser<'_>, position: u32) -> Result<ColumnType, SqlError> {
+    if p.symbol(&Sql::LParen) {
+        let at = p.position();
+        if count(p)? != 6 {
+            return Err(SqlError::unsupported(
+                "TIMESTAMP has six digits after the point of its seconds",
+                "leave the number out",
+            )
+            .at(at));
+        }
+        p.expect_symbol(&Sql::RParen)?;
+    }
+    if p.words(&["WITH", "TIME", "ZONE"]) {
+        return Err(unsupported_type("TIMESTAMPTZ", position));
+    }
+    let _ = p.words(&["WITHOUT", "TIME", "ZONE"]);
+    Ok(ColumnType::Timestamp)
 }
 
 /// The binary digits of FLOAT(n): checked, and of no influence on the steps.
@@ -472,7 +492,7 @@ fn enumeration(p: &mut Parser<'_>) -> Result<ColumnType, SqlError> {
 }
 
 fn range(p: &mut Parser<'_>, column: &mut Column, at: u32) -> Result<(i64, i64), SqlError> {
-    if !column.ty.is_numeric() && column.ty != ColumnType::Date {
+    if !column.ty.is_numeric() && !column.ty.is_time() {
         return Err(SqlError::new(
             sqlstate::INVALID_TABLE_DEFINITION,
             "RANGE goes with numbers and dates only",
@@ -503,7 +523,7 @@ fn range(p: &mut Parser<'_>, column: &mut Column, at: u32) -> Result<(i64, i64),
 fn end(p: &mut Parser<'_>) -> Result<(String, u32), SqlError> {
     let position = p.position();
     let negative = p.symbol(&Sql::Minus);
-    let _ = !negative && p.word("DATE");
+    let _ = !negative && (p.word("DATE") || p.word("TIMESTAMP"));
     let text = match p.peek() {
         Some(Sql::Number(digits, _)) if negative => format!("-{digits}"),
         Some(Sql::Number(digits, _)) => digits.clone(),

@@ -90,7 +90,10 @@ fn create_table_points_at_what_is_wrong() {
     is_error("create table t (a double precision range (2, 1))", "42P16", "range (2, 1))");
     is_error("create table t (a double range (0, 1e30))", "22003", "1e30))");
     is_error("create table t (a float(54))", "42P16", "54))");
-    is_error("create table t (a timestamp)", "0A000", "timestamp)");
+    is_error("create table t (a timestamptz)", "0A000", "timestamptz)");
+    is_error("create table t (a timestamp with time zone)", "0A000", "timestamp with time zone)");
+    is_error("create table t (a timestamp(3))", "0A000", "3))");
+    is_error("create table t (a time)", "0A000", "time)");
     is_error("create table t (a int, a int)", "42701", "a int)");
     is_error("create table t (a decimal(19, 2))", "42P16", "19, 2))");
     is_error("create table t (a decimal(5, 6))", "42P16", "5, 6))");

@@ -380,6 +380,9 @@ impl<'a> Redactor<'a> {
                 sql if is_word(sql, "INTERVAL") && follows.is_some_and(is_literal) => {
                     return Err(no_parameter("an INTERVAL", token.position()));
                 }
+                sql if is_word(sql, "TIMESTAMP") && follows.is_some_and(is_literal) => {
+                    return Err(no_parameter("a TIMESTAMP", token.position()));
+                }
                 sql if is_word(sql, "DATE") => {
                     if let Some(Sql::SingleQuotedString(text)) = follows {
                         let days = parse_date(text.as_bytes()).map_err(|e| {

@@ -172,6 +172,7 @@ fn kind(ty: &ColumnType) -> u8 {
         ColumnType::Enum { .. } => 1,
         ColumnType::Boolean => 2,
         ColumnType::Date => 3,
+        ColumnType::Timestamp => 5,
         _ => 4,
     }
 }

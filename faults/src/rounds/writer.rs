@@ -6,10 +6,14 @@ use crate::Random;
 use crate::model::State;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 use trine_client::Client;
 
 /// Rows of one batch.
 pub(super) const ROWS: i128 = 3;
+
+/// Pause after a statement that failed.
+const PAUSE: Duration = Duration::from_millis(250);
 
 pub(super) struct Writer {
     number: u64,
@@ -78,11 +82,15 @@ impl Writer {
                 self.shared.model(table).acknowledged(batch);
                 self.shared.acknowledged.fetch_add(1, Ordering::SeqCst);
             }
-            Ok(Err(_)) => {
-                self.shared.failed.fetch_add(1, Ordering::SeqCst);
-            }
+            Ok(Err(_)) => self.failed().await,
             Err(_) => self.shared.report(format!("hangs: {sql}")),
         }
+    }
+
+    /// While a node is away most statements fail at once.
+    async fn failed(&self) {
+        self.shared.failed.fetch_add(1, Ordering::SeqCst);
+        tokio::time::sleep(PAUSE).await;
     }
 
     /// What is visible is whole, whoever writes meanwhile.
@@ -95,9 +103,7 @@ impl Writer {
                     self.shared.report(format!("batch {batch} shows {rows} of {ROWS} rows"));
                 }
             }
-            Ok(Err(_)) => {
-                self.shared.failed.fetch_add(1, Ordering::SeqCst);
-            }
+            Ok(Err(_)) => self.failed().await,
             Err(_) => self.shared.report(format!("hangs: a query of {}", TABLES[table])),
         }
     }

@@ -22,6 +22,7 @@ pub fn add(s: &mut Session, x: &Planes, y: &Planes, carry: bool) -> Result<Plane
     ready_both(s, x, y)?;
     let (len, width) = (x.len(), x.width());
     let (form, cost) = cost_carries(s.profile(), len, width.saturating_sub(1));
+    s.chosen().note_circuit(form, width);
     if s.is_dry() {
         s.charge(cost);
         return Ok(Planes::ghost(len, width));
@@ -121,6 +122,7 @@ pub fn negate_if(s: &mut Session, bit: &Planes, x: &Planes) -> Result<Planes> {
     }
     let (len, width) = (x.len(), x.width());
     let (form, cost) = cost_prefix_and(s.profile(), len, width);
+    s.chosen().note_circuit(form, width);
     if s.is_dry() {
         s.charge(cost);
         return Ok(Planes::ghost(len, width));

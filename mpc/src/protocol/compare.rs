@@ -156,6 +156,7 @@ pub fn less_than(s: &mut Session, x: &Planes, y: &Planes) -> Result<Planes> {
     ready_both(s, x, y)?;
     let (len, width) = (x.len(), x.width());
     let (form, cost) = chosen(s.profile(), |form| cost_less_than_as(form, len, width));
+    s.chosen().note_circuit(form, width);
     if s.is_dry() {
         s.charge(cost);
         return Ok(Planes::ghost(len, 1));
@@ -202,6 +203,7 @@ pub fn less_than_constant(s: &mut Session, x: &Planes, value: &[bool]) -> Result
         return Err(MpcError::Shape("a constant wider than the column"));
     }
     let (form, cost) = chosen(s.profile(), |form| cost_less_than_short_as(form, len, width));
+    s.chosen().note_circuit(form, width);
     if s.is_dry() {
         s.charge(cost);
         return Ok(Planes::ghost(len, 1));

@@ -351,6 +351,8 @@ pub fn arith_to_planes<T: Ring>(s: &mut Session, x: &Arith<T>, width: usize) -> 
         return Err(MpcError::Shape("more bits than the ring has"));
     }
     let len = x.len();
+    let form = cost_carries(s.profile(), len, width.saturating_sub(1)).0;
+    s.chosen().note_circuit(form, width);
     if s.is_dry() {
         s.charge(cost_arith_to_planes(s.profile(), len, width));
         return Ok(Planes::ghost(len, width));
@@ -358,7 +360,6 @@ pub fn arith_to_planes<T: Ring>(s: &mut Session, x: &Arith<T>, width: usize) -> 
     if len == 0 || width == 0 {
         return Ok(Planes::from_components(len, width, Vec::new(), Vec::new()));
     }
-    let form = cost_carries(s.profile(), len, width - 1).0;
     let parts = s.in_lanes(len, |lane, rows| planes_in(lane, form, x, rows, width))?;
     match &parts[..] {
         [_] => parts.into_iter().next().ok_or(MpcError::Shape("one part")),

@@ -8,7 +8,7 @@ use super::gates::{Gate, Sum, run};
 use super::{ready_arith, ready_rows};
 use crate::cost::{cost_and_many, cost_multiply};
 use crate::kernel;
-use crate::lanes::join_planes;
+use crate::lanes::{by_column, join_arith, join_planes};
 use crate::{Arith, MpcError, Planes, Result, Ring, Session};
 
 /// Bytes of products that are worked on at a time: they stay in the first-level cache.
@@ -80,13 +80,7 @@ pub fn and_many(s: &mut Session, pairs: &[(&Planes, &Planes)]) -> Result<Vec<Pla
         let shapes: Vec<_> = shapes.iter().map(|shape| (rows.len(), shape.1)).collect();
         and_pairs(lane, &pairs, &shapes)
     })?;
-    let mut columns: Vec<Vec<Planes>> = pairs.iter().map(|_| Vec::new()).collect();
-    for part in parts {
-        for (column, planes) in columns.iter_mut().zip(part) {
-            column.push(planes);
-        }
-    }
-    columns.iter().map(|parts| join_planes(len, parts)).collect()
+    by_column(parts).iter().map(|parts| join_planes(len, parts)).collect()
 }
 
 /// The ANDs of pairs, each with the rows and planes of its result.
@@ -204,6 +198,25 @@ pub fn mul_many<T: Ring>(
         })?;
         return Ok(vec![product]);
     }
+    let len = pairs.first().map_or(0, |(x, _)| x.len());
+    if pairs.iter().any(|(x, _)| x.len() != len) || s.parts(len) == 1 {
+        return products_of(s, pairs);
+    }
+    let parts = s.in_lanes(len, |lane, rows| {
+        let cut = |(x, y): &(&Arith<T>, &Arith<T>)| (x.slice(rows.clone()), y.slice(rows.clone()));
+        let cut: Vec<(Arith<T>, Arith<T>)> = pairs.iter().map(cut).collect();
+        let pairs: Vec<(&Arith<T>, &Arith<T>)> = cut.iter().map(|(x, y)| (x, y)).collect();
+        products_of(lane, &pairs)
+    })?;
+    Ok(by_column(parts).iter().map(|parts| join_arith(parts)).collect())
+}
+
+/// The products of pairs, one by one.
+fn products_of<T: Ring>(
+    s: &mut Session,
+    pairs: &[(&Arith<T>, &Arith<T>)],
+) -> Result<Vec<Arith<T>>> {
+    let total = pairs.iter().map(|(x, _)| x.len()).sum();
     let (own, other) = products(s, pairs, total)?;
     let mut from = 0;
     let cut = pairs.iter().map(|(x, _)| {

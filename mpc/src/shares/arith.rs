@@ -1,14 +1,16 @@
 //! Arithmetic columns.
 
+use std::sync::Arc;
+
 use crate::ring::{Ring, elements_from_bytes};
 
-/// Arithmetic shares of `len` rows in ring T.
+/// Arithmetic shares of `len` rows in ring T. Clones share their elements.
 #[derive(Clone)]
 pub struct Arith<T: Ring> {
     len: usize,
     ghost: bool,
-    a: Vec<T>,
-    b: Vec<T>,
+    a: Arc<Vec<T>>,
+    b: Arc<Vec<T>>,
 }
 
 impl<T: Ring> std::fmt::Debug for Arith<T> {
@@ -40,21 +42,21 @@ impl<T: Ring> Arith<T> {
     #[must_use]
     pub fn from_components(a: Vec<T>, b: Vec<T>) -> Self {
         assert_eq!(a.len(), b.len(), "components of equal length");
-        Self { len: a.len(), ghost: false, a, b }
+        Self { len: a.len(), ghost: false, a: Arc::new(a), b: Arc::new(b) }
     }
     /// The two held components.
     #[must_use]
     pub fn components(&self) -> (&[T], &[T]) {
         (&self.a, &self.b)
     }
-    /// The two held components, owned.
+    /// The two held components, owned: copied where a clone holds them too.
     pub(crate) fn into_components(self) -> (Vec<T>, Vec<T>) {
-        (self.a, self.b)
+        (Arc::unwrap_or_clone(self.a), Arc::unwrap_or_clone(self.b))
     }
     /// Ghost.
     #[must_use]
     pub fn ghost(len: usize) -> Self {
-        Self { len, ghost: true, a: Vec::new(), b: Vec::new() }
+        Self { len, ghost: true, a: Arc::default(), b: Arc::default() }
     }
     /// Whether it has no data.
     #[must_use]
@@ -101,8 +103,8 @@ impl<T: Ring> Arith<T> {
     pub fn add_constant(&self, party: usize, value: T) -> Self {
         let mut out = self.clone();
         let component: &mut [T] = match party {
-            0 => &mut out.a,
-            2 => &mut out.b,
+            0 => Arc::make_mut(&mut out.a).as_mut_slice(),
+            2 => Arc::make_mut(&mut out.b).as_mut_slice(),
             _ => &mut [],
         };
         for x in component {
@@ -130,6 +132,9 @@ impl<T: Ring> Arith<T> {
     #[must_use]
     pub fn slice(&self, rows: std::ops::Range<usize>) -> Self {
         assert!(rows.start <= rows.end && rows.end <= self.len, "rows of the column");
+        if rows.len() == self.len {
+            return self.clone();
+        }
         self.map(rows.len(), |c| c[rows.clone()].to_vec())
     }
     /// Row i of the result = row `index[i]` of self (public indices).
@@ -147,22 +152,32 @@ impl<T: Ring> Arith<T> {
     /// Inclusive prefix sum; local.
     #[must_use]
     pub fn prefix_sum(&self) -> Self {
-        self.map(self.len, |c| {
+        self.clone().into_prefix_sum()
+    }
+    /// [`Arith::prefix_sum`] in place.
+    #[must_use]
+    pub fn into_prefix_sum(self) -> Self {
+        self.change(|c| {
             let mut sum = T::default();
-            c.iter()
-                .map(|&x| {
-                    sum = sum.plus(x);
-                    sum
-                })
-                .collect()
+            for x in c {
+                sum = sum.plus(*x);
+                *x = sum;
+            }
         })
     }
     /// Row i minus row i-1 (row 0 unchanged); local.
     #[must_use]
     pub fn adjacent_difference(&self) -> Self {
-        self.map(self.len, |c| {
+        self.clone().into_adjacent_difference()
+    }
+    /// [`Arith::adjacent_difference`] in place.
+    #[must_use]
+    pub fn into_adjacent_difference(self) -> Self {
+        self.change(|c| {
             let mut before = T::default();
-            c.iter().map(|&x| x.minus(std::mem::replace(&mut before, x))).collect()
+            for x in c {
+                *x = x.minus(std::mem::replace(&mut before, *x));
+            }
         })
     }
     /// Sum of all rows as one row (0 for no rows); local.
@@ -195,6 +210,15 @@ impl<T: Ring> Arith<T> {
             return Self::ghost(len);
         }
         Self::from_components(f(&self.a), f(&self.b))
+    }
+
+    /// The same in place, where no clone holds the elements too.
+    fn change(mut self, f: impl Fn(&mut [T])) -> Self {
+        if !self.ghost {
+            f(Arc::make_mut(&mut self.a).as_mut_slice());
+            f(Arc::make_mut(&mut self.b).as_mut_slice());
+        }
+        self
     }
 
     fn each(&self, f: impl Fn(T) -> T) -> Self {

@@ -1,20 +1,21 @@
 //! Boolean columns, bit-sliced: making them, and what works plane by plane.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use crate::bits::{self, words};
 use crate::kernel;
 
 /// Boolean shares of `len` rows, `width` bits, bit-sliced: plane j (bit j, lowest first) is
 /// words [j*words, (j+1)*words) of each held component. Bits beyond `len` in the last word are
-/// unspecified in shares (implementations must tolerate them).
+/// unspecified in shares (implementations must tolerate them). Clones share their words.
 #[derive(Clone)]
 pub struct Planes {
     len: usize,
     width: usize,
     ghost: bool,
-    a: Vec<u64>,
-    b: Vec<u64>,
+    a: Arc<Vec<u64>>,
+    b: Arc<Vec<u64>>,
 }
 
 /// Words of the two held components, borrowed.
@@ -54,7 +55,7 @@ impl Planes {
         let expected = len * bits::row_bytes(width);
         assert!(a.len() == expected && b.len() == expected, "row-major bytes of {len} rows");
         let a = bits::planes_from_rows(len, width, a);
-        Self { len, width, ghost: false, a, b: bits::planes_from_rows(len, width, b) }
+        Self::from_components(len, width, a, bits::planes_from_rows(len, width, b))
     }
     /// From this party's two components as planes (each plane ceil(len/64) words). Panics on
     /// another number of words.
@@ -62,21 +63,21 @@ impl Planes {
     pub fn from_components(len: usize, width: usize, a: Vec<u64>, b: Vec<u64>) -> Self {
         let expected = words(len) * width;
         assert!(a.len() == expected && b.len() == expected, "planes of {len} rows, {width} bits");
-        Self { len, width, ghost: false, a, b }
+        Self { len, width, ghost: false, a: Arc::new(a), b: Arc::new(b) }
     }
     /// The two held components as planes (own x_i, then x_{i+1}).
     #[must_use]
     pub fn components(&self) -> (&[u64], &[u64]) {
         (&self.a, &self.b)
     }
-    /// The two held components, owned.
+    /// The two held components, owned: copied where a clone holds them too.
     pub(crate) fn into_components(self) -> (Vec<u64>, Vec<u64>) {
-        (self.a, self.b)
+        (Arc::unwrap_or_clone(self.a), Arc::unwrap_or_clone(self.b))
     }
     /// Ghost.
     #[must_use]
     pub fn ghost(len: usize, width: usize) -> Self {
-        Self { len, width, ghost: true, a: Vec::new(), b: Vec::new() }
+        Self { len, width, ghost: true, a: Arc::default(), b: Arc::default() }
     }
     /// Whether it has no data.
     #[must_use]
@@ -113,6 +114,9 @@ impl Planes {
     #[must_use]
     pub fn bits(&self, range: std::ops::Range<usize>) -> Self {
         assert!(range.start <= range.end && range.end <= self.width, "bits of the column");
+        if range.len() == self.width {
+            return self.clone();
+        }
         let words = self.words();
         self.map(self.len, range.len(), |c| c[range.start * words..range.end * words].to_vec())
     }
@@ -174,7 +178,7 @@ impl Planes {
             return;
         }
         for (target, source) in [(&mut self.a, &other.a), (&mut self.b, &other.b)] {
-            for part in target.chunks_mut(source.len().max(1)) {
+            for part in Arc::make_mut(target).chunks_mut(source.len().max(1)) {
                 kernel::xor(part, source);
             }
         }
@@ -243,8 +247,8 @@ impl Planes {
     fn with_public(&self, party: usize, change: impl Fn(&mut [u64])) -> Self {
         let mut out = self.clone();
         match party {
-            0 => change(&mut out.a),
-            2 => change(&mut out.b),
+            0 => change(Arc::make_mut(&mut out.a).as_mut_slice()),
+            2 => change(Arc::make_mut(&mut out.b).as_mut_slice()),
             _ => {}
         }
         out
@@ -262,7 +266,7 @@ impl Planes {
         if self.len.is_multiple_of(64) {
             return Cow::Borrowed(component);
         }
-        let mut clear = component.clone();
+        let mut clear = component.to_vec();
         bits::clear_tails(&mut clear, self.len);
         Cow::Owned(clear)
     }

@@ -28,6 +28,9 @@ impl Planes {
     #[must_use]
     pub fn slice(&self, rows: std::ops::Range<usize>) -> Self {
         assert!(rows.start <= rows.end && rows.end <= self.len(), "rows of the column");
+        if rows.len() == self.len() {
+            return self.clone();
+        }
         self.per_plane(rows.len(), |plane, out| {
             bits::slice_plane(plane, rows.start, rows.len(), out);
         })

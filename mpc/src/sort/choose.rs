@@ -17,6 +17,8 @@ pub enum Choice {
         /// Pivots that a row is compared with in one level.
         pivots: usize,
     },
+    /// The same for the first rows alone, a pivot at a time.
+    Quickselect,
     /// Passes over digits of so many bits, with opened destinations.
     Radix {
         /// Bits of the widest digit.
@@ -29,6 +31,7 @@ impl std::fmt::Display for Choice {
         match self {
             Self::Quicksort { pivots: 1 } => f.write_str("quicksort"),
             Self::Quicksort { pivots } => write!(f, "quicksort by {pivots} pivots"),
+            Self::Quickselect => f.write_str("quickselect"),
             Self::Radix { digit } => write!(f, "radix {digit}"),
         }
     }
@@ -77,9 +80,17 @@ fn shuffled_key(n: usize, width: usize, ties: Ties) -> Cost {
 /// How a sort of n rows by a key of `width` bits runs.
 #[must_use]
 pub fn choice(profile: Profile, n: usize, width: usize) -> Choice {
-    match way(profile, n, width, Ties::Stable) {
-        Way::Quicksort(plan) => Choice::Quicksort { pivots: plan.shape.pivots_at_once(usize::MAX) },
-        Way::Radix { digit, .. } => Choice::Radix { digit },
+    way(profile, n, width, Ties::Stable).choice()
+}
+
+impl Way {
+    fn choice(&self) -> Choice {
+        match self {
+            Self::Quicksort(plan) => {
+                Choice::Quicksort { pivots: plan.shape.pivots_at_once(usize::MAX) }
+            }
+            Self::Radix { digit, .. } => Choice::Radix { digit: *digit },
+        }
     }
 }
 
@@ -128,7 +139,8 @@ pub fn sort(s: &mut Session, key: &Planes) -> Result<SortOrder> {
 }
 
 /// [`sort`], and the key and other columns in its order. Where the algorithm leaves the sorted key behind
-/// (a quicksort does) it costs nothing to have it; else it moves with the columns, 4k an element.
+/// (a quicksort does) it costs nothing to have it; else it moves with the columns, 4k an element. Random
+/// ties cost a shuffle of the row index.
 ///
 /// # Errors
 /// As [`sort`], and columns of another length.
@@ -136,16 +148,19 @@ pub fn sort_columns(
     s: &mut Session,
     key: Planes,
     mut columns: Vec<Column>,
+    ties: Ties,
 ) -> Result<(SortOrder, Planes, Vec<Column>)> {
     let (rows, width) = (key.len(), key.width());
     if rows > 1
-        && let Way::Quicksort(plan) = way(s.profile(), rows, width, Ties::Stable)
+        && let way = way(s.profile(), rows, width, ties)
+        && let Way::Quicksort(plan) = &way
     {
-        let (order, sorted) = quicksort_with_key(s, key, &plan)?;
+        s.chosen().note_sort(way.choice());
+        let (order, sorted) = quicksort_with_key(s, key, plan, ties)?;
         let columns = order.apply(s, columns)?;
         return Ok((order, sorted, columns));
     }
-    let order = sort(s, &key)?;
+    let order = sort_front(s, &key, rows, ties)?;
     columns.push(Column::Planes(key));
     let mut columns = order.apply(s, columns)?;
     match columns.pop() {
@@ -185,6 +200,7 @@ fn first(s: &mut Session, key: &Planes, k: usize, ties: Ties) -> Result<SortOrde
     let front = plan_front(profile, rows, width, k);
     let time = profile.time_ns(shuffled_key(rows, width, ties) + front.expected);
     if time < profile.time_ns(cost_whole(profile, rows, width, ties)) {
+        s.chosen().note_sort(Choice::Quickselect);
         return quicksort(s, key, &front, k, ties);
     }
     sort_front(s, key, k, ties)
@@ -200,7 +216,9 @@ fn sort_front(s: &mut Session, key: &Planes, kept: usize, ties: Ties) -> Result<
         let shuffle = Shuffle::draw(s, rows);
         return Ok(SortOrder::still(shuffle, kept.min(rows)));
     }
-    let mut order = match way(s.profile(), rows, key.width(), ties) {
+    let way = way(s.profile(), rows, key.width(), ties);
+    s.chosen().note_sort(way.choice());
+    let mut order = match way {
         Way::Quicksort(plan) => quicksort(s, key, &plan, rows, ties)?,
         Way::Radix { digit, .. } => radix(s, key, digit, ties)?,
     };

@@ -4,8 +4,6 @@
 //! of its segment, and a segment is split by packing the bits of every plane by a mask. Nothing is
 //! picked row by row and nothing transposed. Pivots and short segments are kept row by row.
 
-use std::ops::Range;
-
 use super::moves::{Lengths, Move, Stream};
 use super::segment::Level;
 use crate::Planes;
@@ -13,35 +11,14 @@ use crate::bits::{chunk_rows, words};
 use crate::kernel::{TILE_WORDS, Tile, TileRows, compress, tile_of_rows};
 
 /// Both components of the keys of a run of rows, in planes.
-#[derive(Default)]
 struct Run {
     /// Words from plane to plane; there may be more than the rows take.
     words: usize,
     parts: [Vec<u64>; 2],
 }
 
-/// Buffers that one level leaves to the next: fresh memory costs more than what is done with it.
-#[derive(Default)]
-struct Pool(Vec<Vec<u64>>);
-
-impl Pool {
-    /// So many words of anything.
-    fn take(&mut self, words: usize) -> Vec<u64> {
-        let mut buffer = self.0.pop().unwrap_or_default();
-        if buffer.capacity() > 4 * words {
-            buffer = Vec::new();
-        }
-        buffer.resize(words, 0);
-        buffer
-    }
-
-    fn run(&mut self, words: usize, width: usize) -> Run {
-        Run { words, parts: [(); 2].map(|()| self.take(words * width)) }
-    }
-
-    fn give(&mut self, run: Run) {
-        self.0.extend(run.parts);
-    }
+impl Run {
+    const EMPTY: Self = Self { words: 0, parts: [Vec::new(), Vec::new()] };
 }
 
 /// Shuffled, distinct keys.
@@ -51,13 +28,24 @@ pub(super) struct Keys {
     active: Run,
     waiting: Run,
     kept: Kept,
-    pool: Pool,
-    /// Threads for what is local.
+    /// Memory of the pivots that one level leaves to the next: fresh memory costs more than what is done
+    /// with it.
+    spare: [Vec<u64>; 2],
+    /// Threads for what is local; two are of use.
     threads: usize,
 }
 
 /// Words of planes that are worth a thread.
 const WORDS_A_THREAD: usize = 1 << 16;
+
+/// Makes a vector so long; memory that was four times too much goes back.
+fn resize(buffer: &mut Vec<u64>, words: usize) {
+    if buffer.capacity() / 4 > words {
+        buffer.truncate(words);
+        buffer.shrink_to(words);
+    }
+    buffer.resize(words, 0);
+}
 
 /// Keys row by row: for every 64 bits of the key one word of each component.
 struct Kept {
@@ -95,15 +83,8 @@ impl Keys {
         let groups = width.div_ceil(64);
         let room = Vec::with_capacity((words + 1) * 64 * 2 * groups);
         let kept = Kept { groups, rows: 0, words: room };
-        let pool = Pool::default();
-        Self {
-            width,
-            active: Run { words, parts: [a, b] },
-            waiting: Run::default(),
-            kept,
-            pool,
-            threads,
-        }
+        let active = Run { words, parts: [a, b] };
+        Self { width, active, waiting: Run::EMPTY, kept, spare: [Vec::new(), Vec::new()], threads }
     }
 
     /// Follows the moves, to where `level` wants the rows. `less` are the opened bits of the active rows.
@@ -114,80 +95,40 @@ impl Keys {
             range.masks(less, &mut masks);
             all_masks.extend_from_slice(&masks);
         }
-        let mut active = self.pool.run(words(level.comparisons()), width);
-        let mut waiting = self.pool.run(words(lengths.waiting), width);
-        let mut leaving = self.pool.run(words(lengths.leaving), width);
-        let threads = if all_masks.len() * width < WORDS_A_THREAD { 1 } else { self.threads };
-        let planes = width.div_ceil(threads).max(1);
-        let own = &*self;
-        let runs = [&mut active, &mut waiting, &mut leaving];
-        let halves = runs.map(|run| {
-            let [a, b] = &mut run.parts;
-            [(run.words, &mut a[..]), (run.words, &mut b[..])]
-        });
-        let [[active_a, active_b], [waiting_a, waiting_b], [leaving_a, leaving_b]] = halves;
-        std::thread::scope(|scope| {
-            let parts = [[active_a, waiting_a, leaving_a], [active_b, waiting_b, leaving_b]];
-            for (part, mut rest) in parts.into_iter().enumerate() {
-                for first in (0..width).step_by(planes) {
-                    let count = planes.min(width - first);
-                    let targets = rest.each_mut().map(|(words, rest)| {
-                        let (now, later) = std::mem::take(rest).split_at_mut(count * *words);
-                        *rest = later;
-                        (*words, now)
-                    });
-                    let masks = &all_masks[..];
-                    let range = first..first + count;
-                    if threads == 1 {
-                        own.pack(part, range, moves, masks, targets);
-                    } else {
-                        scope.spawn(move || own.pack(part, range, moves, masks, targets));
-                    }
-                }
-            }
-        });
-        self.pool.give(std::mem::replace(&mut self.active, active));
-        self.pool.give(std::mem::replace(&mut self.waiting, waiting));
+        let strides = Strides {
+            width,
+            before: [self.active.words, self.waiting.words],
+            after: [words(level.comparisons()), words(lengths.waiting)],
+            used: [words(lengths.active), words(lengths.waiting)],
+            leaving: words(lengths.leaving),
+        };
+        let Self { active, waiting, .. } = self;
+        let [active_a, active_b] = &mut active.parts;
+        let [waiting_a, waiting_b] = &mut waiting.parts;
+        let (masks, strides) = (&all_masks[..], &strides);
+        let pack = |own: [&mut Vec<u64>; 2]| strides.pack(own, moves, masks);
+        let parts = if self.threads > 1 && masks.len() * width >= WORDS_A_THREAD {
+            std::thread::scope(|scope| {
+                let other = scope.spawn(|| pack([active_b, waiting_b]));
+                let own = pack([active_a, waiting_a]);
+                [own, other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))]
+            })
+        } else {
+            [pack([active_a, waiting_a]), pack([active_b, waiting_b])]
+        };
+        (self.active.words, self.waiting.words) = (strides.after[0], strides.after[1]);
+        let leaving = Run { words: strides.leaving, parts };
         self.kept.append(&leaving, lengths.leaving, width);
-        self.pool.give(leaving);
-    }
-
-    /// Moves some planes of one component to the active, waiting and leaving rows.
-    fn pack(
-        &self,
-        part: usize,
-        planes: Range<usize>,
-        moves: &[Move],
-        masks: &[u64],
-        mut targets: [(usize, &mut [u64]); 3],
-    ) {
-        for (i, plane) in planes.enumerate() {
-            let mut rest = masks;
-            for Move { range, target, at } in moves {
-                let first = range.from / 64;
-                let (own, others) = rest.split_at(words_of(range.from, range.to));
-                rest = others;
-                let source = match range.source {
-                    Stream::Active => &self.active,
-                    _ => &self.waiting,
-                };
-                let from = plane * source.words + first;
-                let source = &source.parts[part][from..from + own.len()];
-                let (words, target) = match target {
-                    Stream::Active => &mut targets[0],
-                    Stream::Waiting => &mut targets[1],
-                    Stream::Leaving => &mut targets[2],
-                };
-                compress(source, own, &mut target[i * *words..(i + 1) * *words], *at);
-            }
-        }
     }
 
     /// The two sides of every comparison of a level, to be given back.
     pub(super) fn operands(&mut self, level: &Level) -> (Planes, Planes) {
         let total = level.comparisons();
         let mut xs = std::mem::take(&mut self.active.parts);
-        let mut ys = self.pool.run(words(total), self.width).parts;
+        let mut ys = std::mem::take(&mut self.spare);
+        for y in &mut ys {
+            resize(y, words(total) * self.width);
+        }
         for (part, (x, y)) in xs.iter_mut().zip(&mut ys).enumerate() {
             self.fill_pivots(level, part, words(total), y);
             self.pick_pairs(level, part, words(total), x, y);
@@ -201,13 +142,13 @@ impl Keys {
         let (a, b) = x.into_components();
         self.active.parts = [a, b];
         let (a, b) = y.into_components();
-        self.pool.0.extend([a, b]);
+        self.spare = [a, b];
     }
 
     /// Planes from `first` on of the rows of `order`, kept rows all of them. Frees everything else first.
     pub(super) fn into_sorted(self, order: &[u32], first: usize) -> Planes {
-        let Self { width, kept, active, waiting, pool, .. } = self;
-        drop((active, waiting, pool));
+        let Self { width, kept, active, waiting, spare, .. } = self;
+        drop((active, waiting, spare));
         let stride = words(order.len());
         let (mut rows, mut tile): (TileRows, Tile) = ([[0; 64]; TILE_WORDS], [[0; TILE_WORDS]; 64]);
         let [a, b] = [0, 1].map(|part| {
@@ -277,6 +218,67 @@ impl Keys {
                 }
             }
         }
+    }
+}
+
+/// How the planes of one component lie before and behind a step: active, then waiting rows.
+struct Strides {
+    width: usize,
+    /// Words from plane to plane before.
+    before: [usize; 2],
+    /// The same afterwards.
+    after: [usize; 2],
+    /// Words of a plane that rows take afterwards.
+    used: [usize; 2],
+    /// Words of a plane of leaving rows.
+    leaving: usize,
+}
+
+impl Strides {
+    /// Moves the rows of one component, plane by plane in the memory that they have if they do not need
+    /// more. Returns the planes of the leaving rows.
+    fn pack(&self, own: [&mut Vec<u64>; 2], moves: &[Move], masks: &[u64]) -> Vec<u64> {
+        let [active, waiting] = own;
+        let mut leaving = vec![0; self.leaving * self.width];
+        let mut planes = self.used.map(|words| vec![0; words]);
+        let fresh = |i: usize| {
+            let grows = self.after[i] > self.before[i];
+            grows.then(|| vec![0; self.after[i] * self.width])
+        };
+        let mut grown = [fresh(0), fresh(1)];
+        for plane in 0..self.width {
+            let leaving = &mut leaving[plane * self.leaving..(plane + 1) * self.leaving];
+            let mut rest = masks;
+            for Move { range, target, at } in moves {
+                let (own, others) = rest.split_at(words_of(range.from, range.to));
+                rest = others;
+                let (source, stride) = match range.source {
+                    Stream::Active => (&active[..], self.before[0]),
+                    _ => (&waiting[..], self.before[1]),
+                };
+                let from = plane * stride + range.from / 64;
+                let source = &source[from..from + own.len()];
+                let target = match target {
+                    Stream::Active => &mut planes[0][..],
+                    Stream::Waiting => &mut planes[1][..],
+                    Stream::Leaving => &mut leaving[..],
+                };
+                compress(source, own, target, *at);
+            }
+            let targets = [&mut *active, &mut *waiting];
+            for (i, (target, plane_of)) in targets.into_iter().zip(&planes).enumerate() {
+                let target = grown[i].as_mut().unwrap_or(target);
+                let first = plane * self.after[i];
+                target[first..first + self.used[i]].copy_from_slice(plane_of);
+            }
+        }
+        for (i, target) in [active, waiting].into_iter().enumerate() {
+            match grown[i].take() {
+                Some(grown) => *target = grown,
+                None => resize(target, self.after[i] * self.width),
+            }
+        }
+        leaving
     }
 }
 

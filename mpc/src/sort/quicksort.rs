@@ -47,7 +47,7 @@ pub(super) fn quicksort(
     Ok(sort_distinct(s, distinct, plan, wanted, None)?.0)
 }
 
-/// A stable sort of all rows that hands back the sorted key: it lies there in the order of the shuffle, and
+/// A sort of all rows that hands back the sorted key: it lies there in the order of the shuffle, and
 /// the rest of the way is public.
 ///
 /// # Errors
@@ -56,9 +56,10 @@ pub(super) fn quicksort_with_key(
     s: &mut Session,
     key: Planes,
     plan: &Plan,
+    ties: Ties,
 ) -> Result<(SortOrder, Planes)> {
     let (rows, index_bits) = (key.len(), ceil_log2(key.len()));
-    let distinct = distinct(s, &key, Ties::Stable)?;
+    let distinct = distinct(s, &key, ties)?;
     drop(key);
     match sort_distinct(s, distinct, plan, rows, Some(index_bits))? {
         (order, Some(sorted)) => Ok((order, sorted)),

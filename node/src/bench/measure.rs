@@ -165,6 +165,7 @@ impl Sample {
 
     /// What the figures are about.
     pub(super) fn timed<T>(&mut self, s: &mut Session, work: impl FnOnce(&mut Session) -> T) -> T {
+        s.restart_turns();
         let before = Counted::session(s);
         (self.cpu_from_ns, self.from_ns) = (cpu_ns(), now_ns());
         let result = work(s);
@@ -181,6 +182,7 @@ impl Sample {
         s: &mut Session,
         work: impl FnOnce(&mut Session) -> T,
     ) -> T {
+        s.restart_turns();
         let (before, from) = (Counted::session(s), now_ns());
         let result = work(s);
         let counted = Counted::session(s).since(before);

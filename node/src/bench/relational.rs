@@ -310,13 +310,15 @@ fn counted(plan: &Plan, costs: &[OperatorCost]) -> Counted {
         .fold(Counted::default(), |sum, cost| sum.plus(of(cost)))
 }
 
-/// What a dry session predicts for them.
+/// What a dry session predicts for them, and how rows are sorted.
 ///
 /// # Errors
 /// Those of the planner.
-pub(super) fn predicted(job: &Job) -> Result<Counted, QueryError> {
+pub(super) fn predicted(job: &Job) -> Result<(Counted, Option<String>), QueryError> {
     let plan = compile(job)?.plan;
-    Ok(counted(&plan, &trine_query::dry_run(&plan, job.profile())?))
+    let costs = trine_query::dry_run(&plan, job.profile())?;
+    let sort = costs.iter().find_map(|cost| cost.chosen.sort);
+    Ok((counted(&plan, &costs), sort.map(|sort| sort.to_string())))
 }
 
 /// Runs the statement once.

@@ -8,7 +8,6 @@ use super::relational;
 use crate::error::NodeError;
 use serde::Serialize;
 use trine_mpc::Session;
-use trine_mpc::sort::choice;
 
 /// Everything that is known of a run whose result was right.
 #[derive(Clone, Debug, Serialize)]
@@ -62,7 +61,7 @@ pub(crate) struct Report {
     pub(crate) after_sort_s: Option<f64>,
     /// The same in bytes of party 0 for one row.
     pub(crate) after_sort_bytes_per_row: Option<f64>,
-    /// How rows were ordered, for operations that order them.
+    /// How rows were ordered, for operations that order them; of several sorts the first.
     pub(crate) algorithm: Option<String>,
     /// Parts of the run at party 0, and what follows it.
     pub(crate) steps: Vec<ReportedStep>,
@@ -117,10 +116,11 @@ fn input_bytes(job: &Job) -> u64 {
     }
 }
 
-fn predicted(job: &Job) -> Result<Counted, NodeError> {
+/// What a dry session predicts, and how it says that rows are ordered.
+fn predicted(job: &Job) -> Result<(Counted, Option<String>), NodeError> {
     if job.operation == Operation::Load {
         // Without a key there is nothing to compute.
-        return Ok(Counted::default());
+        return Ok((Counted::default(), None));
     }
     if job.operation.is_relational() {
         return relational::predicted(job).map_err(|e| NodeError::Bench(e.to_string()));
@@ -129,7 +129,11 @@ fn predicted(job: &Job) -> Result<Counted, NodeError> {
     let mut sample = Sample::default();
     primitive::run(job, &primitive::ghosts(job), &mut session, &mut sample)
         .map_err(|e| NodeError::Bench(e.to_string()))?;
-    Ok(sample.counted)
+    let algorithm = match (job.operation, session.take_chosen().sort) {
+        (Operation::Partition, _) => Some("stable partition by one bit".to_owned()),
+        (_, sort) => sort.map(|sort| sort.to_string()),
+    };
+    Ok((sample.counted, algorithm))
 }
 
 impl Report {
@@ -143,7 +147,7 @@ impl Report {
         }
         runs.sort_by(|a, b| wall(a).total_cmp(&wall(b)));
         let best = *runs.first().ok_or_else(lacks)?;
-        let dry = predicted(job)?;
+        let (dry, algorithm) = predicted(job)?;
         let counted = best.map(|s| s.counted);
         let as_predicted =
             counted.iter().enumerate().all(|(party, c)| c.is_as_predicted(party, &dry));
@@ -183,7 +187,7 @@ impl Report {
             after_sort_bytes_per_row: alone.map(|sort| {
                 float(counted[0].bytes[0].saturating_sub(sort.bytes)) / float(job.rows as u64)
             }),
-            algorithm: algorithm(job),
+            algorithm,
             steps: best[0].steps.iter().map(ReportedStep::from).collect(),
             verified: true,
         })
@@ -266,17 +270,5 @@ impl Report {
             (false, _) => "COUNTED DIFFERS",
         };
         format!("{a}, {b}, {c} bytes, {} rounds: {equal}", self.rounds_predicted)
-    }
-}
-
-/// How the engine orders rows; for SQL, by a key of the column's width.
-fn algorithm(job: &Job) -> Option<String> {
-    use Operation as O;
-    match job.operation {
-        O::Sort | O::GroupbySum | O::JoinUnique | O::Topk => {
-            Some(choice(job.profile(), job.rows, job.bits).to_string())
-        }
-        O::Partition => Some("stable partition by one bit".to_owned()),
-        _ => None,
     }
 }

@@ -32,11 +32,17 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), NodeError> {
     runtime()?.block_on(async {
         // Before anybody can know that the node runs.
         let asked = stop_signals()?;
-        let node = Node::start(config).await?;
+        let gone = parent_gone(arguments.stop_with_stdin);
+        tokio::pin!(asked, gone);
+        let node = tokio::select! {
+            node = Node::start(config) => node?,
+            () = &mut asked => return Ok(()),
+            () = &mut gone => return Ok(()),
+        };
         let pid = PidFile::write(folder.join("pid"))?;
         tokio::select! {
-            () = asked => {}
-            () = parent_gone(arguments.stop_with_stdin) => {}
+            () = &mut asked => {}
+            () = &mut gone => {}
             never = announce(&node) => match never {},
         }
         tracing::info!("stopping");

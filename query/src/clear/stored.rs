@@ -18,7 +18,8 @@ type Values = Arc<Vec<Literal>>;
 /// read once a statement.
 pub(crate) struct PublicData<'s> {
     store: Option<&'s Store>,
-    read: RefCell<BTreeMap<(TableId, SegmentId, usize), Values>>,
+    /// By table and column: the segments, and the values of all their rows.
+    read: RefCell<BTreeMap<(TableId, usize), (Vec<SegmentScan>, Values)>>,
     /// Whether the statement has met a PUBLIC column.
     met: Cell<bool>,
     failed: RefCell<Option<StorageError>>,
@@ -70,24 +71,20 @@ impl<'s> PublicData<'s> {
         if column.secrecy != Secrecy::Public {
             return Ok(None);
         }
-        let mut all = Vec::with_capacity(segments.len());
+        if let Some((known, values)) = self.read.borrow().get(&(table, position))
+            && known == segments
+        {
+            return Ok(Some(Arc::clone(values)));
+        }
+        let mut all = Vec::new();
         for segment in segments {
             let key = (table, segment.id, position);
-            let known = self.read.borrow().get(&key).cloned();
-            let values = match known {
-                Some(values) => values,
-                None => {
-                    let values = Arc::new(self.read(store, key, schema, column, segment)?);
-                    self.read.borrow_mut().insert(key, Arc::clone(&values));
-                    values
-                }
-            };
-            all.push(values);
+            all.extend(self.read(store, key, schema, column, segment)?);
         }
-        Ok(Some(match all.as_slice() {
-            [one] => Arc::clone(one),
-            _ => Arc::new(all.iter().flat_map(|values| values.iter().cloned()).collect()),
-        }))
+        let values = Arc::new(all);
+        let kept = (segments.to_vec(), Arc::clone(&values));
+        self.read.borrow_mut().insert((table, position), kept);
+        Ok(Some(values))
     }
 
     fn read(

@@ -7,7 +7,7 @@ use crate::plan::{
     TextFunction, Which, WindowFunction, WindowKind,
 };
 use crate::types::{NumberKind, Type};
-use chrono::{Days, NaiveDate};
+use chrono::{DateTime, Days, NaiveDate};
 
 /// Characters of an expression at most.
 const TEXT_MAX: usize = 400;
@@ -481,12 +481,18 @@ fn number(v: i128, kind: &NumberKind) -> String {
             format!("{v}/2^{fraction_bits}")
         }
         NumberKind::Date => date(v).unwrap_or_else(|| v.to_string()),
+        NumberKind::Timestamp => timestamp(v).unwrap_or_else(|| v.to_string()),
         NumberKind::Enum { labels } => usize::try_from(v)
             .ok()
             .and_then(|i| labels.get(i))
             .map_or_else(|| v.to_string(), |l| quoted(l)),
         _ => v.to_string(),
     }
+}
+
+fn timestamp(micros: i128) -> Option<String> {
+    let moment = DateTime::from_timestamp_micros(i64::try_from(micros).ok()?)?;
+    Some(format!("'{}'", moment.naive_utc()))
 }
 
 fn date(days: i128) -> Option<String> {

@@ -108,6 +108,7 @@ fn type_name(ty: &ColumnType) -> String {
         ColumnType::Int => "integer".into(),
         ColumnType::Decimal { .. } => "numeric".into(),
         ColumnType::Varchar { .. } => "character varying".into(),
+        ColumnType::Timestamp => "timestamp without time zone".into(),
         ColumnType::Enum { .. } => "enum".into(),
         other => other.sql_name().to_lowercase(),
     }

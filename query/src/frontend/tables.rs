@@ -1,7 +1,7 @@
 //! Tables of the catalog as DataFusion sees them.
 
 use crate::plan::SegmentScan;
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use datafusion_expr::TableSource;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -83,6 +83,7 @@ fn arrow_type(ty: &ColumnType) -> DataType {
         }
         ColumnType::Double { .. } => DataType::Float64,
         ColumnType::Date => DataType::Date32,
+        ColumnType::Timestamp => DataType::Timestamp(TimeUnit::Microsecond, None),
         ColumnType::Varchar { .. } | ColumnType::Enum { .. } => DataType::Utf8,
     }
 }

@@ -7,7 +7,7 @@ use crate::ops::tally::{bits_to_arith, is_wide};
 use trine_mpc::{Planes, Session};
 
 /// Per class 1 or 0 in every row (ring of 64), per sum the value or 0. One bit conversion a class
-/// (2 rounds a ring), one product a value (1 round a ring).
+/// (2 rounds a ring), one product a value (1 round a ring); nothing for a class of all rows.
 pub(crate) fn contributions(
     classes: &[Option<Planes>],
     sums: &[Sum],

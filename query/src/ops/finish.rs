@@ -9,7 +9,7 @@ use crate::expr::{divided, magnitude};
 use crate::ops::measure::{Output, Total, VALID, ring_of};
 use crate::plan::{Aggregate, Literal, Rounding};
 use crate::types::{NumberKind, Type};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use trine_mpc::{Arith, Planes, Session, protocol};
 use trine_proto::schema::bits_for;
 
@@ -20,6 +20,10 @@ pub(crate) enum Count {
     Public(u64),
     /// Secret.
     Secret(Arith<u64>),
+    /// Secret, in planes enough for the number of rows.
+    Planes(Planes),
+    /// Nothing follows from it: not counted.
+    Unused,
 }
 
 /// What was added up, one row per group.
@@ -62,7 +66,17 @@ impl Emptiness {
                 Some(Count::Public(0)) => drop(out.empty.insert(class, Empty::Always)),
                 Some(Count::Public(_)) => drop(out.empty.insert(class, Empty::Never)),
                 Some(Count::Secret(count)) => secret.push((class, count)),
-                None => return Err(QueryError::bug("a class was not counted")),
+                Some(Count::Planes(count)) => {
+                    let count = bits::resize(count, width);
+                    if !(class == VALID && totals.valid_is_never_empty) {
+                        let zero = protocol::equal_constant(s, &count, &vec![false; width])?;
+                        out.empty.insert(class, Empty::Secret(zero));
+                    }
+                    out.planes.insert(class, count);
+                }
+                Some(Count::Unused) | None => {
+                    return Err(QueryError::bug("a class was not counted"));
+                }
             }
         }
         let all = secret.iter().map(|(_, c)| (*c).clone()).reduce(|x, y| x.concat(&y));
@@ -95,9 +109,24 @@ fn count_bits(rows_max: u64) -> usize {
     (bits_for(u128::from(rows_max)) as usize).max(1)
 }
 
+/// Classes that must be counted for the outputs.
+pub(crate) fn counted(outputs: &[Output], valid_is_never_empty: bool) -> BTreeSet<usize> {
+    let mut classes = BTreeSet::new();
+    for output in outputs {
+        classes.extend(needed(output, valid_is_never_empty));
+        match output {
+            Output::Count { class }
+            | Output::Sum { sum: Total::Halves { .. }, class }
+            | Output::Average { class, .. } => drop(classes.insert(*class)),
+            Output::Sum { .. } | Output::Quantified { .. } => {}
+        }
+    }
+    classes
+}
+
 /// Classes whose counts or emptiness an output needs as bits.
-fn needed(output: &Output, totals: &Totals) -> Vec<usize> {
-    let nullable = |class: usize| !(class == VALID && totals.valid_is_never_empty);
+fn needed(output: &Output, valid_is_never_empty: bool) -> Vec<usize> {
+    let nullable = |class: usize| !(class == VALID && valid_is_never_empty);
     match output {
         Output::Count { .. } => Vec::new(),
         Output::Sum { class, .. } => Some(*class).filter(|c| nullable(*c)).into_iter().collect(),
@@ -117,7 +146,10 @@ pub(crate) fn finish(
     occupied: bool,
     s: &mut Session,
 ) -> Result<(Vec<Column>, Option<Planes>)> {
-    let mut classes: Vec<usize> = outputs.iter().flat_map(|o| needed(o, totals)).collect();
+    let mut classes: Vec<usize> = {
+        let never = totals.valid_is_never_empty;
+        outputs.iter().flat_map(|o| needed(o, never)).collect()
+    };
     classes.extend(occupied.then_some(VALID));
     classes.sort_unstable();
     classes.dedup();
@@ -151,6 +183,12 @@ fn column(
             Count::Secret(count) => {
                 Column::from_arith(ty.clone(), ArithAny::A64(count.clone()), None)
             }
+            Count::Planes(count) => {
+                let (low, _) = bits::bounds(ty).ok_or_else(missing)?;
+                let planes = bits::rebase(s, count, 0, low, ty.bits())?;
+                Column::from_planes(ty.clone(), planes, None)
+            }
+            Count::Unused => return Err(missing()),
         }),
         Output::Sum { sum, class } => {
             let null = emptiness.null(*class, totals, s);
@@ -198,6 +236,8 @@ fn whole(total: &Total, class: usize, totals: &Totals, s: &mut Session) -> Resul
     let count = match totals.counts.get(class).ok_or_else(missing)? {
         Count::Public(n) => arith::constant(s, totals.groups, i128::from(*n)),
         Count::Secret(count) => count.clone(),
+        Count::Planes(count) => protocol::planes_to_arith(s, count)?,
+        Count::Unused => return Err(missing()),
     };
     let (high, count) = (upper.clone(), ArithAny::A64(count));
     let lower = ArithAny::A64(sum)

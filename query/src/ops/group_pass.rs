@@ -4,22 +4,27 @@
 //! DISTINCT ask for the order of a value. Then: contributions as 0/1 vectors, local prefix sums,
 //! a mark on the last valid row of each group, a stable partition by the mark; the difference of
 //! neighbours is the group's total. Groups come out in key order, the same in every pass.
+//!
+//! Valid rows come first, so that no prefix sum in a valid row has met an invalid one: what counts every
+//! valid row needs no masks, and the prefix count of a row is its public place.
 
 use crate::arith::ArithAny;
 use crate::bits;
 use crate::column::Column;
 use crate::error::{QueryError, Result};
 use crate::ops::contributions::contributions;
-use crate::ops::finish::{Count, Totals, finish};
+use crate::ops::finish::{Count, Totals, counted, finish};
 use crate::ops::group_key::GroupKey;
-use crate::ops::measure::{Measures, Output, Sum, Total, argument_of, contributes};
+use crate::ops::measure::{Measures, Output, Sum, Total, VALID, argument_of, contributes};
 use crate::ops::scalar_aggregate::is_extreme;
 use crate::plan::{Aggregate, Function};
 use crate::relation::{Relation, moved_planes};
 use crate::types::Type;
 use crate::want::Want;
-use trine_mpc::sort::{Column as Moving, partition, sort};
+use std::collections::BTreeSet;
+use trine_mpc::sort::{Column as Moving, Ties, partition, sort_columns};
 use trine_mpc::{Planes, Session, protocol};
+use trine_proto::schema::bits_for;
 
 /// What one pass answers: positions among the aggregates.
 #[derive(Debug, Default)]
@@ -63,22 +68,56 @@ struct Sorted {
     mark: Planes,
 }
 
-/// Runs a pass. One sort, one move of what the aggregates need, bit conversion and products, one
-/// partition and one move of the totals. Reveals nothing.
+/// What the passes over one input have in common.
+pub(crate) struct Input<'a> {
+    /// Rows and arguments; emptied by the last pass.
+    pub(crate) relation: Relation,
+    /// Keys; their planes are let go of by the last pass.
+    pub(crate) key: GroupKey,
+    /// No more groups than these.
+    pub(crate) groups: usize,
+    /// All aggregates.
+    pub(crate) aggregates: &'a [Aggregate],
+    /// How each is used.
+    pub(crate) wants: &'a [Want],
+}
+
+impl Input<'_> {
+    fn want(&self, aggregate: usize) -> Want {
+        self.wants.get(aggregate).copied().unwrap_or(Want::ANY)
+    }
+}
+
+/// Runs a pass. One sort, one move of what the aggregates need, bit conversion and products for what does
+/// not count every valid row, one partition and one move of the totals. Reveals nothing.
 pub(crate) fn run(
     pass: &Pass,
-    key: &GroupKey,
-    input: &mut Relation,
-    aggregates: &[Aggregate],
+    input: &mut Input<'_>,
+    is_last: bool,
     s: &mut Session,
 ) -> Result<Grouped> {
-    let mut measures = Measures::new(input, false);
+    let aggregates = input.aggregates;
+    let mut measures = Measures::new(&input.relation, false);
     for &index in &pass.plain {
-        measures.add(&aggregates[index], input, s)?;
+        measures.add(&aggregates[index], &mut input.relation, s)?;
     }
-    let ordered = ordered_value(pass, aggregates, input, s)?;
-    let mut sorted = sort_rows(key, input, &measures, ordered, s)?;
+    let ordered = ordered_value(pass, aggregates, &mut input.relation, s)?;
+    let unsorted = Unsorted {
+        rows: input.relation.rows,
+        group: input.key.with_validity(input.relation.valid.as_ref(), s),
+        has_valid: input.relation.valid.is_some(),
+        classes: measures.classes,
+        sums: measures.sums,
+        ordered,
+    };
+    if is_last {
+        input.relation.columns = Vec::new();
+        input.relation.valid = None;
+        input.key.planes = None;
+    }
+    let mut sorted = sort_rows(&input.key, unsorted, s)?;
     if pass.plain.is_empty() && pass.ordered.is_empty() {
+        // Groups may stay where they are.
         return Ok(Grouped { valid: sorted.mark, keys: sorted.key, columns: Vec::new() });
     }
     let mut outputs = measures.outputs;
@@ -94,7 +133,12 @@ pub(crate) fn run(
             && sorted.ordered.as_ref().is_some_and(|o| !o.descending)
     });
     let lowest = if minimum_inside { Some(lowest_prefix(&sorted, s)?) } else { None };
-    let (grouped, totals, extremes) = compact_groups(sorted, lowest, s)?;
+    let is_number = |(output, &index): (&Output, &usize)| {
+        matches!(output, Output::Count { class: VALID }) && input.want(index).only_arith()
+    };
+    let count_as_number = outputs.iter().zip(&summed).any(is_number);
+    let wanted = Wanted { counted: counted(&outputs, true), count_as_number };
+    let (grouped, totals, extremes) = compact_groups(sorted, lowest, &wanted, input.groups, s)?;
     let of: Vec<&Aggregate> = summed.iter().map(|&i| &aggregates[i]).collect();
     let (columns, _) = finish(&of, &outputs, &totals, false, s)?;
     let mut columns: Vec<(usize, Column)> = summed.into_iter().zip(columns).collect();
@@ -126,68 +170,93 @@ fn ordered_value(
     Ok(Some(Ordered { ty: x.ty, planes: own.stack(&counts), descending, value }))
 }
 
-fn sort_rows(
-    key: &GroupKey,
-    input: &Relation,
-    measures: &Measures,
+/// What is sorted.
+struct Unsorted {
+    rows: usize,
+    /// Keys, 1 where a row is invalid on top of them if some may be.
+    group: Option<Planes>,
+    has_valid: bool,
+    classes: Vec<Option<Planes>>,
+    sums: Vec<Sum>,
     ordered: Option<Ordered>,
-    s: &mut Session,
-) -> Result<Sorted> {
-    let rows = input.rows;
-    let group = key.with_validity(input.valid.as_ref(), s);
-    let telling = group.as_ref().map(|planes| key.telling(planes));
-    let parts = ordered.as_ref().map(|o| &o.planes).into_iter().chain(&telling);
-    let sort_key = bits::stack_all(parts);
-    let mut moving: Vec<Moving> = Vec::new();
-    moving.extend(group.clone().map(Moving::Planes));
-    moving.extend(measures.classes.iter().flatten().cloned().map(Moving::Planes));
-    moving.extend(measures.sums.iter().map(|sum| sum.value.clone().into_moving()));
-    moving.extend(ordered.iter().map(|o| Moving::Planes(o.planes.clone())));
-    moving.extend(ordered.iter().filter_map(|o| o.value.clone()).map(ArithAny::into_moving));
-    let moved = match sort_key {
-        Some(sort_key) if rows > 1 && !key.presorted => sort(s, &sort_key)?.apply(s, moving)?,
-        _ => moving,
-    };
-    let mut moved = moved.into_iter();
-    let group = if group.is_some() { Some(moved_planes(moved.next())?) } else { None };
-    let mut classes = Vec::with_capacity(measures.classes.len());
-    for class in &measures.classes {
-        classes.push(if class.is_some() { Some(moved_planes(moved.next())?) } else { None });
+}
+
+/// Sorts unless rows of a group stand together already, and marks the groups. The key comes back from the
+/// sort; what else is needed moves.
+fn sort_rows(key: &GroupKey, mut all: Unsorted, s: &mut Session) -> Result<Sorted> {
+    let is_sorted = !key.presorted && (all.group.is_some() || all.ordered.is_some());
+    if is_sorted {
+        // Invalid rows come last.
+        all.classes[VALID] = None;
+        all = move_rows(key, all, s)?;
     }
-    let mut number = || -> Result<ArithAny> {
-        let column = moved.next().ok_or_else(|| QueryError::bug("a sort lost a column"))?;
-        ArithAny::from_moving(column)
-    };
-    let mut sums = Vec::with_capacity(measures.sums.len());
-    for sum in &measures.sums {
-        sums.push(Sum { class: sum.class, value: number()? });
-    }
-    let ordered = match ordered {
-        None => None,
-        Some(o) => {
-            let planes = moved_planes(moved.next())?;
-            let value = match (o.value, moved.next()) {
-                (Some(_), Some(column)) => Some(ArithAny::from_moving(column)?),
-                _ => None,
-            };
-            Some(Ordered { planes, value, ..o })
-        }
-    };
+    let Unsorted { rows, group, has_valid, classes, sums, ordered } = all;
     let same = match &group {
         Some(group) => bits::equals_previous(s, &key.telling(group))?,
         None if rows == 0 => bits::constant_bit(s, 0, false),
         None => bits::constant_bit(s, 1, false).concat(&bits::constant_bit(s, rows - 1, true)),
     };
     let last = bits::next_row(s, &same.not(s.party()), true);
-    let (mark, key) = match (&input.valid, group) {
-        (Some(_), Some(group)) => {
+    let (mark, key) = match group {
+        Some(group) if has_valid => {
             let width = group.width() - 1;
             let valid = group.bits(width..width + 1).not(s.party());
             (protocol::and(s, &last, &valid)?, (width > 0).then(|| group.bits(0..width)))
         }
-        (_, group) => (last, group),
+        group => (last, group),
     };
     Ok(Sorted { rows, key, classes, sums, ordered, same, mark })
+}
+
+/// Everything in the order of (group, ordered value).
+fn move_rows(key: &GroupKey, all: Unsorted, s: &mut Session) -> Result<Unsorted> {
+    let telling = all.group.as_ref().map(|planes| key.telling(planes));
+    let carried = all.group.as_ref().map(|planes| planes.bits(0..key.carried));
+    let carried = carried.filter(|planes| planes.width() > 0);
+    let parts = all.ordered.as_ref().map(|o| &o.planes).into_iter().chain(&telling);
+    let Some(sort_key) = bits::stack_all(parts) else {
+        return Err(QueryError::bug("a sort without a key"));
+    };
+    let (has_group, has_carried) = (telling.is_some(), carried.is_some());
+    drop((telling, all.group));
+    let mut moving: Vec<Moving> = carried.map(Moving::Planes).into_iter().collect();
+    let class_at: Vec<bool> = all.classes.iter().map(Option::is_some).collect();
+    moving.extend(all.classes.into_iter().flatten().map(Moving::Planes));
+    let sum_of: Vec<usize> = all.sums.iter().map(|sum| sum.class).collect();
+    moving.extend(all.sums.into_iter().map(|sum| sum.value.into_moving()));
+    let ordered = all.ordered.map(|o| {
+        let has_value = o.value.is_some();
+        moving.extend(o.value.map(ArithAny::into_moving));
+        (o.ty, o.planes.width(), o.descending, has_value)
+    });
+    let (_, sorted, moved) = sort_columns(s, sort_key, moving, Ties::Stable)?;
+    let mut moved = moved.into_iter();
+    let below = ordered.as_ref().map_or(0, |(_, width, ..)| *width);
+    let mut group = has_group.then(|| sorted.bits(below..sorted.width()));
+    if has_carried {
+        let low = moved_planes(moved.next())?;
+        group = group.map(|group| low.stack(&group));
+    }
+    let mut classes = Vec::with_capacity(class_at.len());
+    for is_there in class_at {
+        classes.push(if is_there { Some(moved_planes(moved.next())?) } else { None });
+    }
+    let mut number = || -> Result<ArithAny> {
+        let column = moved.next().ok_or_else(|| QueryError::bug("a sort lost a column"))?;
+        ArithAny::from_moving(column)
+    };
+    let mut sums = Vec::with_capacity(sum_of.len());
+    for class in sum_of {
+        sums.push(Sum { class, value: number()? });
+    }
+    let ordered = match ordered {
+        None => None,
+        Some((ty, width, descending, has_value)) => {
+            let value = if has_value { Some(number()?) } else { None };
+            Some(Ordered { ty, planes: sorted.bits(0..width), descending, value })
+        }
+    };
+    Ok(Unsorted { group, classes, sums, ordered, ..all })
 }
 
 /// The contribution bit of the ordered value.
@@ -240,55 +309,70 @@ struct Extremes {
     lowest: Option<Planes>,
 }
 
+/// What is asked of the counts of classes.
+struct Wanted {
+    /// Classes that are counted at all.
+    counted: BTreeSet<usize>,
+    /// Whether arithmetic is asked for of the count of all rows.
+    count_as_number: bool,
+}
+
 /// Prefix sums, then only the marked rows in front, then differences of neighbours.
 fn compact_groups(
     sorted: Sorted,
     lowest: Option<Planes>,
+    wanted: &Wanted,
+    groups: usize,
     s: &mut Session,
 ) -> Result<(Grouped, Totals, Option<Extremes>)> {
-    let Sorted { rows, key, classes, sums, ordered, mark, .. } = sorted;
-    let (counts, values) = prefix_sums(&classes, &sums, rows, s)?;
+    let Sorted { rows, key, classes, sums, ordered, same, mark } = sorted;
+    drop(same);
+    let (counts, values) = prefix_sums(classes, sums, wanted, rows, s)?;
     let mut moving = vec![Moving::Planes(mark.clone())];
-    moving.extend(key.clone().map(Moving::Planes));
-    moving.extend(counts.iter().chain(&values).cloned().map(ArithAny::into_moving));
-    moving.extend(ordered.iter().map(|o| Moving::Planes(o.planes.clone())));
-    moving.extend(lowest.clone().map(Moving::Planes));
-    let moved = if rows > 1 { partition(s, &mark)?.apply(s, moving)? } else { moving };
+    let (has_key, has_lowest) = (key.is_some(), lowest.is_some());
+    moving.extend(key.map(Moving::Planes));
+    let value_count = values.len();
+    let is_counted: Vec<bool> = counts.iter().map(Option::is_some).collect();
+    moving.extend(counts.into_iter().flatten());
+    moving.extend(values.into_iter().map(ArithAny::into_moving));
+    let ordered = ordered.map(|o| {
+        moving.push(Moving::Planes(o.planes));
+        (o.ty, o.descending)
+    });
+    moving.extend(lowest.map(Moving::Planes));
+    let moved =
+        if rows > 1 { partition(s, &mark)?.apply_front(s, moving, groups)? } else { moving };
     let mut moved = moved.into_iter();
-    let valid = moved_planes(moved.next())?;
-    let keys = if key.is_some() { Some(moved_planes(moved.next())?) } else { None };
-    let mut difference = || -> Result<ArithAny> {
-        let column = moved.next().ok_or_else(|| QueryError::bug("a partition lost a column"))?;
-        Ok(ArithAny::from_moving(column)?.adjacent_difference())
-    };
-    let mut group_counts = Vec::with_capacity(counts.len());
-    for _ in &counts {
-        group_counts.push(Count::Secret(difference()?.low64()));
+    let mut next = || moved.next().ok_or_else(|| QueryError::bug("a partition lost a column"));
+    let valid = moved_planes(Some(next()?))?;
+    let keys = if has_key { Some(moved_planes(Some(next()?))?) } else { None };
+    let mut group_counts = Vec::with_capacity(is_counted.len());
+    for is_counted in is_counted {
+        group_counts.push(if is_counted { count_between(next()?, s)? } else { Count::Unused });
     }
-    let mut group_sums = Vec::with_capacity(values.len());
-    for _ in &values {
-        group_sums.push(difference()?);
+    let mut group_sums = Vec::with_capacity(value_count);
+    for _ in 0..value_count {
+        group_sums.push(ArithAny::from_moving(next()?)?.into_adjacent_difference());
     }
     let extremes = match ordered {
         None => None,
-        Some(o) => {
-            let planes = moved_planes(moved.next())?;
+        Some((ty, descending)) => {
+            let planes = moved_planes(Some(next()?))?;
             let width = planes.width() - 1;
             let last = planes.bits(0..width);
-            let last = if o.descending { last.not(s.party()) } else { last };
+            let last = if descending { last.not(s.party()) } else { last };
             let null = planes.bits(width..width + 1).not(s.party());
-            let lowest = match lowest {
-                None => None,
-                Some(_) => {
-                    let prefix = moved_planes(moved.next())?;
-                    Some(prefix.xor(&prefix.shift_down()))
-                }
+            let lowest = if has_lowest {
+                let prefix = moved_planes(Some(next()?))?;
+                Some(prefix.xor(&prefix.shift_down()))
+            } else {
+                None
             };
-            Some(Extremes { ty: o.ty, null, last, lowest })
+            Some(Extremes { ty, null, last, lowest })
         }
     };
     let totals = Totals {
-        groups: rows,
+        groups: valid.len(),
         rows_max: u64::try_from(rows).map_err(|_| QueryError::bug("more rows than memory"))?,
         counts: group_counts,
         sums: group_sums,
@@ -297,16 +381,54 @@ fn compact_groups(
     Ok((Grouped { valid, keys, columns: Vec::new() }, totals, extremes))
 }
 
-/// Prefix counts of classes and prefix sums of values.
+/// Rows between one group's last row and the next one's.
+fn count_between(prefix: Moving, s: &mut Session) -> Result<Count> {
+    Ok(match prefix {
+        Moving::Planes(prefix) => {
+            Count::Planes(protocol::subtract(s, &prefix, &prefix.shift_down())?)
+        }
+        number => Count::Secret(ArithAny::from_moving(number)?.into_adjacent_difference().low64()),
+    })
+}
+
+/// Prefix counts of the classes that are counted, and prefix sums of values.
 fn prefix_sums(
-    classes: &[Option<Planes>],
-    sums: &[Sum],
+    classes: Vec<Option<Planes>>,
+    sums: Vec<Sum>,
+    wanted: &Wanted,
     rows: usize,
     s: &mut Session,
-) -> Result<(Vec<ArithAny>, Vec<ArithAny>)> {
-    let (counts, values) = contributions(classes, sums, rows, s)?;
-    let prefix = |all: Vec<ArithAny>| all.iter().map(ArithAny::prefix_sum).collect();
-    Ok((prefix(counts), prefix(values)))
+) -> Result<(Vec<Option<Moving>>, Vec<ArithAny>)> {
+    let is_used =
+        |class: usize| wanted.counted.contains(&class) || sums.iter().any(|sum| sum.class == class);
+    let classes: Vec<Option<Planes>> = classes
+        .into_iter()
+        .enumerate()
+        .map(|(class, bit)| bit.filter(|_| is_used(class)))
+        .collect();
+    let every_row: Vec<bool> = classes.iter().map(Option::is_none).collect();
+    let (counts, values) = contributions(&classes, &sums, rows, s)?;
+    drop((classes, sums));
+    let mut prefixes = Vec::with_capacity(counts.len());
+    for (class, (count, every_row)) in counts.into_iter().zip(every_row).enumerate() {
+        prefixes.push(if !wanted.counted.contains(&class) {
+            None
+        } else if every_row && !wanted.count_as_number {
+            Some(Moving::Planes(places(rows, s)))
+        } else {
+            Some(count.into_prefix_sum().into_moving())
+        });
+    }
+    Ok((prefixes, values.into_iter().map(ArithAny::into_prefix_sum).collect()))
+}
+
+/// The number of rows up to each row.
+fn places(rows: usize, s: &Session) -> Planes {
+    let width = bits_for(rows as u128) as usize;
+    if s.is_dry() {
+        return Planes::ghost(rows, width);
+    }
+    Planes::row_index(s.party(), rows + 1, width).slice(1..rows + 1)
 }
 
 fn extreme(aggregate: &Aggregate, extremes: Option<&Extremes>, s: &mut Session) -> Result<Column> {

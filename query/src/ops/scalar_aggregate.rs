@@ -9,8 +9,8 @@ use crate::ops::finish::finish;
 use crate::ops::measure::{Measures, Output, Sum, Total, argument_of, contributes};
 use crate::ops::tally::tally;
 use crate::plan::{Aggregate, Function};
-use crate::relation::{Relation, moved_planes};
-use trine_mpc::sort::{Column as Moving, sort};
+use crate::relation::Relation;
+use trine_mpc::sort::{Ties, sort_columns};
 use trine_mpc::{Session, protocol};
 
 /// Whether an aggregate is decided by the order of its values.
@@ -58,13 +58,12 @@ fn add_distinct(
     let mut x = argument_of(aggregate, input, s)?;
     let counts = contributes(aggregate, Some(&mut x), None, input, s)?;
     let key = x.planes(s)?.stack(&counts);
-    let mut moving = vec![Moving::Planes(key.clone())];
+    let mut moving = Vec::new();
     if aggregate.function == Function::Sum {
         moving.push(x.arith_in(s, aggregate.ty.ring_bits())?.into_moving());
     }
-    let order = sort(s, &key)?;
-    let mut moved = order.apply(s, moving)?.into_iter();
-    let key = moved_planes(moved.next())?;
+    let (_, key, moved) = sort_columns(s, key, moving, Ties::Stable)?;
+    let mut moved = moved.into_iter();
     let again = bits::equals_previous(s, &key)?;
     let counts = key.bits(key.width() - 1..key.width());
     let first = protocol::and(s, &counts, &again.not(s.party()))?;

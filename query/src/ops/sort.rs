@@ -3,14 +3,14 @@
 use crate::error::{QueryError, Result};
 use crate::expr::eval;
 use crate::plan::SortKey;
-use crate::relation::{Relation, move_front, moved_planes, pack};
+use crate::relation::{Relation, move_front};
 use crate::want::Want;
-use trine_mpc::sort::{Column as Moving, Shuffle, top_k};
+use trine_mpc::sort::top_k_shuffled;
 use trine_mpc::{Planes, Session, protocol};
 
-/// Two moves of every wanted column (4k an element each) and a sort of the keys. The first move is a
-/// fresh shuffle: the sort is stable, and rows that tie must not come out in storage order. Of the
-/// sorted rows the first `front` are kept.
+/// A sort of the keys and one move of every wanted column (4k an element). Rows that tie come out in a
+/// secret random order, so that none shows where it was stored. Of the sorted rows the first `front` are
+/// kept.
 pub(crate) fn sort(
     mut input: Relation,
     keys: &[SortKey],
@@ -34,19 +34,9 @@ pub(crate) fn sort(
     let Some(key) = key else {
         return Err(QueryError::bug("a sort without a key"));
     };
-    let rows = input.rows;
-    let has_valid = input.valid.is_some();
-    let (packed, columns) = pack(input.columns, wants)?;
-    let mut moving = vec![Moving::Planes(key)];
-    moving.extend(input.valid.map(Moving::Planes));
-    moving.extend(columns);
-    let mut moved = Shuffle::draw(s, rows).apply(s, moving)?.into_iter();
-    let key = moved_planes(moved.next())?;
-    let valid = if has_valid { Some(moved_planes(moved.next())?) } else { None };
-    let columns = packed.unpack(s, rows, &mut moved)?;
-    let order = top_k(s, &key, front)?;
-    let shuffled = Relation { rows, valid, columns };
-    move_front(shuffled, wants, front, s, |s, columns| order.apply(s, columns))
+    let order = top_k_shuffled(s, &key, front)?;
+    drop(key);
+    move_front(input, wants, front, s, |s, columns| order.apply(s, columns))
 }
 
 /// Unsigned planes in the order that is asked for: the value (complement: descending; the same for

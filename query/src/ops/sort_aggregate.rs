@@ -3,10 +3,11 @@
 
 use crate::error::{QueryError, Result};
 use crate::ops::group_key::group_key;
-use crate::ops::group_pass::{Pass, run};
+use crate::ops::group_pass::{Input, Pass, run};
 use crate::ops::scalar_aggregate::is_extreme;
 use crate::plan::{Aggregate, Expr};
 use crate::relation::Relation;
+use crate::want::Want;
 use trine_mpc::Session;
 
 /// How rows are grouped.
@@ -17,18 +18,24 @@ pub(crate) struct GroupBy<'a> {
     pub(crate) needed: usize,
     /// Whether rows of a group stand together already.
     pub(crate) presorted: bool,
+    /// No more groups than these.
+    pub(crate) groups: usize,
+    /// How the columns of the result are used: keys, then aggregates.
+    pub(crate) wants: &'a [Want],
 }
 
-/// Groups by the first `needed` keys, from which the others follow. Costs what its passes cost; all groups of all passes line up, because every pass puts its groups
-/// in key order to the front. Reveals nothing.
+/// Groups by the first `needed` keys, from which the others follow; one row for each of the groups that
+/// there can be. Costs what its passes cost; all groups of all passes line up, because every pass puts its
+/// groups in key order to the front. Reveals nothing.
 pub(crate) fn sort_aggregate(
-    mut input: Relation,
+    mut relation: Relation,
     by: &GroupBy<'_>,
     aggregates: &[Aggregate],
     s: &mut Session,
 ) -> Result<Relation> {
-    let rows = input.rows;
-    let mut key = group_key(by.keys, &mut input, s)?;
+    // Without aggregates every row stays in the order of the sort, groups marked among them.
+    let groups = if aggregates.is_empty() { relation.rows } else { by.groups.min(relation.rows) };
+    let mut key = group_key(by.keys, &mut relation, s)?;
     key.determined(by.keys.len().saturating_sub(by.needed));
     key.presorted = by.presorted;
     if by.presorted && aggregates.iter().any(|a| a.distinct || is_extreme(a)) {
@@ -39,14 +46,17 @@ pub(crate) fn sort_aggregate(
     let mut columns: Vec<Option<crate::column::Column>> = vec![None; aggregates.len()];
     let mut valid = None;
     let mut key_columns = Vec::new();
-    for (index, pass) in passes(aggregates).iter().enumerate() {
-        let grouped = run(pass, &key, &mut input, aggregates, s)?;
+    let passes = passes(aggregates);
+    let wants = by.wants.get(by.keys.len()..).unwrap_or_default();
+    let mut input = Input { relation, key, groups, aggregates, wants };
+    for (index, pass) in passes.iter().enumerate() {
+        let grouped = run(pass, &mut input, index + 1 == passes.len(), s)?;
         for (position, column) in grouped.columns {
             columns[position] = Some(column);
         }
         if index == 0 {
             valid = Some(grouped.valid);
-            key_columns = grouped.keys.map_or_else(Vec::new, |planes| key.columns(&planes));
+            key_columns = grouped.keys.map_or_else(Vec::new, |planes| input.key.columns(&planes));
         }
     }
     let aggregates: Option<Vec<_>> = columns.into_iter().collect();
@@ -54,7 +64,7 @@ pub(crate) fn sort_aggregate(
         return Err(QueryError::bug("a pass left an aggregate out"));
     };
     key_columns.extend(aggregates);
-    Ok(Relation { rows, valid, columns: key_columns })
+    Ok(Relation { rows: groups, valid, columns: key_columns })
 }
 
 /// One pass for each (FILTER, argument) whose order is asked for; the first also does the rest.

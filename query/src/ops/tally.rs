@@ -6,13 +6,28 @@ use crate::bits;
 use crate::error::{QueryError, Result};
 use crate::ops::finish::{Count, Totals};
 use crate::ops::measure::Sum;
-use trine_mpc::{Arith, Planes, Session, protocol};
+use trine_mpc::{Arith, Cost, Planes, Profile, Session, protocol};
 
-/// Elements of arithmetic class vectors that are laid out at a time.
+/// Elements of arithmetic class vectors that are laid out at a time: as few as stay in the cache, where the
+/// network is near.
+const ELEMENTS_MIN: usize = 1 << 18;
+/// No more than these, however far the parties are.
 const ELEMENTS_MAX: usize = 1 << 23;
 /// Rows of a chunk at least: a chunk costs a few rounds of its own.
 const CHUNK_ROWS_MIN: usize = 1 << 14;
 const _: () = assert!(CHUNK_ROWS_MIN.is_multiple_of(64));
+
+/// Elements laid out at a time: so many that the rounds of a chunk, three, are lost in what its bytes take.
+fn elements_at_a_time(profile: Profile) -> usize {
+    let mut elements = ELEMENTS_MIN;
+    let rounds = profile.time_ns(Cost { rounds: 3, bytes: [0; 3] });
+    let work =
+        |elements: usize| profile.time_ns(Cost { rounds: 0, bytes: [elements as u64 * 8; 3] });
+    while elements < ELEMENTS_MAX && work(elements) < rounds.saturating_mul(8) {
+        elements *= 2;
+    }
+    elements
+}
 
 /// Every plane of every column as an arithmetic 0/1 vector, in the ring of 128 bits for columns that
 /// ask for it. 3 ring bits a plane and row, 2 rounds a ring.
@@ -56,7 +71,8 @@ pub(crate) fn tally(
 ) -> Result<Totals> {
     let rows_max = u64::try_from(rows).map_err(|_| QueryError::bug("more rows than memory"))?;
     let laid_out = classes.iter().filter(|c| c.is_some()).count() * groups;
-    let chunk = (ELEMENTS_MAX / laid_out.max(1)).max(CHUNK_ROWS_MIN) / 64 * 64;
+    let chunk = elements_at_a_time(s.profile()) / laid_out.max(1);
+    let chunk = chunk.max(CHUNK_ROWS_MIN) / 64 * 64;
     let mut counts = Vec::with_capacity(classes.len());
     for class in classes {
         counts.push(match class {
@@ -140,4 +156,18 @@ fn add_inner_products<'a>(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chunks_grow_with_the_round_trip() {
+        assert_eq!(elements_at_a_time(Profile::LOCAL), ELEMENTS_MIN);
+        let far = Profile { round_trip_us: 65_536, ..Profile::LOCAL };
+        assert_eq!(elements_at_a_time(far), ELEMENTS_MAX);
+        let between = elements_at_a_time(Profile { round_trip_us: 1024, ..Profile::LOCAL });
+        assert!(ELEMENTS_MIN < between && between < ELEMENTS_MAX, "{between}");
+    }
 }

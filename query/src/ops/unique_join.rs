@@ -14,7 +14,7 @@ use crate::expr::{common_planes, eval, truth};
 use crate::plan::{Expr, JoinKind, Literal};
 use crate::relation::{Packed, Relation, moved_planes, pack};
 use crate::want::Want;
-use trine_mpc::sort::{Column as Moving, SortOrder, partition, sort};
+use trine_mpc::sort::{Column as Moving, SortOrder, Ties, partition, sort_columns};
 use trine_mpc::{Planes, Session, protocol};
 
 /// The two sides and what is asked of them.
@@ -31,7 +31,7 @@ pub(crate) struct Join<'a> {
     pub(crate) unique_wants: &'a [Want],
 }
 
-/// One sort of n + m keys, three moves of the key and of the wanted columns of the unique side, one
+/// One sort of n + m keys, two moves of the key, three of the wanted columns of the unique side, one
 /// equality. Rows: those of the many side. Reveals nothing.
 pub(crate) fn unique_join(
     mut many: Relation,
@@ -144,27 +144,35 @@ fn arrange(
     let m = unique.rows;
     let width = key.planes.width();
     let top = width - 1;
-    let order = if key.always {
-        sort(s, &key.planes.bits(0..top))?
+    let UnionKey { planes, always } = key;
+    let sort_key = if always {
+        planes.bits(0..top)
     } else {
-        let absent = key.planes.bits(top..width).not(s.party());
-        sort(s, &key.planes.bits(0..top).stack(&absent))?
+        planes.bits(0..top).stack(&planes.bits(top..width).not(s.party()))
     };
+    drop(planes);
     let (packed, payload) = pack(unique.columns, wants)?;
     let side = bits::constant_bit(s, m, true).concat(&bits::constant_bit(s, n, false));
-    let mut moving = vec![Moving::Planes(side), Moving::Planes(key.planes)];
+    let mut moving = vec![Moving::Planes(side)];
     for column in payload {
         moving.push(extend(column, n, s)?);
     }
-    let mut moved = order.apply(s, moving)?.into_iter();
+    let (order, sorted, moved) = sort_columns(s, sort_key, moving, Ties::Stable)?;
+    let mut moved = moved.into_iter();
     let side = moved_planes(moved.next())?;
-    let key_here = moved_planes(moved.next())?;
+    let present = if always {
+        bits::constant_bit(s, n + m, true)
+    } else {
+        sorted.bits(top..width).not(s.party())
+    };
+    let key_here = sorted.bits(0..top).stack(&present);
+    drop(sorted);
     let mut unique_here = vec![Moving::Planes(key_here.clone())];
     unique_here.extend(moved);
     let mut carried = carry_down(&side, unique_here, m, n, s)?.into_iter();
     let key_carried = moved_planes(carried.next())?;
     let mut matched = protocol::equal(s, &key_here, &key_carried)?;
-    if !key.always {
+    if !always {
         matched = protocol::and(s, &matched, &key_here.bits(top..width))?;
     }
     Ok(Arranged { order, matched, side, carried, packed })
@@ -257,15 +265,12 @@ fn carry_down(
 ) -> Result<Vec<Moving>> {
     let unique_first = partition(s, side)?;
     let mut steps = Vec::with_capacity(columns.len());
-    for column in unique_first.apply(s, columns)? {
+    for column in unique_first.apply_front(s, columns, m)? {
         steps.push(match column {
-            Moving::Planes(p) => {
-                let own = p.slice(0..m);
-                extend(Moving::Planes(own.xor(&own.shift_down())), n, s)?
-            }
+            Moving::Planes(own) => extend(Moving::Planes(own.xor(&own.shift_down())), n, s)?,
             number => {
-                let own = ArithAny::from_moving(number)?.slice(0..m);
-                extend(own.adjacent_difference().into_moving(), n, s)?
+                let own = ArithAny::from_moving(number)?;
+                extend(own.into_adjacent_difference().into_moving(), n, s)?
             }
         });
     }
@@ -273,7 +278,7 @@ fn carry_down(
     for column in unique_first.unapply(s, steps)? {
         carried.push(match column {
             Moving::Planes(p) => Moving::Planes(p.prefix_xor()),
-            number => ArithAny::from_moving(number)?.prefix_sum().into_moving(),
+            number => ArithAny::from_moving(number)?.into_prefix_sum().into_moving(),
         });
     }
     Ok(carried)

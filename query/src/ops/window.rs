@@ -24,7 +24,7 @@ use crate::plan::{Aggregate, Bound, Expr, SortKey, WindowFunction, WindowKind};
 use crate::relation::{Relation, moved_planes, pack};
 use crate::want::Want;
 use frame::Rows;
-use trine_mpc::sort::{Column as Moving, Shuffle, sort};
+use trine_mpc::sort::{Column as Moving, Shuffle, Ties, sort_columns};
 use trine_mpc::{Planes, Session};
 
 /// What a Window is asked for.
@@ -37,8 +37,8 @@ pub(crate) struct Window<'a> {
     pub(crate) functions: &'a [WindowFunction],
 }
 
-/// One sort and one move of what is wanted (two where rows that tie must not show their storage
-/// order), then what the functions cost. Reveals nothing.
+/// One sort and one move of what is wanted (rows that tie come out at random where their order would
+/// show), then what the functions cost. Reveals nothing.
 pub(crate) fn window(
     mut input: Relation,
     window: &Window<'_>,
@@ -176,22 +176,19 @@ fn sort_rows(
     all.extend(std::iter::repeat_n(Want::ANY, arguments));
     let has_valid = input.valid.is_some();
     let (packed, columns) = pack(input.columns, &all)?;
-    let mut moving: Vec<Moving> = key.clone().map(Moving::Planes).into_iter().collect();
-    moving.extend(input.valid.map(Moving::Planes));
+    let mut moving: Vec<Moving> = input.valid.map(Moving::Planes).into_iter().collect();
     moving.extend(columns);
-    let has_key = key.is_some();
-    let mut key = key;
-    if n > 1 && window.functions.iter().any(shows_ties) {
-        moving = Shuffle::draw(s, n).apply(s, moving)?;
-        if let (true, Some(Moving::Planes(p))) = (has_key, moving.first()) {
-            key = Some(p.clone());
+    let has_ties = window.functions.iter().any(shows_ties);
+    let (key, moved) = match key {
+        Some(key) => {
+            let ties = if has_ties { Ties::Random } else { Ties::Stable };
+            let (_, key, moved) = sort_columns(s, key, moving, ties)?;
+            (Some(key), moved)
         }
-    }
-    if let Some(key) = key.filter(|_| n > 1) {
-        moving = sort(s, &key)?.apply(s, moving)?;
-    }
-    let mut moved = moving.into_iter();
-    let key = if has_key { Some(moved_planes(moved.next())?) } else { None };
+        None if has_ties => (None, Shuffle::draw(s, n).apply(s, moving)?),
+        None => (None, moving),
+    };
+    let mut moved = moved.into_iter();
     let valid = if has_valid { Some(moved_planes(moved.next())?) } else { None };
     let columns = packed.unpack(s, n, &mut moved)?;
     let (order, partition) = match key {

@@ -4,6 +4,7 @@ use super::Planner;
 use super::build;
 use super::numbers::{self, bounded, is_integer, overflow, scale, ten_to};
 use super::scalar::Scope;
+use super::timestamp;
 use crate::plan::{Compare, Expr, Rounding};
 use crate::types::{NumberKind, Type};
 use arrow::datatypes::DataType;
@@ -49,6 +50,15 @@ impl Planner<'_> {
             }
             (Type::Number { kind: NumberKind::Enum { .. }, .. }, DataType::Utf8) => {
                 Some(Ok(value.clone()))
+            }
+            (Type::Number { kind: NumberKind::Date, .. }, DataType::Timestamp(..)) => {
+                Some(timestamp::midnight(value.clone()))
+            }
+            (Type::Number { kind: NumberKind::Timestamp, .. }, DataType::Timestamp(..)) => {
+                Some(Ok(value.clone()))
+            }
+            (Type::Number { kind: NumberKind::Timestamp, .. }, DataType::Date32) => {
+                Some(timestamp::day(value.clone()))
             }
             (Type::Number { kind: NumberKind::Date, .. }, DataType::Date32) => {
                 Some(Ok(value.clone()))

@@ -166,10 +166,10 @@ impl Planner<'_> {
 
     /// INNER: further conditions are a filter above the join.
     fn inner(&self, sides: Sides, join: &Join) -> Result<Plan, SqlError> {
-        let other = || self.secretly(sides.clone(), join);
-        match self.met_in_the_clear(&sides, other)? {
+        let bare = || Sides { residual: Vec::new(), ..sides.clone() };
+        match self.met_in_the_clear(&sides, || self.secretly(bare(), join))? {
             Some(met) => self.in_the_clear(filtered(met, build::and(sides.residual))),
-            None => other(),
+            None => self.secretly(sides, join),
         }
     }
 

@@ -28,6 +28,10 @@ pub(crate) fn compile(value: &ScalarValue) -> Result<Expr, SqlError> {
             build::number(*v, NumberKind::Decimal { precision: *precision, scale })
         }
         ScalarValue::Date32(Some(days)) => build::number((*days).into(), NumberKind::Date),
+        ScalarValue::TimestampSecond(Some(v), _) => moment(i128::from(*v) * 1_000_000),
+        ScalarValue::TimestampMillisecond(Some(v), _) => moment(i128::from(*v) * 1000),
+        ScalarValue::TimestampMicrosecond(Some(v), _) => moment(i128::from(*v)),
+        ScalarValue::TimestampNanosecond(Some(v), _) => moment(i128::from(v.div_euclid(1000))),
         ScalarValue::Float64(Some(v)) => double(*v),
         ScalarValue::Float32(Some(v)) => double(f64::from(*v)),
         ScalarValue::Utf8(Some(text))
@@ -37,10 +41,14 @@ pub(crate) fn compile(value: &ScalarValue) -> Result<Expr, SqlError> {
     }
 }
 
+fn moment(micros: i128) -> Result<Expr, SqlError> {
+    build::number(micros, NumberKind::Timestamp)
+}
+
 fn refuse(value: &ScalarValue) -> SqlError {
     SqlError::unsupported(
         format!("a constant of type {} is not supported", value.data_type()),
-        "the types are BOOLEAN, integers, DECIMAL, DATE and text",
+        "the types are BOOLEAN, integers, DECIMAL, DOUBLE, DATE, TIMESTAMP and text",
     )
 }
 
@@ -78,20 +86,32 @@ fn double(value: f64) -> Result<Expr, SqlError> {
     build::number(signed, NumberKind::Double { fraction_bits })
 }
 
-/// (months, days) of an interval; none for what is no interval; the inner None for one with a part of
-/// a day.
-pub(crate) fn interval(value: &ScalarValue) -> Option<Option<(i128, i128)>> {
+/// A span of time, in PostgreSQL's three parts.
+#[derive(Clone, Copy)]
+pub(crate) struct Interval {
+    pub(crate) months: i128,
+    pub(crate) days: i128,
+    /// Microseconds, less than a day.
+    pub(crate) micros: i128,
+}
+
+/// The span that a constant is; none for what is no interval.
+pub(crate) fn interval(value: &ScalarValue) -> Option<Interval> {
     const DAY_NANOSECONDS: i64 = 86_400_000_000_000;
     match value {
-        ScalarValue::IntervalMonthDayNano(Some(v)) => {
-            let whole = v.nanoseconds % DAY_NANOSECONDS == 0;
-            let days = i128::from(v.days) + i128::from(v.nanoseconds / DAY_NANOSECONDS);
-            Some(whole.then_some((i128::from(v.months), days)))
+        ScalarValue::IntervalMonthDayNano(Some(v)) => Some(Interval {
+            months: i128::from(v.months),
+            days: i128::from(v.days) + i128::from(v.nanoseconds / DAY_NANOSECONDS),
+            micros: i128::from((v.nanoseconds % DAY_NANOSECONDS) / 1000),
+        }),
+        ScalarValue::IntervalDayTime(Some(v)) => Some(Interval {
+            months: 0,
+            days: i128::from(v.days),
+            micros: i128::from(v.milliseconds) * 1000,
+        }),
+        ScalarValue::IntervalYearMonth(Some(v)) => {
+            Some(Interval { months: i128::from(*v), days: 0, micros: 0 })
         }
-        ScalarValue::IntervalDayTime(Some(v)) => {
-            Some((v.milliseconds == 0).then_some((0, i128::from(v.days))))
-        }
-        ScalarValue::IntervalYearMonth(Some(v)) => Some(Some((i128::from(*v), 0))),
         _ => None,
     }
 }

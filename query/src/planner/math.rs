@@ -4,7 +4,7 @@ use super::build::{self, Arithmetic};
 use super::literals;
 use super::numbers::{overflow, scale};
 use super::scalar::Scope;
-use super::{Planner, date};
+use super::{Planner, date, timestamp};
 use crate::plan::{Compare, Expr, Failure, Literal, Rounding};
 use crate::types::{DOUBLE_FRACTION_BITS, NumberKind, Type};
 use datafusion_common::ScalarValue;
@@ -39,6 +39,16 @@ impl Planner<'_> {
                 _ => return None,
             },
             ("sqrt", [x]) => self.exact(x, scope).and_then(square_root),
+            ("date_trunc", [unit, value]) => {
+                let unit = text(unit)?.to_lowercase();
+                let value = match self.scalar(value, scope) {
+                    Ok(value) if build::is_null_literal(&value) => return Some(Ok(value)),
+                    Ok(value) if timestamp::is_timestamp(&value) => value,
+                    Ok(_) => return None,
+                    Err(error) => return Some(Err(error)),
+                };
+                return timestamp::truncated(&unit, value);
+            }
             ("date_part", [part, value]) => return self.date_part(part, value, scope),
             _ => return None,
         };
@@ -74,6 +84,9 @@ impl Planner<'_> {
         };
         if build::is_null_literal(&value) {
             return Some(Ok(build::null(Type::Number { kind: NumberKind::Int, low: 0, high: 0 })));
+        }
+        if timestamp::is_timestamp(&value) {
+            return timestamp::part(&name, value);
         }
         let is_date = matches!(value.ty, Type::Number { kind: NumberKind::Date, .. });
         if !is_date {

@@ -15,13 +15,13 @@ pub(crate) const BOUND_MAX: i128 = 1 << 126;
 pub(crate) const PRECISION_MAX: u8 = 38;
 
 /// Whether a number is an exact one with a scale: (digits after the decimal point, binary digits
-/// after the point). None for dates and enums.
+/// after the point). None for dates, times and enums.
 pub(crate) const fn scale(kind: &NumberKind) -> Option<(u32, u32)> {
     match kind {
         NumberKind::SmallInt | NumberKind::Int | NumberKind::BigInt => Some((0, 0)),
         NumberKind::Decimal { scale, .. } => Some((*scale as u32, 0)),
         NumberKind::Double { fraction_bits } => Some((0, *fraction_bits)),
-        NumberKind::Date | NumberKind::Enum { .. } => None,
+        NumberKind::Date | NumberKind::Timestamp | NumberKind::Enum { .. } => None,
     }
 }
 
@@ -129,6 +129,7 @@ pub(crate) fn of_column(column: &Column) -> Type {
             number(NumberKind::Double { fraction_bits: u32::from(*fraction_bits) })
         }
         ColumnType::Date => number(NumberKind::Date),
+        ColumnType::Timestamp => number(NumberKind::Timestamp),
         ColumnType::Varchar { bytes_max } => Type::Text { bytes: *bytes_max },
         ColumnType::Enum { labels } => number(NumberKind::Enum { labels: labels.clone() }),
     }
@@ -150,6 +151,7 @@ pub(crate) fn of_arrow(ty: &DataType) -> Option<Type> {
             number(NumberKind::Decimal { precision: *precision, scale: u8::try_from(*scale).ok()? })
         }
         DataType::Date32 => number(NumberKind::Date),
+        DataType::Timestamp(..) => number(NumberKind::Timestamp),
         DataType::Float64 | DataType::Float32 => {
             number(NumberKind::Double { fraction_bits: DOUBLE_FRACTION_BITS })
         }
@@ -165,7 +167,8 @@ pub(crate) fn agrees(field: &Field, arrow: &DataType) -> bool {
         | (Type::Text { .. }, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View) => true,
         (Type::Number { kind, .. }, _) => match (kind, arrow) {
             (NumberKind::Enum { .. }, DataType::Utf8 | DataType::LargeUtf8) => true,
-            (NumberKind::Date, DataType::Date32) => true,
+            (NumberKind::Date, DataType::Date32)
+            | (NumberKind::Timestamp, DataType::Timestamp(..)) => true,
             (NumberKind::Double { .. }, DataType::Float64 | DataType::Float32) => true,
             (NumberKind::Decimal { scale: 0, .. }, ty) if ty.is_integer() => true,
             (NumberKind::Decimal { scale, .. }, DataType::Decimal128(_, s)) => {

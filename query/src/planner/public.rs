@@ -144,7 +144,7 @@ impl Planner<'_> {
         if let Operator::Public { values, ordered, .. } = &plan.op {
             return Ok(Some(Clear { values: values.clone(), ordered: *ordered }));
         }
-        if !all_exist(plan) {
+        if !all_exist(plan) || !(0..plan.fields.len()).all(|i| known::is_public(plan, i)) {
             return Ok(None);
         }
         let mut columns = Vec::with_capacity(plan.fields.len());

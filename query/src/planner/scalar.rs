@@ -1,9 +1,9 @@
 //! Scalar expressions: DataFusion's to ours, with types, bounds and scales.
 
 use super::build::{self, Arithmetic};
-use super::literals;
+use super::literals::{self, Interval};
 use super::numbers::{self, scale};
-use super::{Planner, date, dictionary};
+use super::{Planner, date, dictionary, timestamp};
 use crate::plan::{Compare, Expr, ExprKind, Field};
 use crate::types::{NumberKind, Type};
 use arrow::datatypes::DataType;
@@ -198,19 +198,31 @@ impl Planner<'_> {
         expr: &Logical,
         op: Arithmetic,
         date: &Logical,
-        shift: Option<(i128, i128)>,
+        shift: Interval,
         scope: &Scope<'_>,
     ) -> Built {
         let date = self.scalar(date, scope)?;
+        let sign = if op == Arithmetic::Subtract { -1 } else { 1 };
+        let Interval { months, days, micros } = shift;
+        if timestamp::is_timestamp(&date) {
+            let moved = timestamp::shifted(date, sign * months, sign * days, sign * micros);
+            let moved = moved.ok_or_else(|| {
+                self.unsupported(
+                    expr,
+                    "months cannot be added to a TIMESTAMP of so many years",
+                    "declare a RANGE on the column, or add days",
+                )
+            })?;
+            return moved.map_err(|e| self.put(e, expr));
+        }
         let is_date = matches!(date.ty, Type::Number { kind: NumberKind::Date, .. });
-        let Some((months, days)) = shift.filter(|_| is_date) else {
+        if !is_date || micros != 0 {
             return Err(self.unsupported(
                 expr,
                 "only months and whole days can be added to a DATE",
                 "write INTERVAL 'n' DAY, or move the interval to the constant side",
             ));
-        };
-        let sign = if op == Arithmetic::Subtract { -1 } else { 1 };
+        }
         let moved = if months == 0 {
             date
         } else {

@@ -2,8 +2,8 @@
 
 use crate::bits;
 use crate::error::{QueryError, Result};
-use crate::relation::{Relation, moved_planes};
-use trine_mpc::sort::{Column as Moving, sort};
+use crate::relation::Relation;
+use trine_mpc::sort::{Ties, sort_columns};
 use trine_mpc::{Planes, Session, protocol};
 
 /// Pairs compared one by one, for each row that a sort would move: a comparison in a sort costs a
@@ -88,8 +88,7 @@ fn by_sort(key: Planes, present: Option<Planes>, s: &mut Session) -> Result<Plan
         Some(present) => key.stack(&present.not(s.party())),
         None => key,
     };
-    let moved = sort(s, &key)?.apply(s, vec![Moving::Planes(key)])?;
-    let sorted = moved_planes(moved.into_iter().next())?;
+    let (_, sorted, _) = sort_columns(s, key, Vec::new(), Ties::Stable)?;
     let above = sorted.slice(1..rows);
     let twice = protocol::equal(s, &above, &sorted.slice(0..rows - 1))?;
     if !counts {

@@ -98,7 +98,7 @@ pub(super) fn run<T: Send>(work: impl Fn(usize, Arc<dyn Net>) -> T + Sync) -> [O
         .map(|(party, result)| {
             let net = FiberNet { party, hub: Arc::clone(&hub), taken: Arc::clone(&taken) };
             let work = &work;
-            Gn::<()>::new_scoped_opt(STACK_WORDS, move |_| {
+            Gn::<()>::new_opt(STACK_WORDS, move || {
                 let net: Arc<dyn Net> = Arc::new(net);
                 *result = catch_unwind(AssertUnwindSafe(|| work(party, net))).ok();
             })

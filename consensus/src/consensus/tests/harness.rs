@@ -62,6 +62,8 @@ pub(super) struct Harness {
     dirs: [TempDir; 3],
     mesh: Arc<Mutex<Mesh>>,
     members: [Option<Arc<Consensus>>; 3],
+    /// Raft ids of the disks.
+    ids: [u64; 3],
 }
 
 impl Harness {
@@ -72,6 +74,7 @@ impl Harness {
             dirs: std::array::from_fn(|_| tempfile::tempdir().unwrap()),
             mesh: Arc::default(),
             members: [None, None, None],
+            ids: [1, 2, 3],
         }
     }
     pub(super) async fn started() -> Self {
@@ -86,7 +89,7 @@ impl Harness {
         Config {
             dir: self.dirs[party.index()].path().to_path_buf(),
             party,
-            raft_id: party.index() as u64 + 1,
+            raft_id: self.ids[party.index()],
             probe: |_| {},
             cluster: self.cluster.info.clone(),
         }
@@ -113,6 +116,31 @@ impl Harness {
     pub(super) fn kill(&mut self, party: Party) {
         self.mesh.lock().unwrap().members[party.index()] = Weak::new();
         self.members[party.index()] = None;
+    }
+    /// An empty disk in the place of a member's.
+    pub(super) fn lose_disk(&mut self, party: Party) {
+        self.dirs[party.index()] = tempfile::tempdir().unwrap();
+    }
+    /// The id under which a member may start, as the others see it.
+    pub(super) async fn asked_id(&self, party: Party) -> u64 {
+        let dir = self.dirs[party.index()].path();
+        // The folder of a member that runs belongs to it alone.
+        if self.members[party.index()].is_some() {
+            return self.ids[party.index()];
+        }
+        crate::member_id(dir, party, self.transport(party)).await.unwrap()
+    }
+    /// Starts a member on an empty disk.
+    pub(super) async fn start_anew(&mut self, party: Party) {
+        let id = tokio::time::timeout(PATIENCE, self.asked_id(party)).await.unwrap();
+        assert_ne!(id, self.ids[party.index()]);
+        self.ids[party.index()] = id;
+        self.start(party).await;
+    }
+    /// Until a member votes.
+    pub(super) async fn wait_voter(&self, party: Party) {
+        let inner = Arc::clone(&self.member(party).inner);
+        tokio::time::timeout(PATIENCE, inner.become_voter()).await.unwrap();
     }
     pub(super) fn cut(&self, party: Party) {
         self.mesh.lock().unwrap().cut.insert(party);

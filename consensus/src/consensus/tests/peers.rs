@@ -20,12 +20,13 @@ fn append(vote: Vote, indices: &[u64]) -> Request {
         log_id: LogId::new(CommittedLeaderId::new(1, 1), index),
         payload: EntryPayload::Blank,
     };
-    Request::Append(AppendEntriesRequest {
+    let request = AppendEntriesRequest {
         vote,
         prev_log_id: None,
         entries: indices.iter().map(|i| entry(*i)).collect(),
         leader_commit: None,
-    })
+    };
+    Request::Append(3, request)
 }
 
 #[test]
@@ -34,7 +35,7 @@ fn garbage_is_answered_and_changes_nothing() {
         let mut harness = Harness::empty();
         let [zero, one, two] = Party::ALL;
         harness.start(two).await;
-        let vote = Request::Vote(VoteRequest::new(Vote::new(7, 1), None));
+        let vote = Request::Vote(3, VoteRequest::new(Vote::new(7, 1), None));
         let good = encode(&vote).unwrap();
         let mut garbage: Vec<Vec<u8>> = (0..good.len()).map(|n| good[..n].to_vec()).collect();
         garbage.push([&good[..], &[0]].concat());
@@ -50,8 +51,10 @@ fn garbage_is_answered_and_changes_nothing() {
         // Who speaks for a member of another party, or claims an election that was none.
         let forged = [
             (one, vote),
-            (zero, Request::Vote(VoteRequest::new(Vote::new_committed(7, 1), None))),
-            (zero, Request::Vote(VoteRequest::new(Vote::new(7, 3), None))),
+            (zero, Request::Vote(3, VoteRequest::new(Vote::new_committed(7, 1), None))),
+            // For a disk that this node does not have any more.
+            (zero, Request::Vote(6, VoteRequest::new(Vote::new(7, 1), None))),
+            (zero, Request::Vote(3, VoteRequest::new(Vote::new(7, 3), None))),
             (zero, append(Vote::new(7, 1), &[0])),
             (one, append(Vote::new_committed(7, 1), &[0])),
             (zero, append(Vote::new_committed(7, 1), &[1])),
@@ -77,7 +80,7 @@ fn a_snapshot_that_does_not_decode_is_refused() {
         harness.start(two).await;
         let piece = |offset: u64, data: &[u8], done| {
             let last_log_id = Some(LogId::new(CommittedLeaderId::new(1, 1), 9));
-            Request::Snapshot(InstallSnapshotRequest {
+            let request = InstallSnapshotRequest {
                 vote: Vote::new_committed(7, 1),
                 meta: SnapshotMeta {
                     last_log_id,
@@ -87,7 +90,8 @@ fn a_snapshot_that_does_not_decode_is_refused() {
                 offset,
                 data: data.to_vec(),
                 done,
-            })
+            };
+            Request::Snapshot(3, request)
         };
         let first = ask(&harness, two, zero, &piece(0, &[1, 2], false)).await;
         assert!(matches!(first, Response::Snapshot(_)), "{first:?}");

@@ -6,6 +6,7 @@ use crate::plan::{Expr, ExprKind, JoinMethod, Literal, Operator, Plan};
 use crate::planner::{Planner, build};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use trine_proto::schema::Secrecy;
 use trine_proto::status::SqlError;
 
 type Values = Arc<Vec<Literal>>;
@@ -110,6 +111,9 @@ impl Planner<'_> {
 
     /// The values of an expression over public columns alone, if no row fails.
     pub(super) fn known_expression(&self, input: &Plan, expr: &Expr) -> Known {
+        if !is_public_expression(input, expr) {
+            return Ok(None);
+        }
         if let ExprKind::Column(column) = &expr.kind {
             return self.known(input, *column);
         }
@@ -135,10 +139,60 @@ impl Planner<'_> {
         let mut columns = BTreeSet::new();
         build::columns_of(expr, &mut columns);
         let mut cells = BTreeMap::new();
+        if !columns.iter().all(|column| is_public(input, *column)) {
+            return Ok(None);
+        }
         for column in columns {
             let Some(values) = self.known(input, column)? else { return Ok(None) };
             cells.insert(column, values);
         }
         Ok(Some(cells))
     }
+}
+
+/// Whether a column could be known, by where it comes from alone: looked at before any value is.
+pub(super) fn is_public(plan: &Plan, column: usize) -> bool {
+    let beside = |left: &Plan, right: &Plan| match column.checked_sub(left.fields.len()) {
+        Some(column) => is_public(right, column),
+        None => is_public(left, column),
+    };
+    match &plan.op {
+        Operator::Scan { schema, columns, .. } => columns
+            .get(column)
+            .and_then(|position| schema.columns.get(*position))
+            .is_some_and(|c| c.secrecy == Secrecy::Public),
+        Operator::Values(_) | Operator::Public { .. } => true,
+        Operator::Filter { input, .. } | Operator::PublicFilter { input, .. } => {
+            is_public(input, column)
+        }
+        Operator::Project { input, exprs } => {
+            exprs.get(column).is_some_and(|expr| is_public_expression(input, expr))
+        }
+        Operator::PublicColumns { input, .. } => {
+            column >= input.fields.len() || is_public(input, column)
+        }
+        Operator::PublicAggregate { keys, .. } => column < keys.columns().len(),
+        Operator::PublicJoin { left, right, .. } | Operator::CrossJoin { left, right } => {
+            beside(left, right)
+        }
+        Operator::OneRowJoin { input, one } => beside(input, one),
+        Operator::UniqueKeyJoin { many: left, .. } | Operator::PairAggregate { left, .. } => {
+            column < left.fields.len() && is_public(left, column)
+        }
+        Operator::UnionAll(parts) => parts.iter().all(|part| is_public(part, column)),
+        Operator::ScalarAggregate { .. }
+        | Operator::SmallDomainAggregate { .. }
+        | Operator::SortAggregate { .. }
+        | Operator::Window { .. }
+        | Operator::Sort { .. }
+        | Operator::Limit { .. }
+        | Operator::Again { .. }
+        | Operator::Reveal { .. } => false,
+    }
+}
+
+fn is_public_expression(input: &Plan, expr: &Expr) -> bool {
+    let mut columns = BTreeSet::new();
+    build::columns_of(expr, &mut columns);
+    columns.iter().all(|column| is_public(input, *column))
 }

@@ -1,5 +1,4 @@
 //! A seeded sample of rounds. `TRINE_FAULT_SEED` and `TRINE_FAULT_ROUNDS` choose others.
-#![allow(missing_docs, reason = "a test program")]
 
 use trine_faults::rounds::{Options, run};
 

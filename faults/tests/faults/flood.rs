@@ -1,7 +1,5 @@
 //! Strangers on every port: scans, silence, garbage, messages without end. The nodes live on, in bounded
 //! memory, and serve meanwhile.
-#![allow(missing_docs, reason = "a test program")]
-#![allow(clippy::unwrap_used, reason = "helpers of tests; the lint exempts test functions only")]
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;

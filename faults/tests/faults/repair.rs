@@ -1,6 +1,4 @@
 //! Damage of every kind is noticed, named, refused and repaired, while the cluster goes on.
-#![allow(missing_docs, reason = "a test program")]
-#![allow(clippy::unwrap_used, reason = "helpers of tests; the lint exempts test functions only")]
 
 use std::path::{Path, PathBuf};
 use trine_client::{Client, SqlError, Value};
@@ -63,9 +61,12 @@ async fn damage_is_noticed_refused_and_repaired() {
         "CREATE TABLE u (a INT)",
         "INSERT INTO t VALUES (1, 'one', 10), (2, NULL, 20)",
         "INSERT INTO t VALUES (3, 'three', 30)",
-        // A segment of the nodes' own making, with a valid column and salts that they drew.
-        "INSERT INTO t SELECT a + 10, b, p FROM t WHERE a < 3",
+        "INSERT INTO t VALUES (4, 'four', NULL), (5, '', 50)",
         "INSERT INTO u VALUES (1), (2)",
+        // A segment of the nodes' own making, with a valid column and salts that they drew.
+        "CREATE TABLE w (a INT, b VARCHAR(20))",
+        "INSERT INTO w VALUES (1, 'x'), (20, NULL)",
+        "UPDATE w SET a = a + 1 WHERE a < 10",
     ] {
         client.execute(sql).await.unwrap_or_else(|e| panic!("{sql}: {e}"));
     }
@@ -93,6 +94,9 @@ async fn damage_is_noticed_refused_and_repaired() {
     std::fs::remove_dir_all(cluster.segments(1)).unwrap();
     refused_then_repaired(&cluster, &client, 1, "the file is missing", &expected).await;
 
+    let made = client.query("SELECT a, b FROM w ORDER BY a").await.unwrap().rows;
+    assert_eq!(made[0], [Value::Int(2), Value::Text("x".into())]);
+
     // The disk of the segments is lost while the node is down: noticed at the start, repaired by a
     // node that runs for the repair only, with the two others in service.
     cluster.stop(2).unwrap();
@@ -100,12 +104,25 @@ async fn damage_is_noticed_refused_and_repaired() {
     assert_eq!(cluster.check(2).unwrap().code, 3);
     let repaired = cluster.repair(2).unwrap();
     assert_eq!(repaired.code, 0, "{}", repaired.text);
-    assert_eq!((repaired.number("damaged"), repaired.number("repaired")), (Some(4), Some(4)));
+    assert_eq!((repaired.number("damaged"), repaired.number("repaired")), (Some(5), Some(5)));
     std::fs::remove_dir_all(cluster.segments(2)).unwrap();
     cluster.start_all().unwrap();
     let log = cluster.log_text(2);
     assert!(log.contains("a committed segment is not in the data folder"), "{log}");
     refused_then_repaired(&cluster, &client, 2, "the file is missing", &expected).await;
+
+    let again = client.query("SELECT a, b FROM w ORDER BY a").await.unwrap().rows;
+    assert_eq!(again, made);
+
+    // The whole disk is lost, log and votes included: the machine joins again by itself, as a new
+    // member, and is repaired, while the others serve.
+    cluster.kill(2);
+    cluster.lose_disk(2);
+    client.execute("CREATE TABLE while_gone (x INT)").await.unwrap();
+    cluster.start_all().unwrap();
+    refused_then_repaired(&cluster, &client, 2, "the file is missing", &expected).await;
+    let again = client.query("SELECT a, b FROM w ORDER BY a").await.unwrap().rows;
+    assert_eq!(again, made);
 
     // Two parties damaged in the same segment: neither can be mended by the other alone.
     damage(&file_of_t(&cluster, 0, 0), &|bytes| bytes[64] ^= 1);
@@ -117,5 +134,5 @@ async fn damage_is_noticed_refused_and_repaired() {
         "{}",
         refused.text
     );
-    assert!(refused.text.ends_with("trined: 1 of 4 segments are damaged\n"), "{}", refused.text);
+    assert!(refused.text.ends_with("trined: 1 of 5 segments are damaged\n"), "{}", refused.text);
 }

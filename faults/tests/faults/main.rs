@@ -1,0 +1,7 @@
+//! What nodes survive. Every file has a cluster of its own; they run side by side.
+#![allow(clippy::unwrap_used, reason = "helpers of tests; the lint exempts test functions only")]
+
+mod flood;
+mod kill;
+mod partition;
+mod repair;
