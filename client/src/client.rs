@@ -17,13 +17,14 @@ use trine_proto::wire::client_command::Command;
 use trine_proto::wire::transaction_client::TransactionClient;
 use trine_proto::wire::{self, CommandOutcome, Signed};
 
+use crate::block::TransactionBlock;
 use crate::catalog::TableDefinition;
 use crate::clock::now_ms;
 use crate::config::Config;
 use crate::connect::{Node, is_connection_error};
 use crate::encode::Cell;
 use crate::random::random_id;
-use crate::statement::{self, Execution, Prepared, PreparedStatements, Statement};
+use crate::statement::{Execution, Prepared, PreparedStatements, Statement};
 use crate::value::{Answer, OutputColumn, Table, Value};
 
 /// How long a signed command may be on its way.
@@ -97,23 +98,37 @@ impl Client {
     }
 
     /// Runs every statement of a text, in order; stops at the first that fails (what was done
-    /// before stays done: every statement is a transaction of its own).
+    /// before stays done, but for an open transaction, which is rolled back, also at the end).
     ///
     /// # Errors
     /// The first statement's that fails; its position counts in the whole text.
     pub async fn execute(&self, sql: &str) -> Result<Vec<Answer>, SqlError> {
-        let mut answers = Vec::new();
-        for fragment in statement::split(sql)? {
-            answers.push(self.run(statement::parse(&fragment)?).await?);
+        let mut block = TransactionBlock::default();
+        let answers = self.execute_in(&mut block, sql).await;
+        if self.leave(&mut block).await.is_err() {
+            tracing::debug!("a transaction that was left open could not be rolled back");
         }
-        Ok(answers)
+        answers
     }
 
-    /// Runs one statement.
+    /// Runs one statement as a transaction of its own.
     ///
     /// # Errors
     /// Whatever refuses it, here or at the nodes.
     pub async fn run(&self, statement: Statement) -> Result<Answer, SqlError> {
+        let mut block = TransactionBlock::default();
+        let answer = self.run_in(&mut block, statement).await;
+        self.leave(&mut block).await?;
+        answer
+    }
+
+    /// Runs one statement that is neither BEGIN nor COMMIT nor ROLLBACK.
+    pub(crate) async fn run_statement(
+        &self,
+        block: &mut TransactionBlock,
+        statement: Statement,
+        within: Option<wire::Within>,
+    ) -> Result<Answer, SqlError> {
         match statement {
             Statement::CreateTable { schema, rules, if_not_exists } => {
                 self.create_table_with(&schema, rules, if_not_exists).await
@@ -148,25 +163,21 @@ impl Client {
                     self.done("REVOKE", Command::Revoke(body)).await
                 }
             }
-            Statement::Insert(insert) => self.insert(insert).await,
-            Statement::Write(write) => self.write(write).await,
+            Statement::Insert(insert) => self.insert(insert, block, within).await,
+            Statement::Write(write) => self.write(write, block, within).await,
             Statement::Query { sql, offset } => {
-                let outcome = self.query(&sql).await;
+                let outcome = self.query_in(&sql, within).await;
                 outcome.map(Answer::Rows).map_err(|e| shifted(e, offset))
             }
             Statement::Ask(asked) => {
-                let job = self.submit_asked(&asked).await?;
+                let job = self.submit_asked_in(&asked, within).await?;
                 self.wait(job, None).await.map_err(|e| asked.placed(e))?;
                 self.fetch(job).await.map(Answer::Rows)
             }
-            Statement::Copy(copy) => self.copy(copy).await,
+            Statement::Copy(copy) => self.copy(copy, block, within).await,
             Statement::Prepare(prepared) => {
                 self.prepared().prepare(prepared)?;
                 Ok(Answer::done("PREPARE", None))
-            }
-            Statement::Execute(execution) => {
-                let statement = self.prepared().execute(execution)?;
-                Box::pin(self.run(statement)).await
             }
             Statement::Deallocate(name) => {
                 self.prepared().deallocate(name.as_deref())?;
@@ -175,6 +186,12 @@ impl Client {
             Statement::ShowTables => self.show_tables().await.map(Answer::Rows),
             Statement::Show(settings) => Ok(Answer::Rows(shown(settings))),
             Statement::Set => Ok(Answer::done("SET", None)),
+            // Their block has seen to them.
+            Statement::Execute(_)
+            | Statement::Begin(_)
+            | Statement::SetTransaction(_)
+            | Statement::Commit
+            | Statement::Rollback => Ok(Answer::done("", None)),
         }
     }
 
@@ -296,6 +313,11 @@ impl Client {
         command: Command,
     ) -> Result<([u8; 16], CommandOutcome), SqlError> {
         let (id, signed) = self.sign(command)?;
+        self.propose_signed(signed).await.map(|outcome| (id, outcome))
+    }
+
+    /// Proposes what is signed.
+    pub(crate) async fn propose_signed(&self, signed: Signed) -> Result<CommandOutcome, SqlError> {
         let outcome = self
             .any(|channel| {
                 let signed = signed.clone();
@@ -310,7 +332,7 @@ impl Client {
         self.saw(outcome.log_index);
         match outcome.error {
             Some(error) => Err(error.into()),
-            None => Ok((id, outcome)),
+            None => Ok(outcome),
         }
     }
 

@@ -23,12 +23,16 @@
 //! 3. [`Client::wait`] watches the job at all three;
 //! 4. [`Client::fetch`] gets the three parts, and [`open::open_result`] cross-checks and opens them.
 //!
+//! Statements between BEGIN and COMMIT go through a [`TransactionBlock`] ([`Client::run_in`]): each
+//! carries the transaction's id and its number in it, and COMMIT may be asked again.
+//!
 //! ```text
 //!  text, files ─► statement ─► encode ─► cut ─► upload ─► nodes
 //!                     └──────────────► query ──────────► nodes ─► open ─► value, output
 //! ```
 
 mod admin;
+mod block;
 mod catalog;
 mod client;
 mod clock;
@@ -47,6 +51,7 @@ mod upload;
 pub mod value;
 mod write;
 
+pub use block::{BlockStatus, TransactionBlock};
 pub use catalog::{TableDefinition, describe_rules, describe_table};
 pub use client::Client;
 pub use config::Config;

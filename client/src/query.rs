@@ -53,7 +53,15 @@ impl Client {
     /// # Errors
     /// Whatever the nodes refuse or fail it for; positions count in `sql`.
     pub async fn query(&self, sql: &str) -> Result<Table, SqlError> {
-        let job = self.submit(sql).await?;
+        self.query_in(sql, None).await
+    }
+
+    pub(crate) async fn query_in(
+        &self,
+        sql: &str,
+        within: Option<wire::Within>,
+    ) -> Result<Table, SqlError> {
+        let job = self.submit_in(sql, within).await?;
         self.wait(job, None).await?;
         self.fetch(job).await
     }
@@ -75,7 +83,19 @@ impl Client {
     /// # Errors
     /// `57P03` before anything is sent if a node is down; the refusal of any node.
     pub async fn submit(&self, sql: &str) -> Result<JobId, SqlError> {
-        self.submit_with(sql, None).await
+        self.submit_in(sql, None).await
+    }
+
+    /// The same for a query inside an open transaction, with what its block gave.
+    ///
+    /// # Errors
+    /// As [`Self::submit`].
+    pub async fn submit_in(
+        &self,
+        sql: &str,
+        within: Option<wire::Within>,
+    ) -> Result<JobId, SqlError> {
+        self.submit_with(sql, None, within).await
     }
 
     /// The same with the set of its secret parameters.
@@ -83,9 +103,10 @@ impl Client {
         &self,
         sql: &str,
         parameters: Option<ParameterSet>,
+        within: Option<wire::Within>,
     ) -> Result<JobId, SqlError> {
         try_join_all(self.nodes.iter().map(Node::channel)).await?;
-        let command = Command::SubmitQuery(SubmitQuery { sql: sql.to_owned(), parameters });
+        let command = Command::SubmitQuery(SubmitQuery { sql: sql.to_owned(), parameters, within });
         let (id, signed) = self.sign(command)?;
         let job = JobId(id);
         let answers = join_all(self.nodes.iter().map(|node| submit_to(node, &signed))).await;

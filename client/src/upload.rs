@@ -16,6 +16,7 @@ use trine_proto::wire::transaction_state::Kind;
 use trine_proto::wire::upload_message::Message;
 use trine_proto::wire::{self, SignedReceipt, TransactionRef, TransactionState, UploadMessage};
 
+use crate::block::TransactionBlock;
 use crate::catalog::TableDefinition;
 use crate::client::{Client, VALIDATING};
 use crate::connect::is_connection_error;
@@ -49,10 +50,15 @@ pub struct Committed {
 
 impl Client {
     /// Inserts rows of literals.
-    pub(crate) async fn insert(&self, insert: Insert) -> Result<Answer, SqlError> {
+    pub(crate) async fn insert(
+        &self,
+        insert: Insert,
+        block: &mut TransactionBlock,
+        within: Option<wire::Within>,
+    ) -> Result<Answer, SqlError> {
         let known = self.definition(&insert.table).await.map_err(|e| placed(e, insert.position))?;
         let rows = arrange(&known, &insert)?;
-        let outcome = self.insert_rows(&known.schema, &rows).await;
+        let outcome = self.insert_rows(&known.schema, &rows, block, within.clone()).await;
         // The schema that was known may have been replaced meanwhile by another client.
         let outcome = match outcome {
             Err(error) if !is_connection_error(&error) => {
@@ -63,7 +69,8 @@ impl Client {
                 if fresh == known {
                     return Err(error);
                 }
-                self.insert_rows(&fresh.schema, &arrange(&fresh, &insert)?).await
+                let rows = arrange(&fresh, &insert)?;
+                self.insert_rows(&fresh.schema, &rows, block, within).await
             }
             other => other,
         };
@@ -75,18 +82,22 @@ impl Client {
         &self,
         schema: &trine_proto::schema::TableSchema,
         rows: &[Vec<Cell>],
+        block: &mut TransactionBlock,
+        within: Option<wire::Within>,
     ) -> Result<Committed, SqlError> {
         let transaction = TransactionId(random_id()?);
+        block.running = Some(transaction);
         let parts = cut_rows(schema, rows, self.config.cluster_id, transaction)?;
-        self.upload(transaction, true, move |streams| send_parts(parts, &streams)).await
+        self.upload(transaction, true, within, move |streams| send_parts(parts, &streams)).await
     }
 
     /// Stages what `produce` sends and commits it. `fresh`: the id is this attempt's own, so that a
-    /// failure may abort it.
+    /// failure may abort it. Inside an open transaction the batch joins that.
     pub(crate) async fn upload<F>(
         &self,
         transaction: TransactionId,
         fresh: bool,
+        within: Option<wire::Within>,
         produce: F,
     ) -> Result<Committed, SqlError>
     where
@@ -105,7 +116,7 @@ impl Client {
                 return Err(error);
             }
         };
-        let commit = wire::Commit { transaction_id: transaction.0.to_vec(), receipts };
+        let commit = wire::Commit { transaction_id: transaction.0.to_vec(), receipts, within };
         let committed = |log_index| Committed { transaction, log_index, before: false };
         match self.propose(Command::Commit(commit)).await {
             Ok(outcome) if outcome.note == VALIDATING => {
@@ -197,14 +208,14 @@ impl Client {
     ) -> Result<Option<Committed>, SqlError> {
         let state = self.transaction_state(transaction, 0).await?;
         let log_index = match state.kind() {
-            Kind::Unknown | Kind::Staged => return Ok(None),
-            Kind::Committed => LogIndex(state.log_index),
+            Kind::Unknown | Kind::Staged | Kind::Open => return Ok(None),
+            Kind::Committed | Kind::Joined => LogIndex(state.log_index),
             Kind::Validating | Kind::Aborted => self.final_state(transaction, None).await?,
         };
         Ok(Some(Committed { transaction, log_index, before: true }))
     }
 
-    async fn transaction_state(
+    pub(crate) async fn transaction_state(
         &self,
         transaction: TransactionId,
         wait_ms: u64,
@@ -231,7 +242,7 @@ impl Client {
         loop {
             let state = self.transaction_state(transaction, STATE_WAIT_MS).await;
             match state.as_ref().map(TransactionState::kind) {
-                Ok(Kind::Committed) => return state.map(|s| LogIndex(s.log_index)),
+                Ok(Kind::Committed | Kind::Joined) => return state.map(|s| LogIndex(s.log_index)),
                 Ok(Kind::Aborted) => {
                     let error = state?.error.map(SqlError::from);
                     return Err(error.unwrap_or_else(|| {

@@ -8,6 +8,7 @@ use trine_proto::status::{SqlError, sqlstate};
 use trine_proto::wire::client_command::Command;
 use trine_proto::wire::{self, ParameterSet, SubmitWrite};
 
+use crate::block::TransactionBlock;
 use crate::catalog::TableDefinition;
 use crate::client::Client;
 use crate::cut::{NodePart, cut_rows};
@@ -259,7 +260,12 @@ pub fn explained(error: SqlError, report: &Table) -> SqlError {
 
 impl Client {
     /// Runs one statement that writes.
-    pub(crate) async fn write(&self, write: Write) -> Result<Answer, SqlError> {
+    pub(crate) async fn write(
+        &self,
+        write: Write,
+        block: &mut TransactionBlock,
+        within: Option<wire::Within>,
+    ) -> Result<Answer, SqlError> {
         let mut known = self
             .definition(&write.table)
             .await
@@ -272,11 +278,12 @@ impl Client {
             Some(row) => Some(self.upload_parameters(&row).await?),
             None => None,
         };
-        let mut command =
-            SubmitWrite { sql: write.sql.clone(), table: write.table.clone(), kind: 0, parameters };
+        let (sql, table) = (write.sql.clone(), write.table.clone());
+        let mut command = SubmitWrite { sql, table, kind: 0, parameters, within };
         command.set_kind(write.kind);
-        let (id, _) =
-            self.propose_as(Command::SubmitWrite(command)).await.map_err(|e| write.placed(e))?;
+        let (id, signed) = self.sign(Command::SubmitWrite(command))?;
+        block.running = Some(TransactionId(id));
+        self.propose_signed(signed).await.map_err(|e| write.placed(e))?;
         let outcome = self.final_state(TransactionId(id), None).await;
         let report = || self.fetch(JobId(id));
         match outcome {
@@ -305,7 +312,8 @@ impl Client {
         if let Answer::Done { notice: Some(_), .. } = created {
             return Ok(created);
         }
-        let filled = Box::pin(self.write(Write::filling(table, sql))).await;
+        let mut alone = TransactionBlock::default();
+        let filled = Box::pin(self.write(Write::filling(table, sql), &mut alone, None)).await;
         if filled.is_err() {
             let drop = wire::DropTable { table: table.to_owned(), ..Default::default() };
             self.propose(Command::DropTable(drop)).await?;
@@ -342,9 +350,21 @@ impl Client {
     /// # Errors
     /// As [`Self::submit`]; a value that does not fit its type.
     pub async fn submit_asked(&self, asked: &Asked) -> Result<JobId, SqlError> {
+        self.submit_asked_in(asked, None).await
+    }
+
+    /// The same inside an open transaction, with what its block gave.
+    ///
+    /// # Errors
+    /// As [`Self::submit_asked`].
+    pub async fn submit_asked_in(
+        &self,
+        asked: &Asked,
+        within: Option<wire::Within>,
+    ) -> Result<JobId, SqlError> {
         let row = query_parameters(&self.schemas_in(&asked.sql).await?, asked)?;
         let set = self.upload_parameters(&row).await?;
-        self.submit_with(&asked.sql, Some(set)).await.map_err(|e| asked.placed(e))
+        self.submit_with(&asked.sql, Some(set), within).await.map_err(|e| asked.placed(e))
     }
 
     /// The tables whose names occur in a statement.

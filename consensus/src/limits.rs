@@ -63,6 +63,12 @@ pub const JOBS_ACTIVE_MAX: usize = 1_000;
 /// Unfinished validations at most.
 pub const VALIDATIONS_MAX: usize = 1_000;
 
+/// Transactions between BEGIN and COMMIT at most.
+pub const TRANSACTIONS_OPEN_MAX: usize = 1_000;
+
+/// Statements of one transaction that write at most.
+pub const TRANSACTION_STATEMENTS_MAX: u32 = 10_000;
+
 /// Attempts of a query or of a validation before it is given up.
 pub const ATTEMPTS_MAX: u32 = 5;
 

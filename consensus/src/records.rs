@@ -42,6 +42,7 @@ struct Head {
     next_table: u64,
     net_profile: NetProfile,
     net_reports: NetReports,
+    job_memory: [Option<u64>; 3],
     applied: LogIndex,
     log_digest: [u8; 32],
 }
@@ -56,6 +57,7 @@ pub(crate) fn load(database: &Database) -> Result<(Catalog, Applied), ConsensusE
         next_table: head.next_table,
         net_profile: head.net_profile,
         net_reports: head.net_reports,
+        job_memory: head.job_memory,
         applied: head.applied,
         log_digest: head.log_digest,
         ..Catalog::default()
@@ -108,6 +110,7 @@ pub(crate) fn write_difference(
         next_table: new.next_table,
         net_profile: new.net_profile,
         net_reports: new.net_reports.clone(),
+        job_memory: new.job_memory,
         applied: new.applied,
         log_digest: new.log_digest,
     };
@@ -284,7 +287,7 @@ mod tests {
             admin(cluster.commit(&receipts))
         };
         let create = wire::CreateTable { schema: Some(schema.clone()), ..Default::default() };
-        let query = wire::SubmitQuery { sql: "SELECT 1".into(), parameters: None };
+        let query = wire::SubmitQuery { sql: "SELECT 1".into(), ..Default::default() };
         let view = wire::CreateView {
             name: "v".into(),
             sql: "SELECT id FROM t".into(),

@@ -15,6 +15,7 @@
 //! | three receipts become one visible batch; Abort | `commit` |
 //! | the turn and the verdicts of checks and of statements that write | `validation` |
 //! | queries, and how statements that write come in | `jobs` |
+//! | BEGIN, the statements inside, COMMIT | `transactions` |
 //! | what is forgotten, and when | `retention` |
 
 mod commit;
@@ -28,6 +29,7 @@ mod retention;
 mod rules;
 #[cfg(test)]
 mod tests;
+mod transactions;
 mod validation;
 mod views;
 
@@ -149,6 +151,8 @@ fn dispatch(catalog: &mut Catalog, request: &Request, asked: &Asked) -> Result<O
         Asked::CreateView(c) => views::create(catalog, request, c),
         Asked::DropView(c) => views::drop_view(catalog, request, c),
         Asked::SubmitWrite(c) => jobs::submit_write(catalog, request, c),
+        Asked::Begin(_) => transactions::begin(catalog, request),
+        Asked::CommitTransaction(c) => transactions::commit(catalog, request, c),
     }
 }
 
@@ -182,6 +186,10 @@ fn node(catalog: &mut Catalog, index: LogIndex, signed: &SignedBytes) -> Result<
             commit::abort(catalog, index, transaction, bounded(error))
         }
         NodeCommandKind::NetReport(seen) => network::report(catalog, index, party, seen),
+        NodeCommandKind::JobMemory(bytes) => {
+            catalog.job_memory[party.index()] = Some(bytes);
+            Ok(Outcome::Applied(index))
+        }
     }
 }
 

@@ -139,7 +139,11 @@ impl TestCluster {
     pub fn commit(&self, receipts: &[wire::Receipt]) -> wire::client_command::Command {
         let transaction_id = receipts.first().map(|r| r.transaction_id.clone()).unwrap_or_default();
         let receipts = receipts.iter().map(|r| self.sign_receipt(r)).collect();
-        wire::client_command::Command::Commit(wire::Commit { transaction_id, receipts })
+        wire::client_command::Command::Commit(wire::Commit {
+            transaction_id,
+            receipts,
+            within: None,
+        })
     }
 }
 

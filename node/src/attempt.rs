@@ -3,7 +3,7 @@
 //! Nothing of a result leaves here but result shares, and nothing of an error but a sentence.
 
 use crate::fail_point;
-use crate::limits::HELLO_WAIT;
+use crate::limits::{HELLO_WAIT, STOP_LOOK};
 use crate::mesh::{AttemptId, AttemptKind, AttemptNet, Hello, HelloDigest, Mesh};
 use std::borrow::Cow;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,7 +13,7 @@ use trine_proto::catalog::{Catalog, JobEntry, NetProfile, Subject, Validation};
 use trine_proto::ids::{Party, TableId, TransactionId};
 use trine_proto::status::{SqlError, sqlstate};
 use trine_proto::wire;
-use trine_query::{Done, Explain, Observer, QueryError, ResultShares};
+use trine_query::{Done, Explain, Memory, Observer, QueryError, ResultShares};
 use trine_storage::{StorageError, Store};
 
 /// Lanes of the network under a profile: the main line of a job, and one for every thread of a fork.
@@ -128,13 +128,19 @@ impl Observer for Reporter<'_> {
 impl Context {
     /// Runs a query job's current attempt.
     pub(crate) fn query(&self, catalog: &Catalog, job: &JobEntry, handle: &Handle) -> End {
-        let bound = bound(catalog, job.net_profile);
+        let bound = match &job.within {
+            None => bound(catalog, job.net_profile),
+            Some(within) => {
+                let seen = catalog.within(within.snapshot, &within.written);
+                Cow::Owned(Catalog { net_profile: job.net_profile, ..seen })
+            }
+        };
         let catalog = bound.as_ref();
         let statement = match trine_query::compile_over(
             &job.sql,
             job.parameters.as_ref(),
             catalog,
-            job.position,
+            job.snapshot(),
             (&job.principal, job.signed_at_ms),
             &self.store,
         ) {
@@ -150,6 +156,9 @@ impl Context {
                 }
                 Err(e) => self.ended_by(e, handle, catalog),
             };
+        }
+        if let Err(end) = affordable(job.memory_max, statement.memory()) {
+            return end;
         }
         let digest = HelloDigest {
             statement: job.statement_digest,
@@ -195,6 +204,9 @@ impl Context {
             Ok(compiled) => compiled,
             Err(e) => return End::Failed(e),
         };
+        if let Err(end) = affordable(validation.memory_max, work.memory()) {
+            return end;
+        }
         let digest = HelloDigest {
             statement: *blake3::hash(&encoded).as_bytes(),
             principal: String::new(),
@@ -211,6 +223,7 @@ impl Context {
                 done.shares.header.attempt = validation.attempt;
                 let owner = match &validation.subject {
                     Subject::Write(write) => write.principal.clone(),
+                    Subject::Transaction(open) => open.principal.clone(),
                     _ => catalog
                         .tables
                         .get(&validation.table)
@@ -232,9 +245,7 @@ impl Context {
         handle: &Handle,
         run: impl FnOnce(&mut Session, Salts) -> Result<T, QueryError>,
     ) -> Result<T, End> {
-        if let Err(down) = self.mesh.wait_all_up(self.party_wait) {
-            return Err(End::Failed(self.party_down(down, "")));
-        }
+        self.wait_all_up(handle, "")?;
         let lost = |e: MpcError| self.ended_by(QueryError::Mpc(e), handle, catalog);
         let profile = trine_query::profile(net_profile);
         fail_point::reach("attempt.begin");
@@ -263,6 +274,24 @@ impl Context {
             }
             end
         })
+    }
+
+    /// Waits for both peers as long as the configuration says, and no longer than the attempt lives.
+    /// `operator`: in which one was lost, for the error.
+    pub(crate) fn wait_all_up(&self, handle: &Handle, operator: &str) -> Result<(), End> {
+        let started = Instant::now();
+        loop {
+            let left = self.party_wait.saturating_sub(started.elapsed());
+            let outcome = self.mesh.wait_all_up(left.min(STOP_LOOK));
+            match outcome {
+                _ if handle.stopped() => return Err(End::Stopped),
+                Ok(()) => return Ok(()),
+                Err(down) if left <= STOP_LOOK => {
+                    return Err(End::Failed(self.party_down(down, operator)));
+                }
+                Err(_) => {}
+            }
+        }
     }
 
     /// Hello with both peers. Every attempt draws a nonce of its own, so that a pair that stayed up
@@ -344,6 +373,26 @@ impl Context {
         SqlError::new(sqlstate::NODE_UNAVAILABLE, message)
             .hint("queries need all three nodes; ask again when it is back")
     }
+}
+
+/// Whether a job stays within its budget of memory. Both numbers are the same at all nodes.
+fn affordable(budget: Option<u64>, needed: Result<Memory, QueryError>) -> Result<(), End> {
+    let Some(budget) = budget else { return Ok(()) };
+    let Memory { bytes, operator } =
+        needed.map_err(|_| End::Failed(internal("the memory of the plan was not estimated")))?;
+    if bytes <= budget {
+        return Ok(());
+    }
+    Err(End::Failed(
+        SqlError::new(
+            sqlstate::OUT_OF_MEMORY,
+            format!(
+                "out of memory: {operator} needs about {bytes} bytes at each node, one job may use \
+                 {budget}"
+            ),
+        )
+        .hint("select fewer columns or rows, or let the operators raise [limits] job_memory_mb"),
+    ))
 }
 
 fn internal(message: &str) -> SqlError {
@@ -463,6 +512,21 @@ mod tests {
         assert_eq!(
             error.hint,
             "the operator of node 1 can rebuild it: trined repair --config party.toml"
+        );
+    }
+
+    #[test]
+    fn a_job_beyond_its_budget_says_what_needs_how_much() {
+        let needed = |bytes| Ok(Memory { bytes, operator: "SortAggregate" });
+        assert!(affordable(None, needed(u64::MAX)).is_ok());
+        assert!(affordable(Some(1_000), needed(1_000)).is_ok());
+        let Err(End::Failed(e)) = affordable(Some(1_000), needed(1_001)) else {
+            panic!("1001 of 1000 bytes")
+        };
+        assert_eq!(e.sqlstate, "53200");
+        assert_eq!(
+            e.message,
+            "out of memory: SortAggregate needs about 1001 bytes at each node, one job may use 1000"
         );
     }
 

@@ -111,6 +111,10 @@ pub struct Limits {
     pub results_bytes_max: usize,
     /// How long a finished result is kept.
     pub results_keep: Duration,
+    /// Bytes of memory that one job may need; 0: the machine's.
+    pub job_memory_bytes: u64,
+    /// Silence of a client after which this node proposes to roll its open transaction back.
+    pub transaction_idle: Duration,
     /// How long a staged part may wait for its Commit before this node proposes to give it up. A load
     /// of many batches commits each batch when it is complete, so this is one batch's time.
     pub staged_keep: Duration,
@@ -120,10 +124,12 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             party_wait: Duration::from_secs(10),
-            jobs_running: 4,
+            jobs_running: 16,
             lanes: 1,
             results_bytes_max: 1 << 30,
             results_keep: Duration::from_secs(3_600),
+            job_memory_bytes: 0,
+            transaction_idle: Duration::from_secs(600),
             staged_keep: Duration::from_secs(3_600),
         }
     }
@@ -211,6 +217,8 @@ struct FileLimits {
     lanes: Option<u32>,
     results_bytes_max: Option<usize>,
     results_keep_s: Option<u64>,
+    transaction_idle_s: Option<u64>,
+    job_memory_mb: Option<u64>,
     staged_keep_s: Option<u64>,
 }
 
@@ -321,6 +329,12 @@ impl File {
         if let Some(v) = variable("TRINE_RESULTS_KEEP_S") {
             self.limits.results_keep_s = Some(number("TRINE_RESULTS_KEEP_S", &v)?);
         }
+        if let Some(v) = variable("TRINE_JOB_MEMORY_MB") {
+            self.limits.job_memory_mb = Some(number("TRINE_JOB_MEMORY_MB", &v)?);
+        }
+        if let Some(v) = variable("TRINE_TRANSACTION_IDLE_S") {
+            self.limits.transaction_idle_s = Some(number("TRINE_TRANSACTION_IDLE_S", &v)?);
+        }
         if let Some(v) = variable("TRINE_STAGED_KEEP_S") {
             self.limits.staged_keep_s = Some(number("TRINE_STAGED_KEEP_S", &v)?);
         }
@@ -385,6 +399,12 @@ impl FileLimits {
             lanes,
             results_bytes_max: self.results_bytes_max.unwrap_or(default.results_bytes_max),
             results_keep: self.results_keep_s.map_or(default.results_keep, Duration::from_secs),
+            job_memory_bytes: self
+                .job_memory_mb
+                .map_or(default.job_memory_bytes, |mb| mb.saturating_mul(1 << 20)),
+            transaction_idle: self
+                .transaction_idle_s
+                .map_or(default.transaction_idle, Duration::from_secs),
             staged_keep: self
                 .staged_keep_s
                 .map_or(default.staged_keep, |s| Duration::from_secs(s.max(1))),
@@ -469,8 +489,8 @@ mod tests {
         let cases = [
             (text.replace("index = 1", "index = 3"), "index is 0, 1 or 2"),
             (text.replace("index = 1", "index = 0"), "lists another for party 0"),
-            (text.replace("jobs_running = 4", "jobs_runing = 4"), "unknown field `jobs_runing`"),
-            (text.replace("jobs_running = 4", "jobs_running = 0"), "jobs_running is 1 to 1000"),
+            (text.replace("jobs_running = 16", "jobs_runing = 4"), "unknown field `jobs_runing`"),
+            (text.replace("jobs_running = 16", "jobs_running = 0"), "jobs_running is 1 to 1000"),
             (text.replace("lanes = 1", "lanes = 65"), "[limits] lanes is 1 to 64"),
             (text.replace(&hex::encode([3; 32]), "03"), "64 hexadecimal digits"),
             (text.replace(&hex::encode([3; 32]), &hex::encode([1; 32])), "three different keys"),

@@ -20,7 +20,10 @@ impl Files {
         let needed = |ended: Option<LogIndex>| {
             ended.is_none_or(|end| oldest.is_some_and(|position| position < end))
         };
-        let mut files = Self { gone: catalog.aborted_segments.clone(), ..Self::default() };
+        // What an open transaction has written all three nodes hold: its COMMIT relies on it.
+        let uncommitted = catalog.uncommitted().map(|(table, segment)| (table, segment.id));
+        let listed = uncommitted.filter(|(_, id)| !catalog.aborted_segments.contains(id)).collect();
+        let mut files = Self { listed, gone: catalog.aborted_segments.clone() };
         for table in catalog.tables.values() {
             for segment in &table.segments {
                 if needed(table.dropped) && needed(segment.valid_to) {
@@ -85,6 +88,8 @@ mod tests {
             signed_at_ms: 0,
             net_profile: NetProfile::default(),
             parameters: None,
+            memory_max: None,
+            within: None,
         };
         catalog.jobs.insert(job.id, job.clone());
         assert_eq!(Files::of(&catalog).listed.len(), 2);

@@ -1,5 +1,6 @@
-//! Staged parts that nobody commits: after a long time this node proposes to give them up. Nothing is
-//! deleted by a timer: the log decides, and a Commit that comes first wins.
+//! Staged parts that nobody commits, and open transactions whose clients have gone: after a long time
+//! this node proposes to give them up. Nothing is deleted by a timer: the log decides, and a Commit
+//! that comes first wins.
 
 use crate::limits::{PARAMETERS_KEEP, STAGED_LOOK};
 use crate::runner::Runner;
@@ -10,7 +11,7 @@ use tokio::sync::watch;
 use trine_consensus::Consensus;
 use trine_proto::catalog::{Catalog, JobStatus, Subject, TransactionState, WriteEntry};
 use trine_proto::command::NodeCommandKind;
-use trine_proto::ids::{SegmentId, TableId, TransactionId};
+use trine_proto::ids::{LogIndex, SegmentId, TableId, TransactionId};
 use trine_proto::status::{SqlError, sqlstate};
 use trine_storage::Store;
 
@@ -60,6 +61,52 @@ pub(crate) async fn run(
     }
 }
 
+/// Looks after the open transactions until `stop` turns true: proposes to roll back what has been idle
+/// for longer than `idle`.
+pub(crate) async fn abandoned(
+    runner: Arc<Runner>,
+    consensus: Arc<Consensus>,
+    idle: Duration,
+    mut stop: watch::Receiver<bool>,
+) {
+    let mut seen = BTreeMap::new();
+    let pause = (idle / 4).min(STAGED_LOOK);
+    loop {
+        tokio::select! {
+            _ = stop.wait_for(|stop| *stop) => return,
+            () = tokio::time::sleep(pause) => {}
+        }
+        let open = idle_transactions(&consensus.catalog());
+        for (transaction, _) in overdue(&mut seen, &open, Instant::now(), idle) {
+            tracing::warn!(%transaction, "an open transaction is idle; rolling it back");
+            let error = SqlError::new(
+                sqlstate::IDLE_IN_TRANSACTION,
+                format!(
+                    "the transaction was rolled back: nothing was asked of it for {} seconds",
+                    idle.as_secs()
+                ),
+            )
+            .hint("run it again from its BEGIN");
+            runner.propose(NodeCommandKind::Abort { transaction, error }).await;
+        }
+    }
+}
+
+/// Open transactions of which nothing runs, with the position of what they were last asked.
+fn idle_transactions(catalog: &Catalog) -> BTreeSet<(TransactionId, LogIndex)> {
+    let asks = |id: TransactionId| {
+        let mut jobs = catalog.jobs.values().filter(|j| j.status == JobStatus::Active);
+        jobs.any(|j| j.within.as_ref().is_some_and(|w| w.transaction == id))
+    };
+    let open = catalog.transactions.iter().filter_map(|(id, state)| match state {
+        TransactionState::Open(open) if open.running.is_none() && !asks(*id) => {
+            Some((*id, open.touched))
+        }
+        _ => None,
+    });
+    open.collect()
+}
+
 /// Rows of parameters that no unfinished statement names.
 fn unused(stored: BTreeSet<SegmentId>, catalog: &Catalog) -> BTreeSet<SegmentId> {
     let jobs = catalog.jobs.values().filter(|j| j.status == JobStatus::Active);
@@ -87,23 +134,25 @@ pub(crate) fn unresolved(stored: BTreeSet<SegmentId>, catalog: &Catalog) -> BTre
     let written: BTreeSet<SegmentId> = writes(catalog)
         .flat_map(|(id, attempt, _)| (1..=attempt).map(move |a| id.segment_of_attempt(a)))
         .collect();
+    let joined: BTreeSet<SegmentId> = catalog.uncommitted().map(|(_, s)| s.id).collect();
     let checked = |id: &SegmentId| {
         let state = catalog.transactions.get(&TransactionId(id.0));
         written.contains(id) || matches!(state, Some(TransactionState::Validating(_)))
     };
     stored
         .into_iter()
-        .filter(|id| !listed.contains(id) && !catalog.aborted_segments.contains(id) && !checked(id))
+        .filter(|id| !listed.contains(id) && !joined.contains(id))
+        .filter(|id| !catalog.aborted_segments.contains(id) && !checked(id))
         .collect()
 }
 
 /// Those that have been staged for longer than `keep` since this process first saw them.
-fn overdue(
-    seen: &mut BTreeMap<SegmentId, Instant>,
-    staged: &BTreeSet<SegmentId>,
+fn overdue<T: Copy + Ord>(
+    seen: &mut BTreeMap<T, Instant>,
+    staged: &BTreeSet<T>,
     now: Instant,
     keep: Duration,
-) -> Vec<SegmentId> {
+) -> Vec<T> {
     seen.retain(|id, _| staged.contains(id));
     for id in staged {
         seen.entry(*id).or_insert(now);
@@ -114,7 +163,6 @@ fn overdue(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use trine_proto::ids::LogIndex;
 
     #[test]
     fn only_what_is_staged_for_long_is_overdue() {

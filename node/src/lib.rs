@@ -23,6 +23,7 @@
 
 mod attempt;
 mod bench;
+mod budget;
 mod clock;
 pub mod command;
 pub mod config;

@@ -144,6 +144,9 @@ pub(crate) const REPAIR_IDLE_MAX: Duration = Duration::from_secs(300);
 /// How long `trined repair` waits for both peers when it starts the node by itself.
 pub(crate) const REPAIR_READY_WAIT: Duration = Duration::from_secs(60);
 
+/// How often an attempt that waits for a peer looks whether it has been stopped.
+pub(crate) const STOP_LOOK: Duration = Duration::from_millis(100);
+
 /// How often to look for a leader while starting.
 pub(crate) const LEADER_LOOK: Duration = Duration::from_millis(50);
 

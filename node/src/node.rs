@@ -1,6 +1,7 @@
 //! One node, put together: mesh, replicated state, share store, runner, services.
 
 use crate::attempt::Context;
+use crate::budget;
 use crate::config::Config;
 use crate::error::NodeError;
 use crate::fail_point::{self, FailingDisk};
@@ -129,6 +130,19 @@ impl Node {
             config.limits.staged_keep,
             stop.subscribe(),
         ));
+        tokio::spawn(janitor::abandoned(
+            Arc::clone(&runner),
+            Arc::clone(&consensus),
+            config.limits.transaction_idle,
+            stop.subscribe(),
+        ));
+        tokio::spawn(budget::announce(
+            Arc::clone(&runner),
+            Arc::clone(&consensus),
+            config.party,
+            config.limits.job_memory_bytes,
+            stop.subscribe(),
+        ));
         tokio::spawn(network::run(
             Arc::clone(&runner),
             Arc::clone(&consensus),
@@ -180,6 +194,12 @@ impl Node {
     /// What checks and repairs this node's segments.
     pub(crate) fn repairer(&self) -> Arc<Repairer> {
         Arc::clone(&self.repairer)
+    }
+
+    /// Attempts under way.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn running(&self) -> usize {
+        self.runner.running()
     }
 
     /// Stops in order: no new requests, attempts given up (they run again after the next start),

@@ -61,6 +61,15 @@ impl Results {
         }
     }
 
+    /// Forgets the results of jobs that are over without one.
+    pub(crate) fn release(&self, over: impl Fn(JobId) -> bool) {
+        let mut shelf = self.shelf.lock().unwrap_or_else(PoisonError::into_inner);
+        let gone: Vec<JobId> = shelf.kept.keys().filter(|job| over(**job)).copied().collect();
+        for job in gone {
+            shelf.remove(&job);
+        }
+    }
+
     /// The result of a job, if it is still here.
     pub(crate) fn get(&self, job: JobId) -> Option<Arc<StoredResult>> {
         let mut shelf = self.shelf.lock().unwrap_or_else(PoisonError::into_inner);
@@ -109,6 +118,16 @@ mod tests {
         assert_eq!(results.get(JobId([1; 16])).map(|r| r.attempt), Some(1));
         results.put(JobId([1; 16]), result(2, 4));
         assert_eq!(results.get(JobId([1; 16])).map(|r| r.attempt), Some(2));
+    }
+
+    #[test]
+    fn what_is_over_without_a_result_keeps_none() {
+        let results = Results::new(10, Duration::from_secs(3600));
+        results.put(JobId([1; 16]), result(1, 4));
+        results.put(JobId([2; 16]), result(1, 4));
+        results.release(|job| job == JobId([1; 16]));
+        assert!(results.get(JobId([1; 16])).is_none());
+        assert!(results.get(JobId([2; 16])).is_some());
     }
 
     #[test]

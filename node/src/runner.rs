@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{mpsc, watch};
 use trine_consensus::Consensus;
-use trine_proto::catalog::{Catalog, TransactionState};
+use trine_proto::catalog::{Catalog, JobStatus, TransactionState};
 use trine_proto::command::{Command, NODE_DOMAIN, NodeCommand, NodeCommandKind};
 use trine_proto::identity::Identity;
 use trine_proto::ids::{ClusterId, JobId, SegmentId};
@@ -65,6 +65,12 @@ impl Runner {
         &self.results
     }
 
+    /// Attempts under way at this node.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn running(&self) -> usize {
+        self.attempts.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
     /// How far a running job is at this node.
     pub(crate) fn progress(&self, job: JobId) -> Option<wire::Progress> {
         let attempts = self.attempts.lock().unwrap_or_else(PoisonError::into_inner);
@@ -93,6 +99,10 @@ impl Runner {
             applied.mark_unchanged();
             let catalog = self.consensus.catalog();
             self.remove_resolved(&catalog, &mut removed).await;
+            self.results.release(|job| {
+                let over = catalog.jobs.get(&job).map(|job| &job.status);
+                matches!(over, Some(JobStatus::Cancelled | JobStatus::Failed(_)))
+            });
             for action in scheduler.catalog(&catalog) {
                 self.perform(action, &catalog);
             }
@@ -157,7 +167,7 @@ impl Runner {
                 let end = runner.run(task, &catalog, &handle);
                 handle.finish();
                 fail_point::reach("attempt.report");
-                runner.report(task, end);
+                runner.report(task, end, &handle);
                 // The watching task has ended when the node stops.
                 let _ = runner.ended.send(task);
             });
@@ -198,7 +208,7 @@ impl Runner {
     }
 
     /// Tells the log how an attempt ended; blocks until the log has it or the node stops.
-    fn report(&self, task: Task, end: End) {
+    fn report(&self, task: Task, end: End, handle: &Handle) {
         let attempt = task.attempt;
         let kind = match (task.work, end) {
             (Work::Query(job), End::Result(shares)) => {
@@ -219,19 +229,15 @@ impl Runner {
             }
             (_, End::Lost(operator)) => {
                 // The others see the loss too; whoever finds the mesh whole again asks first.
-                match self.context.mesh.wait_all_up(self.context.party_wait) {
-                    Ok(()) => retry(task),
-                    Err(down) => match task.work {
-                        Work::Query(job) => NodeCommandKind::JobFailed {
-                            job,
-                            attempt,
-                            error: self.context.party_down(down, &operator),
-                        },
-                        Work::Validation(transaction) => NodeCommandKind::Abort {
-                            transaction,
-                            error: self.context.party_down(down, &operator),
-                        },
-                    },
+                match (self.context.wait_all_up(handle, &operator), task.work) {
+                    (Ok(()), _) => retry(task),
+                    (Err(End::Failed(error)), Work::Query(job)) => {
+                        NodeCommandKind::JobFailed { job, attempt, error }
+                    }
+                    (Err(End::Failed(error)), Work::Validation(transaction)) => {
+                        NodeCommandKind::Abort { transaction, error }
+                    }
+                    (Err(_), _) => return,
                 }
             }
             _ => return,

@@ -151,6 +151,8 @@ mod tests {
             signed_at_ms: 0,
             net_profile: NetProfile::default(),
             parameters: None,
+            memory_max: None,
+            within: None,
         }
     }
 

@@ -28,7 +28,7 @@ pub struct Cluster {
     nodes: [Option<Node>; 3],
     administrator: Identity,
     cluster: crate::config::Cluster,
-    party_wait: Duration,
+    limits: Limits,
 }
 
 impl Cluster {
@@ -37,7 +37,7 @@ impl Cluster {
     /// # Errors
     /// What keeps a node from starting.
     pub async fn start(dir: &Path) -> Result<Self, NodeError> {
-        Self::start_with(dir, Limits::default().party_wait).await
+        Self::start_limited(dir, Limits::default()).await
     }
 
     /// The same with another wait for parties that are down.
@@ -45,6 +45,14 @@ impl Cluster {
     /// # Errors
     /// As [`Self::start`].
     pub async fn start_with(dir: &Path, party_wait: Duration) -> Result<Self, NodeError> {
+        Self::start_limited(dir, Limits { party_wait, ..Limits::default() }).await
+    }
+
+    /// The same with other limits than the configuration files have.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub async fn start_limited(dir: &Path, limits: Limits) -> Result<Self, NodeError> {
         let client = dir.join("client.toml");
         if !client.exists() {
             local::make(dir)?;
@@ -57,7 +65,7 @@ impl Cluster {
             nodes: [None, None, None],
             administrator,
             cluster: config.cluster,
-            party_wait,
+            limits,
         };
         // Beside each other: nodes of a new cluster wait for one another.
         let mut starting = Vec::new();
@@ -108,6 +116,12 @@ impl Cluster {
         local::node_dir(&self.dir, party).join("data")
     }
 
+    /// Attempts under way at a party's node; none if it does not run.
+    #[must_use]
+    pub fn running(&self, party: Party) -> usize {
+        self.nodes[party.index()].as_ref().map_or(0, Node::running)
+    }
+
     /// Waits until every node that runs knows a leader and sees both peers.
     pub async fn ready(&self) {
         for node in self.nodes.iter().flatten() {
@@ -129,7 +143,7 @@ impl Cluster {
     fn config(&self, party: Party) -> Result<Config, NodeError> {
         let path = local::node_dir(&self.dir, party).join("party.toml");
         let mut config = Config::read(&path)?;
-        config.limits.party_wait = self.party_wait;
+        config.limits = self.limits.clone();
         Ok(config)
     }
 

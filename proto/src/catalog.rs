@@ -7,6 +7,7 @@
 use crate::ids::{ClusterId, JobId, LogIndex, SegmentId, TableId, TransactionId};
 use crate::schema::{self, TableSchema};
 use crate::status::SqlError;
+use crate::transaction::{OpenTransaction, Overlay, Within};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -262,6 +263,10 @@ impl TableEntry {
 /// What became of a transaction. Kept by id: the answer to a client that lost it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TransactionState {
+    /// Between BEGIN and COMMIT.
+    Open(Box<OpenTransaction>),
+    /// A statement whose work is part of an open transaction since this position.
+    Joined(LogIndex, TransactionId),
     /// Waits for its turn, for the check of its constraints under MPC, or for its statement.
     Validating(Box<Validation>),
     /// Visible from this position on.
@@ -288,6 +293,32 @@ pub struct Validation {
     pub verdicts: [Option<Verdict>; 3],
     /// Network profile in force at the position.
     pub net_profile: NetProfile,
+    /// Bytes of memory that the work may need at one party; none: no bound.
+    pub memory_max: Option<u64>,
+    /// Set for a statement of an open transaction: what it sees. It takes no turn, because nobody else
+    /// sees what it writes.
+    pub within: Option<Within>,
+}
+
+impl Validation {
+    /// The tables that it writes to, in order.
+    #[must_use]
+    pub fn tables(&self) -> Vec<TableId> {
+        match &self.subject {
+            Subject::Transaction(transaction) => transaction.written.keys().copied().collect(),
+            _ => vec![self.table],
+        }
+    }
+
+    /// The oldest position that it reads at; none while it waits and has no snapshot yet.
+    #[must_use]
+    pub fn reads_from(&self) -> Option<LogIndex> {
+        match (&self.within, &self.subject) {
+            (Some(within), _) => Some(within.snapshot),
+            (None, Subject::Transaction(transaction)) => Some(transaction.snapshot),
+            (None, _) => (self.attempt > 0).then_some(self.position),
+        }
+    }
 }
 
 /// See [`Validation`].
@@ -299,6 +330,8 @@ pub enum Subject {
     Index(IndexEntry),
     /// A statement that writes.
     Write(Box<WriteEntry>),
+    /// All that a transaction wrote, once it is to be committed. `table` is its first one.
+    Transaction(Box<OpenTransaction>),
 }
 
 /// A statement that writes: INSERT … SELECT, UPDATE, DELETE.
@@ -393,6 +426,18 @@ pub struct JobEntry {
     pub net_profile: NetProfile,
     /// Its secret parameters.
     pub parameters: Option<Parameters>,
+    /// Bytes of memory that it may need at one party; none: no bound.
+    pub memory_max: Option<u64>,
+    /// Set for an unfinished query of an open transaction: what it sees instead of its position.
+    pub within: Option<Within>,
+}
+
+impl JobEntry {
+    /// Position of the snapshot that it reads.
+    #[must_use]
+    pub fn snapshot(&self) -> LogIndex {
+        self.within.as_ref().map_or(self.position, |within| within.snapshot)
+    }
 }
 
 /// The whole replicated state.
@@ -418,6 +463,8 @@ pub struct Catalog {
     pub net_profile: NetProfile,
     /// What it is made from.
     pub net_reports: NetReports,
+    /// Bytes of memory that one job may need, as each party last announced.
+    pub job_memory: [Option<u64>; 3],
     /// Position of the last applied entry.
     pub applied: LogIndex,
     /// Rolling BLAKE3 digest of all applied entries.
@@ -448,12 +495,61 @@ impl Catalog {
     /// Position of the oldest work that is not finished: what ended before it nobody reads any more.
     #[must_use]
     pub fn oldest_unfinished(&self) -> Option<LogIndex> {
-        let jobs = self.jobs.values().filter(|j| j.status == JobStatus::Active).map(|j| j.position);
+        let jobs = self.jobs.values().filter(|j| j.status == JobStatus::Active);
+        let jobs = jobs.map(JobEntry::snapshot);
         let work = self.transactions.values().filter_map(|state| match state {
-            TransactionState::Validating(v) if v.attempt > 0 => Some(v.position),
+            TransactionState::Validating(v) => v.reads_from(),
+            TransactionState::Open(open) => Some(open.snapshot),
             _ => None,
         });
         jobs.chain(work).min()
+    }
+    /// Segments that transactions wrote which are not committed yet: staged at all three nodes, listed
+    /// nowhere else.
+    pub fn uncommitted(&self) -> impl Iterator<Item = (TableId, &SegmentEntry)> {
+        let open = self.transactions.values().filter_map(|state| match state {
+            TransactionState::Open(open) => Some(&**open),
+            TransactionState::Validating(v) => match &v.subject {
+                Subject::Transaction(open) => Some(&**open),
+                _ => None,
+            },
+            _ => None,
+        });
+        open.flat_map(|open| {
+            open.written
+                .iter()
+                .flat_map(|(table, w)| w.segments.iter().chain(&w.spent).map(|s| (*table, s)))
+        })
+    }
+    /// What planning reads of the catalog, as a transaction sees it: at the position `at`, and of the
+    /// tables it has written to what it sees of them. Nothing of jobs and transactions is in it.
+    #[must_use]
+    pub fn within(&self, at: LogIndex, written: &Overlay) -> Self {
+        let mut seen = Self {
+            cluster: self.cluster.clone(),
+            principals: self.principals.clone(),
+            tables: self.tables.clone(),
+            next_table: self.next_table,
+            views: self.views.clone(),
+            net_profile: self.net_profile,
+            applied: self.applied,
+            log_digest: self.log_digest,
+            ..Self::default()
+        };
+        for (id, overlay) in written {
+            let Some(table) = seen.tables.get_mut(id) else { continue };
+            table.segments.retain(|s| {
+                !overlay.replaces && s.valid_from <= at && s.valid_to.is_none_or(|end| at < end)
+            });
+            let own = overlay.segments.iter();
+            table.segments.extend(own.map(|s| SegmentEntry { valid_from: at, ..s.clone() }));
+        }
+        seen
+    }
+    /// Bytes of memory that one job may need: the least that a party has announced.
+    #[must_use]
+    pub fn job_memory_max(&self) -> Option<u64> {
+        self.job_memory.iter().flatten().copied().min()
     }
     /// The principal with this key.
     #[must_use]

@@ -97,6 +97,8 @@ pub enum NodeCommandKind {
     /// What this node has measured: the worse of its two connections, and the lanes it has processors
     /// for.
     NetReport(NetProfile),
+    /// How many bytes of memory this node gives one job.
+    JobMemory(u64),
 }
 
 /// What `apply` made of an entry: identical on all nodes.

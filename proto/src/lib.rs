@@ -4,7 +4,7 @@
 //!
 //! * the generated gRPC code ([`wire`]) of `proto/trine/v1/trine.proto`;
 //! * ids as newtypes ([`ids`]), table schemas and how a column is encoded ([`schema`]);
-//! * the replicated catalog as pure data with look-ups ([`catalog`]) and the commands that change
+//! * the replicated catalog as pure data with look-ups ([`catalog`], [`transaction`]) and the commands that change
 //!   it ([`command`]; the rules that apply them live in trine-consensus);
 //! * errors that reach a user: SQLSTATE, sentence, position, hint ([`status`]);
 //! * the digest by which a client checks a result ([`result`]);
@@ -20,6 +20,7 @@ pub mod result;
 pub mod schema;
 pub mod status;
 pub mod tls;
+pub mod transaction;
 
 /// Generated messages, clients and servers of package `trine.v1`.
 pub mod wire {

@@ -25,6 +25,11 @@ pub mod sqlstate {
     pub const UNIQUE_VIOLATION: &str = "23505";
     pub const CHECK_VIOLATION: &str = "23514";
     pub const DEPENDENT_OBJECTS: &str = "2BP01";
+    pub const NO_ACTIVE_TRANSACTION: &str = "25P01";
+    pub const IN_FAILED_TRANSACTION: &str = "25P02";
+    pub const IDLE_IN_TRANSACTION: &str = "25P03";
+    pub const ACTIVE_TRANSACTION: &str = "25001";
+    pub const READ_ONLY_TRANSACTION: &str = "25006";
     pub const INVALID_AUTHORIZATION: &str = "28000";
     pub const SERIALIZATION_FAILURE: &str = "40001";
     pub const SYNTAX_ERROR: &str = "42601";
@@ -44,6 +49,8 @@ pub mod sqlstate {
     pub const INVALID_TABLE_DEFINITION: &str = "42P16";
     pub const QUERY_CANCELED: &str = "57014";
     pub const NODE_UNAVAILABLE: &str = "57P03";
+    pub const OUT_OF_MEMORY: &str = "53200";
+    pub const OBJECT_IN_USE: &str = "55006";
     pub const LIMIT_EXCEEDED: &str = "54000";
     pub const INTERNAL_ERROR: &str = "XX000";
     pub const DATA_CORRUPTED: &str = "XX001";

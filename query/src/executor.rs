@@ -4,6 +4,7 @@
 //! run counts agree by construction. Before and after every operator shapes are checked against the
 //! plan; no step looks at a value.
 
+mod memory;
 mod wants;
 
 use crate::error::{QueryError, Result};
@@ -27,6 +28,9 @@ use trine_mpc::{Chosen, Cost, Planes, Profile, Session};
 use trine_proto::wire::OutputColumn;
 use trine_storage::Store;
 use wants::{join_wants, plan_wants};
+
+pub use memory::Memory;
+pub(crate) use memory::memory;
 
 /// Told of every operator as it begins.
 pub trait Observer {

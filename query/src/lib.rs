@@ -41,7 +41,7 @@ mod work;
 
 pub use cost::profile;
 pub use error::QueryError;
-pub use executor::{Executed, Observer, OperatorCost, dry_run, inputs, operator_name, run};
+pub use executor::{Executed, Memory, Observer, OperatorCost, dry_run, inputs, operator_name, run};
 pub use frontend::Explain;
 pub use output::{ShareVector, sql_type};
 pub use statement::{

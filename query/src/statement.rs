@@ -229,6 +229,14 @@ impl Statement {
         self.digest
     }
 
+    /// The most memory that one of its operators needs at one party: an estimate from public shapes.
+    ///
+    /// # Errors
+    /// `Bug` for a plan that contradicts itself.
+    pub fn memory(&self) -> Result<executor::Memory, QueryError> {
+        executor::memory(&self.plan)
+    }
+
     /// Rows of the largest relation of the plan: a public bound.
     #[must_use]
     pub fn rows_max(&self) -> u64 {

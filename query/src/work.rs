@@ -1,6 +1,7 @@
 //! What a transaction asks of the nodes beside queries: whether a staged batch keeps the constraints
 //! of its table, whether the rows there are those of a new unique index, or a statement that writes,
-//! with the constraints on what it writes.
+//! with the constraints on what it writes; and at COMMIT, whether all that a transaction of several
+//! statements wrote keeps the constraints beside what others have committed.
 //!
 //! [`compile_work`] turns it into rules and plans of public shape, alike at all nodes; [`run_work`]
 //! evaluates them. The nodes open one bit: the OR over all rules. Which rule it was, and how many rows
@@ -14,7 +15,7 @@ mod write;
 
 use crate::column::Column;
 use crate::error::{QueryError, Result};
-use crate::executor::evaluate;
+use crate::executor::{Memory, evaluate, memory};
 use crate::ops::scan::{Source, scan};
 use crate::output::output;
 use crate::plan::{Field, PLAN_FORMAT, Plan, SegmentScan};
@@ -27,10 +28,13 @@ use rules::Scope;
 use serde::Serialize;
 use std::borrow::Cow;
 use trine_mpc::{Planes, Session, protocol};
-use trine_proto::catalog::{Catalog, NetProfile, Subject, Validation, Verdict};
-use trine_proto::ids::{TableId, TransactionId};
+use trine_proto::catalog::{
+    Catalog, NetProfile, SegmentEntry, Subject, TableEntry, Validation, Verdict,
+};
+use trine_proto::ids::{LogIndex, TableId, TransactionId};
 use trine_proto::schema::TableSchema;
 use trine_proto::status::{SqlError, sqlstate};
+use trine_proto::transaction::Overlay;
 use trine_proto::wire::{ResultHeader, ResultKind};
 use trine_storage::Store;
 use write::Write;
@@ -38,16 +42,22 @@ use write::Write;
 /// Compiled work of one attempt.
 #[derive(Clone, Debug, Serialize)]
 pub struct Work {
+    /// The statement, if there is one, and the table that it writes to; it makes what is checked.
+    write: Option<Box<(Write, TableId, TableSchema)>>,
+    checks: Vec<Check>,
+    net_profile: NetProfile,
+}
+
+/// The constraints of one table.
+#[derive(Clone, Debug, Serialize)]
+struct Check {
     table: TableId,
     schema: TableSchema,
-    /// The statement, if there is one; it makes `new`.
-    write: Option<Box<Write>>,
     /// What is checked.
     new: Vec<SegmentScan>,
     /// What it is checked against.
     old: Vec<SegmentScan>,
     rules: Vec<Labelled>,
-    net_profile: NetProfile,
 }
 
 /// A constraint and what the client is told of it: `unique:NAME`, `range:COLUMN`, `check:NAME`,
@@ -80,7 +90,8 @@ pub struct Done {
     pub shares: ResultShares,
 }
 
-/// Compiles what a transaction asks for in its current attempt, over what is visible at its position.
+/// Compiles what a transaction asks for in its current attempt, over what is visible at its position;
+/// a statement of an open transaction over what that sees.
 ///
 /// # Errors
 /// A table that is gone; a statement or a CHECK that cannot be planned.
@@ -89,20 +100,29 @@ pub fn compile_work(
     transaction: TransactionId,
     validation: &Validation,
 ) -> std::result::Result<Work, SqlError> {
-    let at = validation.position;
+    let written = match (&validation.within, &validation.subject) {
+        (Some(within), _) => Some((within.snapshot, &within.written)),
+        (None, Subject::Transaction(open)) => Some((validation.position, &open.written)),
+        (None, _) => None,
+    };
     // The profile in force may be another by now.
-    let bound = if catalog.net_profile == validation.net_profile {
-        Cow::Borrowed(catalog)
-    } else {
-        Cow::Owned(Catalog { net_profile: validation.net_profile, ..catalog.clone() })
+    let bound = match written {
+        Some((at, written)) => {
+            let seen = catalog.within(at, written);
+            Cow::Owned(Catalog { net_profile: validation.net_profile, ..seen })
+        }
+        None if catalog.net_profile == validation.net_profile => Cow::Borrowed(catalog),
+        None => Cow::Owned(Catalog { net_profile: validation.net_profile, ..catalog.clone() }),
     };
     let catalog = bound.as_ref();
-    let table = catalog
-        .tables
-        .get(&validation.table)
-        .ok_or_else(|| SqlError::new(sqlstate::UNDEFINED_TABLE, "the table does not exist"))?;
+    let at = written.map_or(validation.position, |(at, _)| at);
+    if let Subject::Transaction(open) = &validation.subject {
+        let checks = committed(catalog, at, &open.written)?;
+        return Ok(Work { write: None, checks, net_profile: catalog.net_profile });
+    }
+    let table = existing(catalog, validation.table)?;
     let visible: Vec<SegmentScan> = table.visible(at).map(SegmentScan::from).collect();
-    let mut write: Option<Box<Write>> = None;
+    let mut write = None;
     let (new, old, scope) = match &validation.subject {
         Subject::Batch(segment) => (vec![SegmentScan::from(segment)], visible, Scope::Batch),
         Subject::Index(index) => (visible, Vec::new(), Scope::Index(index)),
@@ -111,25 +131,83 @@ pub fn compile_work(
             let compiled = on_a_large_stack(|| write::compile(catalog, at, table, entry, id))?;
             let new = vec![compiled.made];
             let old = if entry.rewrites { Vec::new() } else { visible };
-            let compiled = write.insert(Box::new(compiled));
-            (new, old, Scope::of_write(&compiled.writes))
+            let compiled = write.insert(Box::new((compiled, table.id, table.schema.clone())));
+            (new, old, Scope::of_write(&compiled.0.writes))
         }
+        Subject::Transaction(_) => (Vec::new(), Vec::new(), Scope::Delete),
     };
+    let checks = vec![check(catalog, table, at, (new, old), &scope)?];
+    Ok(Work { write, checks, net_profile: catalog.net_profile })
+}
+
+fn existing(catalog: &Catalog, id: TableId) -> std::result::Result<&TableEntry, SqlError> {
+    let gone = || SqlError::new(sqlstate::UNDEFINED_TABLE, "the table does not exist");
+    catalog.tables.get(&id).ok_or_else(gone)
+}
+
+/// The rules of a table that `new` segments beside `old` ones could break.
+fn check(
+    catalog: &Catalog,
+    table: &TableEntry,
+    at: LogIndex,
+    (new, old): (Vec<SegmentScan>, Vec<SegmentScan>),
+    scope: &Scope<'_>,
+) -> std::result::Result<Check, SqlError> {
     let nothing = new.iter().all(|s| s.rows == 0);
     let rules =
-        if nothing { Vec::new() } else { rules::of_table(catalog, table, at, &new, &old, &scope)? };
-    Ok(Work {
-        table: table.id,
-        schema: table.schema.clone(),
-        write,
-        new,
-        old,
-        rules,
-        net_profile: catalog.net_profile,
-    })
+        if nothing { Vec::new() } else { rules::of_table(catalog, table, at, &new, &old, scope)? };
+    Ok(Check { table: table.id, schema: table.schema.clone(), new, old, rules })
+}
+
+/// What COMMIT checks, over a catalog in which the transaction's segments are visible already. What
+/// concerns single rows was checked by the statements.
+fn committed(
+    catalog: &Catalog,
+    at: LogIndex,
+    overlay: &Overlay,
+) -> std::result::Result<Vec<Check>, SqlError> {
+    let mut checks = Vec::with_capacity(overlay.len());
+    for (id, written) in overlay {
+        let table = existing(catalog, *id)?;
+        let own = |s: &SegmentEntry| written.segments.iter().any(|w| w.id == s.id);
+        let (new, old) = table.visible(at).partition::<Vec<_>, _>(|s| own(s));
+        let scans = |all: Vec<&SegmentEntry>| all.into_iter().map(SegmentScan::from).collect();
+        let scope = Scope::Transaction { removes: written.replaces };
+        checks.push(check(catalog, table, at, (scans(new), scans(old)), &scope)?);
+    }
+    Ok(checks)
 }
 
 impl Work {
+    /// The most memory that one of its operators needs at one party: an estimate from public shapes.
+    ///
+    /// # Errors
+    /// `Bug` for a plan that contradicts itself.
+    pub fn memory(&self) -> Result<Memory> {
+        let rules = self.checks.iter().flat_map(|c| &c.rules);
+        let rules = rules.filter_map(|r| match &r.rule {
+            Rule::NoRow(plan) => Some(&**plan),
+            Rule::Unique(_) | Rule::Range(_) => None,
+        });
+        let source = self.write.iter().map(|write| write.0.source());
+        let mut most = Memory { bytes: 0, operator: "Scan" };
+        for plan in rules.chain(source) {
+            let found = memory(plan)?;
+            most = if found.bytes > most.bytes { found } else { most };
+        }
+        // A statement that rewrites holds the table, old and new, with all its columns.
+        if let Some(write) = &self.write {
+            let (write, _, schema) = write.as_ref();
+            let row: usize = schema.segment_columns(true).iter().map(|c| c.row_bytes).sum();
+            let row = u64::try_from(row).unwrap_or(u64::MAX);
+            let bytes = write.made.rows.saturating_mul(row.saturating_mul(4));
+            if bytes > most.bytes {
+                most = Memory { bytes, operator: write.name() };
+            }
+        }
+        Ok(most)
+    }
+
     /// What the nodes compare before the first protocol message.
     ///
     /// # Errors
@@ -158,9 +236,10 @@ pub fn run_work(
     let mut staged = None;
     let mut hit = None;
     if let Some(write) = &work.write {
-        let written = write::run(write, (work.table, &work.schema), s, store, salts)?;
+        let (write, table, schema) = write.as_ref();
+        let written = write::run(write, (*table, schema), s, store, salts)?;
         for (column, misfit) in written.misfits.iter().filter(|(_, m)| !m.is_empty()) {
-            let name = work.schema.columns.get(*column).map_or("", |c| c.name.as_str());
+            let name = schema.columns.get(*column).map_or("", |c| c.name.as_str());
             bits.push((format!("column:{name}"), protocol::or_all_rows(s, misfit)?));
         }
         for (failure, bit) in written.failures {
@@ -170,9 +249,11 @@ pub fn run_work(
         staged = Some(written.staged);
         hit = Some(written.hit);
     }
-    for Labelled { label, rule } in &work.rules {
-        if let Some(bit) = violation(work, rule, s, store)? {
-            bits.push((label.clone(), bit));
+    for check in &work.checks {
+        for Labelled { label, rule } in &check.rules {
+            if let Some(bit) = violation(check, rule, s, store)? {
+                bits.push((label.clone(), bit));
+            }
         }
     }
     let holds = all_hold(&bits, s)?;
@@ -224,16 +305,16 @@ fn report(
 }
 
 /// One row of one bit: whether the rule is violated; none if it cannot be.
-fn violation(work: &Work, rule: &Rule, s: &mut Session, store: &Store) -> Result<Option<Planes>> {
+fn violation(check: &Check, rule: &Rule, s: &mut Session, store: &Store) -> Result<Option<Planes>> {
     let rows = match rule {
         Rule::Unique(columns) => {
-            let mut new = read(work, &work.new, columns, s, store)?;
-            let mut old = read(work, &work.old, columns, s, store)?;
+            let mut new = read(check, &check.new, columns, s, store)?;
+            let mut old = read(check, &check.old, columns, s, store)?;
             unique::duplicates(&mut new, &mut old, s)?
         }
         Rule::Range(column) => {
-            let mut new = read(work, &work.new, &[*column], s, store)?;
-            let schema = work.schema.columns.get(*column);
+            let mut new = read(check, &check.new, &[*column], s, store)?;
+            let schema = check.schema.columns.get(*column);
             let limits = schema.and_then(trine_proto::schema::Column::limits);
             let (low, high) = limits.ok_or_else(|| QueryError::bug("a range without ends"))?;
             rules::outside((low, high), &mut new, s)?
@@ -254,12 +335,13 @@ fn violation(work: &Work, rule: &Rule, s: &mut Session, store: &Store) -> Result
 }
 
 fn read(
-    work: &Work,
+    check: &Check,
     segments: &[SegmentScan],
     columns: &[usize],
     s: &Session,
     store: &Store,
 ) -> Result<Relation> {
-    let source = Source { table: work.table, schema: &work.schema, segments, columns, kept: None };
+    let (table, schema) = (check.table, &check.schema);
+    let source = Source { table, schema, segments, columns, kept: None };
     scan(&source, &vec![Want::PLANES; columns.len()], s, Some(store))
 }

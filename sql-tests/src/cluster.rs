@@ -10,7 +10,7 @@ use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use trine_client::load::{LoadOptions, LoadProgress, check};
-use trine_client::{Client, Config, random_id};
+use trine_client::{Client, Config, TransactionBlock, random_id};
 use trine_proto::ids::TransactionId;
 use trine_proto::status::sqlstate;
 
@@ -29,6 +29,8 @@ pub struct Cluster {
     /// Nodes started by [`Cluster::start_node`] after their first process was stopped.
     restarted: Vec<Child>,
     client: Client,
+    /// Where the statements of [`Cluster::run`] stand.
+    block: tokio::sync::Mutex<TransactionBlock>,
 }
 
 impl Cluster {
@@ -41,7 +43,8 @@ impl Cluster {
         let supervisor = dev(folder.path(), true)?;
         let config = Config::read(&folder.path().join("client.toml"))?;
         let client = Client::connect(config).await?;
-        Ok(Self { folder, supervisor: Some(supervisor), restarted: Vec::new(), client })
+        let (restarted, block) = (Vec::new(), tokio::sync::Mutex::default());
+        Ok(Self { folder, supervisor: Some(supervisor), restarted, client, block })
     }
 
     /// The folder given to `trined dev --dir`.
@@ -61,7 +64,8 @@ impl Cluster {
     /// # Errors
     /// The first statement that fails.
     pub async fn run(&self, sql: &str) -> Result<Output, EngineError> {
-        let answers = self.client.execute(sql).await?;
+        let mut block = self.block.lock().await;
+        let answers = self.client.execute_in(&mut block, sql).await?;
         Ok(answers.into_iter().next_back().map_or_else(|| Output::done(None), Into::into))
     }
 
@@ -87,6 +91,7 @@ impl Cluster {
     /// # Errors
     /// The nodes refuse.
     pub async fn reset(&self) -> Result<(), EngineError> {
+        self.client.leave(&mut *self.block.lock().await).await?;
         for table in self.client.tables("").await? {
             let name = table.schema.map(|s| s.name).unwrap_or_default();
             self.run(&format!("DROP TABLE \"{}\"", name.replace('"', "\"\""))).await?;

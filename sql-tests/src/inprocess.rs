@@ -17,8 +17,8 @@ use trine_client::cut::{NodePart, cut_rows};
 use trine_client::open::{ResultPart, ResultVector, open_result};
 use trine_client::statement::{self, Asked, Insert, PreparedStatements, Statement, Write};
 use trine_client::{
-    ParameterRow, Table, TableDefinition, arrange, explained, named_result, parameter_row,
-    query_parameters, random_id, rows_written,
+    BlockStatus, ParameterRow, Table, TableDefinition, TransactionBlock, arrange, explained,
+    named_result, parameter_row, query_parameters, random_id, rows_written,
 };
 use trine_consensus::testing::{LocalSequencer, TestCluster, client_with_id};
 use trine_mpc::{AttemptKeys, Net, Session};
@@ -47,6 +47,8 @@ pub struct InProcess {
     cluster: TestCluster,
     sequencer: LocalSequencer,
     stores: [Store; 3],
+    /// Where the user's statements stand.
+    block: Mutex<TransactionBlock>,
     prepared: Mutex<PreparedStatements>,
 }
 
@@ -67,7 +69,8 @@ impl InProcess {
         let sequencer = LocalSequencer::new(cluster.info.clone());
         let store = || Store::open(Arc::new(Memory::new())).map_err(|e| internal(&e));
         let stores = [store()?, store()?, store()?];
-        Ok(Self { cluster, sequencer, stores, prepared: Mutex::default() })
+        let (block, prepared) = (Mutex::default(), Mutex::default());
+        Ok(Self { cluster, sequencer, stores, block, prepared })
     }
 
     /// Runs the statements of a text; the answer is that of the last one.
@@ -77,33 +80,92 @@ impl InProcess {
     pub fn run(&self, sql: &str) -> Result<Output, EngineError> {
         let mut output = Output::done(None);
         for fragment in statement::split(sql)? {
-            output = self.run_one(statement::parse(&fragment)?)?;
+            let statement = statement::parse(&fragment).inspect_err(|_| self.block().fails())?;
+            output = self.run_in_block(statement)?;
         }
         Ok(output)
     }
 
-    fn run_one(&self, statement: Statement) -> Result<Output, EngineError> {
-        let command = match statement {
-            Statement::Insert(insert) => return self.insert(&insert),
-            Statement::Write(write) => return self.write(&write),
-            Statement::CreateTableAs { table, columns, sql, if_not_exists, .. } => {
-                return self.create_table_as(&table, &columns, &sql, if_not_exists);
+    fn block(&self) -> MutexGuard<'_, TransactionBlock> {
+        self.block.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// One statement, BEGIN and COMMIT among them, as the client sees to it.
+    fn run_in_block(&self, statement: Statement) -> Result<Output, EngineError> {
+        let statement = match statement {
+            Statement::Execute(execution) => {
+                let bound = self.prepared().execute(execution);
+                bound.inspect_err(|_| self.block().fails())?
             }
-            Statement::Query { sql, .. } => return Ok(self.query(sql, None)?.into()),
-            Statement::Ask(asked) => return self.ask(&asked),
+            other => other,
+        };
+        let open = self.block().transaction();
+        match (statement, open) {
+            (Statement::Begin(modes), None) => {
+                let (id, _) = self.propose(Command::Begin(wire::Begin {}))?;
+                self.block().opened(TransactionId(id), modes);
+            }
+            (Statement::Commit, Some(id)) if self.block().status() == BlockStatus::Open => {
+                self.block().closed();
+                let transaction_id = id.0.to_vec();
+                let commit = wire::CommitTransaction { transaction_id };
+                let (_, outcome) = self.propose(Command::CommitTransaction(commit))?;
+                if matches!(outcome, Outcome::Validating(_)) {
+                    self.validate(id)?;
+                }
+            }
+            (Statement::Commit | Statement::Rollback, Some(id)) => {
+                self.block().closed();
+                let transaction_id = id.0.to_vec();
+                self.propose(Command::Abort(wire::Abort { transaction_id }))?;
+            }
+            (Statement::Begin(_) | Statement::Commit | Statement::Rollback, _)
+            | (Statement::SetTransaction(_), _) => {}
+            (statement, _) => {
+                let writes = matches!(statement, Statement::Insert(_) | Statement::Write(_));
+                let within = self.block().begins(writes)?;
+                let output = self.run_one(statement, within)?;
+                self.block().ended(writes);
+                return Ok(output);
+            }
+        }
+        Ok(Output::done(None))
+    }
+
+    fn run_one(
+        &self,
+        statement: Statement,
+        within: Option<wire::Within>,
+    ) -> Result<Output, EngineError> {
+        let command = match statement {
+            Statement::Insert(insert) => return self.insert(&insert, within),
+            Statement::Write(write) => return self.write(&write, within),
+            Statement::Query { sql, .. } => return Ok(self.query(sql, None, within)?.into()),
+            Statement::Ask(asked) => return self.ask(&asked, within),
             Statement::Prepare(prepared) => {
                 self.prepared().prepare(prepared)?;
                 return Ok(Output::done(None));
-            }
-            Statement::Execute(execution) => {
-                let statement = self.prepared().execute(execution)?;
-                return self.run_one(statement);
             }
             Statement::Deallocate(name) => {
                 self.prepared().deallocate(name.as_deref())?;
                 return Ok(Output::done(None));
             }
-            Statement::Reindex | Statement::Set => return Ok(Output::done(None)),
+            _ if within.is_some() => {
+                return Err(EngineError::new(
+                    sqlstate::FEATURE_NOT_SUPPORTED,
+                    "this statement is not supported inside a transaction",
+                ));
+            }
+            Statement::CreateTableAs { table, columns, sql, if_not_exists, .. } => {
+                return self.create_table_as(&table, &columns, &sql, if_not_exists);
+            }
+            Statement::Reindex
+            | Statement::Set
+            | Statement::Execute(_)
+            | Statement::Begin(_)
+            | Statement::SetTransaction(_)
+            | Statement::Commit
+            | Statement::Rollback => return Ok(Output::done(None)),
             Statement::Show(settings) => return Ok(shown(settings)),
             Statement::CreateIndex(index) => Command::CreateIndex(index),
             Statement::DropIndex(index) => Command::DropIndex(index),
@@ -155,13 +217,13 @@ impl InProcess {
         }
     }
 
-    fn insert(&self, insert: &Insert) -> Result<Output, EngineError> {
+    fn insert(&self, insert: &Insert, within: Option<wire::Within>) -> Result<Output, EngineError> {
         let (id, definition) = self.table(&insert.table)?;
         let schema = &definition.schema;
         let rows = arrange(&definition, insert)?;
         let transaction = TransactionId(random_id()?);
         let parts = cut_rows(schema, &rows, self.cluster.info.cluster_id, transaction)?;
-        self.commit(id, schema, transaction, parts)?;
+        self.commit((id, schema), transaction, parts, within)?;
         Ok(Output::done(u64::try_from(rows.len()).ok()))
     }
 
@@ -179,16 +241,20 @@ impl InProcess {
     /// Stages the three parts of an upload and commits them as one batch.
     fn commit(
         &self,
-        table: TableId,
-        schema: &TableSchema,
+        (table, schema): (TableId, &TableSchema),
         transaction: TransactionId,
         parts: [NodePart; 3],
+        within: Option<wire::Within>,
     ) -> Result<(), EngineError> {
         let mut receipts = Vec::with_capacity(3);
         for (party, part) in Party::ALL.into_iter().zip(parts) {
             receipts.push(self.stage(party, table, schema, transaction, part)?);
         }
-        let (_, outcome) = self.propose(self.cluster.commit(&receipts))?;
+        let mut commit = self.cluster.commit(&receipts);
+        if let Command::Commit(commit) = &mut commit {
+            commit.within = within;
+        }
+        let (_, outcome) = self.propose(commit)?;
         if matches!(outcome, Outcome::Validating(_)) {
             self.validate(transaction)?;
         }
@@ -274,7 +340,7 @@ impl InProcess {
             Some(TransactionState::Aborted(_, error)) => {
                 Err(explained(error.clone(), &report).into())
             }
-            Some(TransactionState::Committed(_)) => Ok(report),
+            Some(TransactionState::Committed(_) | TransactionState::Joined(..)) => Ok(report),
             _ => Err(EngineError::new(sqlstate::INTERNAL_ERROR, "the work has no end")),
         }
     }
@@ -318,7 +384,7 @@ impl InProcess {
     }
 
     /// A statement that writes: its parameters as a row of shares at the stores, its turn, its report.
-    fn write(&self, write: &Write) -> Result<Output, EngineError> {
+    fn write(&self, write: &Write, within: Option<wire::Within>) -> Result<Output, EngineError> {
         let (_, definition) = self.table(&write.table)?;
         let row = parameter_row(&definition, write)?;
         let mut parameters = None;
@@ -326,7 +392,8 @@ impl InProcess {
             parameters = Some(self.stage_parameters(row)?);
         }
         let (sql, table) = (write.sql.clone(), write.table.clone());
-        let mut command = wire::SubmitWrite { sql, table, kind: 0, parameters: parameters.clone() };
+        let mut command =
+            wire::SubmitWrite { sql, table, kind: 0, parameters: parameters.clone(), within };
         command.set_kind(write.kind);
         let (id, _) = self.propose(Command::SubmitWrite(command))?;
         let report = self.validate(TransactionId(id));
@@ -351,7 +418,7 @@ impl InProcess {
         if matches!(outcome, Outcome::Nothing(..)) {
             return Ok(Output::done(None));
         }
-        let filled = self.write(&Write::filling(table, sql));
+        let filled = self.write(&Write::filling(table, sql), None);
         if filled.is_err() {
             let drop = wire::DropTable { table: table.to_owned(), ..Default::default() };
             self.propose(Command::DropTable(drop))?;
@@ -371,11 +438,11 @@ impl InProcess {
     }
 
     /// A query with secret parameters.
-    fn ask(&self, asked: &Asked) -> Result<Output, EngineError> {
+    fn ask(&self, asked: &Asked, within: Option<wire::Within>) -> Result<Output, EngineError> {
         let catalog = self.sequencer.catalog();
         let tables: Vec<TableSchema> = catalog.tables.values().map(|t| t.schema.clone()).collect();
         let set = self.stage_parameters(&query_parameters(&tables, asked)?)?;
-        let answer = self.query(asked.sql.clone(), Some(set.clone()));
+        let answer = self.query(asked.sql.clone(), Some(set.clone()), within);
         self.forget_parameters(Some(&set))?;
         Ok(answer?.into())
     }
@@ -405,11 +472,12 @@ impl InProcess {
         &self,
         sql: String,
         parameters: Option<wire::ParameterSet>,
+        within: Option<wire::Within>,
     ) -> Result<Table, EngineError> {
-        let submit = Command::SubmitQuery(wire::SubmitQuery { sql: sql.clone(), parameters });
-        let (id, outcome) = self.propose(submit)?;
-        let (job, position) = (JobId(id), outcome.index());
-        let answer = self.answer(&sql, job, position);
+        let submit = wire::SubmitQuery { sql: sql.clone(), parameters, within };
+        let (id, _) = self.propose(Command::SubmitQuery(submit))?;
+        let job = JobId(id);
+        let answer = self.answer(&sql, job);
         for party in Party::ALL {
             let kind = match &answer {
                 Ok(_) => NodeCommandKind::JobDone { job, attempt: 1 },
@@ -423,10 +491,14 @@ impl InProcess {
         answer
     }
 
-    fn answer(&self, sql: &str, job: JobId, position: LogIndex) -> Result<Table, EngineError> {
+    fn answer(&self, sql: &str, job: JobId) -> Result<Table, EngineError> {
         let catalog = self.sequencer.catalog();
-        let parameters = catalog.jobs.get(&job).and_then(|j| j.parameters.as_ref());
-        let shares = self.executed(sql, parameters, &catalog, position)?;
+        let entry = catalog.jobs.get(&job).ok_or_else(|| {
+            EngineError::new(sqlstate::INTERNAL_ERROR, "the query is not in the catalog")
+        })?;
+        let seen = entry.within.as_ref().map(|w| catalog.within(w.snapshot, &w.written));
+        let seen = seen.as_ref().unwrap_or(&catalog);
+        let shares = self.executed(sql, entry.parameters.as_ref(), seen, entry.snapshot())?;
         let mut parts: [ResultPart; 3] = Default::default();
         for ((party, shares), part) in Party::ALL.into_iter().zip(shares).zip(&mut parts) {
             *part = self.part(party, job, shares);

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use trine_client::explain::short_bytes;
 use trine_client::output::{Format, write_table};
 use trine_client::statement::{self, Statement};
-use trine_client::{Answer, Client, JobProgress, SqlError, Table};
+use trine_client::{Answer, Client, JobProgress, SqlError, Table, TransactionBlock};
 use trine_proto::ids::JobId;
 
 use super::Failure;
@@ -27,6 +27,8 @@ pub(super) struct Session {
     pub(super) format: Format,
     /// Says how long each statement took.
     pub(super) timing: bool,
+    /// The open transaction, if there is one.
+    pub(super) block: TransactionBlock,
     out: Box<dyn Write>,
 }
 
@@ -39,7 +41,8 @@ impl Session {
             })?)),
             None => Box::new(io::stdout()),
         };
-        Ok(Self { client, format, timing: false, out })
+        let block = TransactionBlock::default();
+        Ok(Self { client, format, timing: false, block, out })
     }
 
     /// Runs the statements of a text in order, stops at the first error; its position counts in the
@@ -48,7 +51,8 @@ impl Session {
         let failed = |e: SqlError| Failure::Sql(e, text.to_owned());
         for fragment in statement::split(text).map_err(failed)? {
             let started = Instant::now();
-            let statement = statement::parse(&fragment).map_err(failed)?;
+            let parsed = statement::parse(&fragment).inspect_err(|_| self.block.fails());
+            let statement = parsed.map_err(failed)?;
             let answer = self.run_statement(statement).await.map_err(failed)?;
             self.write(&answer)?;
             if self.timing {
@@ -59,12 +63,16 @@ impl Session {
         Ok(())
     }
 
-    async fn run_statement(&self, statement: Statement) -> Result<Answer, SqlError> {
-        match self.client.resolved(statement)? {
+    async fn run_statement(&mut self, statement: Statement) -> Result<Answer, SqlError> {
+        let statement = self.client.resolved(statement).inspect_err(|_| self.block.fails())?;
+        match statement {
             Statement::Ask(asked) => {
-                let job = self.client.submit_asked(&asked).await?;
+                let within = self.block.begins(false)?;
+                let job = self.client.submit_asked_in(&asked, within).await?;
                 self.watch(job).await.map_err(|e| asked.placed(e))?;
-                self.client.fetch(job).await.map(Answer::Rows)
+                let table = self.client.fetch(job).await?;
+                self.block.ended(false);
+                Ok(Answer::Rows(table))
             }
             Statement::Query { sql, offset } => {
                 self.query(&sql).await.map(Answer::Rows).map_err(|mut e| {
@@ -74,18 +82,43 @@ impl Session {
                     e
                 })
             }
-            other => unless_interrupted(self.client.run(other)).await.unwrap_or_else(|| {
-                Err(canceled(
-                    "whether the statement took effect is not known; look before you repeat it",
-                ))
-            }),
+            other => {
+                let run = self.client.run_in(&mut self.block, other);
+                match unless_interrupted(run).await {
+                    Some(outcome) => outcome,
+                    None => Err(self.give_up().await),
+                }
+            }
         }
     }
 
-    async fn query(&self, sql: &str) -> Result<Table, SqlError> {
-        let job = self.client.submit(sql).await?;
+    /// Ends a statement that was interrupted, at the nodes too.
+    pub(super) async fn give_up(&mut self) -> SqlError {
+        let given_up = self.client.give_up_running(&mut self.block);
+        match unless_interrupted(given_up).await {
+            Some(Ok(true)) => canceled("the statement changed nothing"),
+            _ => canceled(
+                "whether the statement took effect is not known; look before you repeat it",
+            ),
+        }
+    }
+
+    /// Rolls back what is left open at the end.
+    pub(super) async fn leave(&mut self) {
+        match self.client.leave(&mut self.block).await {
+            Ok(false) => {}
+            Ok(true) => eprintln!("NOTICE:  the open transaction was rolled back"),
+            Err(e) => eprintln!("NOTICE:  the open transaction was not rolled back: {e}"),
+        }
+    }
+
+    async fn query(&mut self, sql: &str) -> Result<Table, SqlError> {
+        let within = self.block.begins(false)?;
+        let job = self.client.submit_in(sql, within).await?;
         self.watch(job).await?;
-        self.client.fetch(job).await
+        let table = self.client.fetch(job).await?;
+        self.block.ended(false);
+        Ok(table)
     }
 
     /// Waits for a job with a progress line on a terminal; Ctrl-C cancels it.

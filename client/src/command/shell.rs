@@ -9,25 +9,35 @@ use rustyline::history::DefaultHistory;
 use rustyline::validate::{ValidationContext, ValidationResult, Validator};
 use rustyline::{Context, Editor, Helper, Highlighter, Hinter};
 use tokio::runtime::Runtime;
+use trine_client::BlockStatus;
 use trine_client::statement::is_complete;
 
 use super::Failure;
 use super::session::Session;
 use super::sql::run_script;
 
-const PROMPT: &str = "trine=> ";
+/// As psql's: a star while a transaction is open, an exclamation mark when only ROLLBACK is left.
+const fn prompt(status: BlockStatus) -> &'static str {
+    match status {
+        BlockStatus::Idle => "trine=> ",
+        BlockStatus::Open => "trine=*> ",
+        BlockStatus::Failed => "trine=!> ",
+    }
+}
 
-const KEYWORDS: [&str; 66] = [
+const KEYWORDS: [&str; 69] = [
     "AND",
     "AS",
     "ASC",
     "AVG",
+    "BEGIN",
     "BETWEEN",
     "BIGINT",
     "BOOLEAN",
     "BY",
     "CASE",
     "CAST",
+    "COMMIT",
     "COUNT",
     "CREATE TABLE",
     "DATE",
@@ -66,6 +76,7 @@ const KEYWORDS: [&str; 66] = [
     "PUBLIC",
     "RANGE",
     "REVOKE SELECT ON",
+    "ROLLBACK",
     "SELECT",
     "SHOW TABLES",
     "SMALLINT",
@@ -97,7 +108,7 @@ pub(super) fn run(runtime: &Runtime, mut session: Session) -> Result<(), Failure
     }
     println!("trine {}. \\? for help, \\q to leave.", env!("CARGO_PKG_VERSION"));
     loop {
-        let text = match editor.readline(PROMPT) {
+        let text = match editor.readline(prompt(session.block.status())) {
             Ok(text) => text,
             Err(ReadlineError::Interrupted) => continue,
             Err(ReadlineError::Eof) => break,
@@ -121,6 +132,7 @@ pub(super) fn run(runtime: &Runtime, mut session: Session) -> Result<(), Failure
             helper.names = names(runtime, &session);
         }
     }
+    runtime.block_on(session.leave());
     if let Some(file) = &history {
         if let Some(folder) = file.parent() {
             std::fs::create_dir_all(folder).ok();

@@ -42,7 +42,9 @@ impl Sql {
                 text
             }
         };
-        runtime.block_on(run_script(&mut session, &text)).map(|_| ())
+        let outcome = runtime.block_on(run_script(&mut session, &text)).map(|_| ());
+        runtime.block_on(session.leave());
+        outcome
     }
 }
 

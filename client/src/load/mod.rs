@@ -17,8 +17,10 @@ use std::sync::mpsc;
 use trine_proto::CHUNK_ROWS;
 use trine_proto::ids::TransactionId;
 use trine_proto::status::{SqlError, sqlstate};
+use trine_proto::wire::Within;
 use trine_proto::wire::upload_message::Message;
 
+use crate::block::TransactionBlock;
 use crate::client::Client;
 use crate::cut::Cutter;
 use crate::encode::{PlainChunk, RowEncoder};
@@ -77,7 +79,12 @@ impl LoadProgress {
 
 impl Client {
     /// COPY FROM: checks the whole file on this machine, then loads it as one batch.
-    pub(crate) async fn copy(&self, copy: Copy) -> Result<Answer, SqlError> {
+    pub(crate) async fn copy(
+        &self,
+        copy: Copy,
+        block: &mut TransactionBlock,
+        within: Option<Within>,
+    ) -> Result<Answer, SqlError> {
         let place = |e: SqlError| if e.position == 0 { e.at(copy.position) } else { e };
         let schema = self.schema(&copy.table).await.map_err(place)?;
         let mut options = copy.options;
@@ -97,7 +104,8 @@ impl Client {
         let rows = checked.rows;
         if rows > 0 {
             let id = TransactionId(random_id()?);
-            self.load(checked, id, true, progress).await?;
+            block.running = Some(id);
+            self.load_within(checked, id, true, within, progress).await?;
         }
         Ok(Answer::Done { tag: "COPY".into(), rows: Some(rows), notice: None })
     }
@@ -117,11 +125,40 @@ impl Client {
         fresh: bool,
         progress: Arc<LoadProgress>,
     ) -> Result<Committed, SqlError> {
+        self.load_within(checked, transaction, fresh, None, progress).await
+    }
+
+    /// The same as a statement of a block: inside a transaction the batch joins that.
+    ///
+    /// # Errors
+    /// As [`Self::load`]; `25P02` after an error in the transaction.
+    pub async fn load_in(
+        &self,
+        block: &mut TransactionBlock,
+        checked: Checked,
+        progress: Arc<LoadProgress>,
+    ) -> Result<Committed, SqlError> {
+        let within = block.begins(true)?;
+        let transaction = TransactionId(random_id()?);
+        block.running = Some(transaction);
+        let committed = self.load_within(checked, transaction, true, within, progress).await?;
+        block.ended(true);
+        Ok(committed)
+    }
+
+    async fn load_within(
+        &self,
+        checked: Checked,
+        transaction: TransactionId,
+        fresh: bool,
+        within: Option<Within>,
+        progress: Arc<LoadProgress>,
+    ) -> Result<Committed, SqlError> {
         if !fresh && let Some(committed) = self.outcome_before(transaction).await? {
             return Ok(committed);
         }
         let cluster = self.config().cluster_id;
-        self.upload(transaction, fresh, move |streams| {
+        self.upload(transaction, fresh, within, move |streams| {
             let cutter = Cutter::new(&checked.schema, checked.rows)?;
             for (header, stream) in
                 cutter.headers(cluster, transaction, checked.rows).into_iter().zip(&streams)

@@ -13,6 +13,7 @@ mod lexer;
 mod parser;
 mod prepare;
 mod settings;
+mod transaction;
 mod view;
 mod write;
 
@@ -20,6 +21,7 @@ pub use copy::Copy;
 pub use insert::{Given, Insert};
 pub use lexer::{Fragment, is_complete, split};
 pub use prepare::{Asked, Execution, Prepared, PreparedStatements};
+pub use transaction::TransactionModes;
 pub(crate) use write::TRUNCATE;
 pub use write::{Parameter, Target, Write};
 
@@ -115,6 +117,14 @@ pub enum Statement {
     Show(Vec<(String, String)>),
     /// SET or RESET of a setting that changes nothing.
     Set,
+    /// BEGIN, START TRANSACTION.
+    Begin(TransactionModes),
+    /// SET TRANSACTION.
+    SetTransaction(TransactionModes),
+    /// COMMIT, END.
+    Commit,
+    /// ROLLBACK, ABORT.
+    Rollback,
 }
 
 /// Recognises one statement of a text that was [`split`].
@@ -155,6 +165,10 @@ pub fn parse(fragment: &Fragment<'_>) -> Result<Statement, SqlError> {
             let reset = p.word("RESET") || !p.word("SET");
             settings::set(&mut p, reset)?
         }
+        "BEGIN" | "START" => transaction::begin(&mut p)?,
+        "COMMIT" | "END" => transaction::commit(&mut p)?,
+        "ROLLBACK" | "ABORT" => transaction::rollback(&mut p)?,
+        "SAVEPOINT" | "RELEASE" => return Err(transaction::savepoint(start)),
         other => return Err(refuse(other, start)),
     };
     Ok(statement)
@@ -171,9 +185,6 @@ pub fn parse_all(text: &str) -> Result<Vec<Statement>, SqlError> {
 fn refuse(word: &str, position: u32) -> SqlError {
     let hint = match word {
         "ALTER" => "create a table with the columns wanted and load into that",
-        "BEGIN" | "START" | "COMMIT" | "ROLLBACK" | "END" | "ABORT" | "SAVEPOINT" => {
-            "every statement is a transaction of its own; one INSERT may have many rows"
-        }
         "MERGE" => "INSERT the rows into a new table",
         "DESCRIBE" | "DESC" => "use SHOW TABLES, or \\d TABLE in the shell",
         _ => {
@@ -187,7 +198,8 @@ fn refuse(word: &str, position: u32) -> SqlError {
             )
             .hint(
                 "Trine does SELECT, EXPLAIN, INSERT, UPDATE, DELETE, TRUNCATE, COPY, PREPARE, EXECUTE, \
-                 CREATE and DROP of TABLE, VIEW and INDEX, GRANT, REVOKE, SHOW and SET",
+                 CREATE and DROP of TABLE, VIEW and INDEX, BEGIN, COMMIT, ROLLBACK, GRANT, REVOKE, SHOW \
+                 and SET",
             )
             .at(position);
         }

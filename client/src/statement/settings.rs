@@ -1,8 +1,8 @@
 //! SHOW, SET and RESET: there are no settings that change anything; those that programs set without
 //! being asked are accepted.
 
-use super::Statement;
 use super::parser::Parser;
+use super::{Statement, transaction};
 use sqlparser::tokenizer::Token as Sql;
 use trine_proto::status::{SqlError, sqlstate};
 
@@ -13,7 +13,7 @@ const SETTINGS: [(&str, &str); 14] = [
     ("client_encoding", "UTF8"),
     ("client_min_messages", "notice"),
     ("datestyle", "ISO, YMD"),
-    ("default_transaction_isolation", "serializable"),
+    ("default_transaction_isolation", "repeatable read"),
     ("extra_float_digits", "1"),
     ("intervalstyle", "postgres"),
     ("lock_timeout", "0"),
@@ -21,7 +21,7 @@ const SETTINGS: [(&str, &str); 14] = [
     ("standard_conforming_strings", "on"),
     ("statement_timeout", "0"),
     ("timezone", "UTC"),
-    ("transaction_isolation", "serializable"),
+    ("transaction_isolation", "repeatable read"),
 ];
 
 /// What SHOW says of facts that cannot be set.
@@ -74,6 +74,12 @@ fn name(p: &mut Parser<'_>) -> Result<String, SqlError> {
 
 /// What follows SET (or RESET, which takes no value).
 pub(super) fn set(p: &mut Parser<'_>, reset: bool) -> Result<Statement, SqlError> {
+    if !reset
+        && (p.words(&["SESSION", "CHARACTERISTICS", "AS", "TRANSACTION"])
+            || p.words(&["TRANSACTION"]))
+    {
+        return transaction::set(p);
+    }
     let _ = p.word("SESSION") || p.word("LOCAL");
     let position = p.position();
     if reset && p.word("ALL") {
@@ -92,8 +98,13 @@ pub(super) fn set(p: &mut Parser<'_>, reset: bool) -> Result<Statement, SqlError
     if !zone && !p.symbol(&Sql::Eq) {
         p.expect_word("TO")?;
     }
-    if p.rest().is_empty() {
+    let at = p.position();
+    let value = p.rest();
+    if value.is_empty() {
         return Err(p.unexpected("a value is expected"));
+    }
+    if name.ends_with("transaction_isolation") && value.to_lowercase().contains("serializable") {
+        return Err(transaction::serializable(at));
     }
     Ok(Statement::Set)
 }

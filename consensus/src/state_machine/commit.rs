@@ -6,9 +6,10 @@ use trine_proto::catalog::{Catalog, SegmentEntry, Subject, TransactionState, Val
 use trine_proto::command::{Outcome, RECEIPT_DOMAIN, SignedBytes};
 use trine_proto::ids::{ClusterId, LogIndex, Party, SegmentId, TransactionId};
 use trine_proto::status::{SqlError, sqlstate};
+use trine_proto::transaction::{OpenTransaction, Within};
 use trine_proto::wire;
 
-use super::{Request, ddl, forged, malformed, retention, transaction_id, validation};
+use super::{Request, ddl, forged, malformed, retention, transaction_id, transactions, validation};
 
 /// SQLSTATE of a change that comes too late: object not in prerequisite state.
 const TOO_LATE: &str = "55000";
@@ -30,7 +31,8 @@ struct Prepared {
     second: [u8; 32],
 }
 
-/// Makes a staged batch visible, or queues it for the check of its constraints.
+/// Makes a staged batch visible, or queues it for the check of its constraints. Inside an open
+/// transaction it joins what that has written, after the check.
 pub(super) fn commit(
     catalog: &mut Catalog,
     request: &Request,
@@ -40,7 +42,30 @@ pub(super) fn commit(
     if let Some(first) = already_known(catalog, transaction) {
         return first;
     }
-    let batch = agreed_batch(catalog, request, transaction, &command.receipts)?;
+    let Some(within) = &command.within else {
+        return commit_batch(catalog, request, transaction, &command.receipts, None);
+    };
+    let within = transactions::enter(catalog, request, within)?;
+    let open = within.transaction;
+    let outcome = commit_batch(catalog, request, transaction, &command.receipts, Some(within));
+    outcome.inspect_err(|error| transactions::fail(catalog, request.index, open, error))
+}
+
+fn commit_batch(
+    catalog: &mut Catalog,
+    request: &Request,
+    transaction: TransactionId,
+    receipts: &[wire::SignedReceipt],
+    within: Option<Within>,
+) -> Result<Outcome, SqlError> {
+    let batch = match agreed_batch(catalog, request, transaction, receipts) {
+        Err(error) if error.sqlstate == sqlstate::DATA_CORRUPTED => {
+            // No other receipts will ever agree: the parts go, by the log.
+            end(catalog, transaction, TransactionState::Aborted(request.index, error.clone()));
+            return Err(error);
+        }
+        batch => batch?,
+    };
     let table = ddl::existing(catalog, &batch.table, request.index)?;
     if table.owner != request.principal.name && !request.principal.administrator {
         return Err(SqlError::new(
@@ -68,6 +93,21 @@ pub(super) fn commit(
         has_valid: false,
     };
     // A unique index that is being checked must see all that is loaded meanwhile.
+    if let Some(within) = within {
+        let made_since = catalog.tables.get(&id).is_some_and(|t| t.created > within.snapshot);
+        if made_since {
+            return Err(transactions::made_since(&batch.table));
+        }
+        return if checked {
+            let subject = Subject::Batch(segment);
+            transactions::run(catalog, request.index, transaction, id, subject, within)
+        } else {
+            let open = within.transaction;
+            transactions::add(catalog, request.index, open, id, Some(segment), false);
+            end(catalog, transaction, TransactionState::Joined(request.index, open));
+            Ok(Outcome::Applied(request.index))
+        };
+    }
     if checked || validation::constrains(catalog, id) {
         let subject = Subject::Batch(segment);
         return validation::enqueue(catalog, request.index, transaction, id, subject);
@@ -87,18 +127,23 @@ pub(super) fn abort_by_client(
 ) -> Result<Outcome, SqlError> {
     let transaction = transaction_id(&command.transaction_id)?;
     // Before its Commit a transaction is known by nothing but its random id, which its client
-    // alone drew; afterwards its table tells whose it is.
-    if let Some(TransactionState::Validating(v)) = catalog.transactions.get(&transaction) {
-        let owner = match &v.subject {
+    // alone drew; afterwards the log tells whose it is.
+    let owner = match catalog.transactions.get(&transaction) {
+        Some(TransactionState::Open(open)) => Some(open.principal.as_str()),
+        Some(TransactionState::Validating(v)) => match &v.subject {
             Subject::Write(write) => Some(write.principal.as_str()),
-            _ => catalog.tables.get(&v.table).map(|t| t.owner.as_str()),
-        };
-        if owner != Some(request.principal.name.as_str()) && !request.principal.administrator {
-            return Err(SqlError::new(
-                sqlstate::INSUFFICIENT_PRIVILEGE,
-                "only the owner of its table may abort a transaction",
-            ));
-        }
+            Subject::Transaction(open) => Some(open.principal.as_str()),
+            _ => Some(catalog.tables.get(&v.table).map_or("", |t| t.owner.as_str())),
+        },
+        _ => None,
+    };
+    if owner.is_some_and(|owner| owner != request.principal.name)
+        && !request.principal.administrator
+    {
+        return Err(SqlError::new(
+            sqlstate::INSUFFICIENT_PRIVILEGE,
+            "only its owner may abort a transaction",
+        ));
     }
     let error =
         SqlError::new(sqlstate::QUERY_CANCELED, "the transaction was given up by its client");
@@ -117,6 +162,17 @@ pub(super) fn abort(
     match catalog.transactions.get(&transaction) {
         Some(TransactionState::Committed(at)) => return Err(too_late(*at)),
         Some(TransactionState::Aborted(..)) => return Ok(nothing()),
+        Some(TransactionState::Joined(_, open)) => {
+            return Err(SqlError::new(
+                TOO_LATE,
+                format!("the statement is part of transaction {open} already"),
+            )
+            .hint("roll that back"));
+        }
+        Some(TransactionState::Open(_)) => {
+            transactions::abort(catalog, index, transaction, error);
+            return Ok(Outcome::Applied(index));
+        }
         Some(TransactionState::Validating(_)) => {
             validation::abort(catalog, index, transaction, error);
             return Ok(Outcome::Applied(index));
@@ -125,6 +181,12 @@ pub(super) fn abort(
     }
     if let Some(at) = listed_since(catalog, transaction.into()) {
         return Err(too_late(at));
+    }
+    if let Some((open, _)) = joined(catalog, transaction.into()) {
+        return Err(SqlError::new(
+            TOO_LATE,
+            format!("the statement is part of transaction {open} already"),
+        ));
     }
     if catalog.aborted_segments.contains(&transaction.into()) {
         return Ok(nothing());
@@ -135,25 +197,37 @@ pub(super) fn abort(
 
 /// Records how a transaction ended. What it staged and did not commit may be deleted.
 pub(super) fn end(catalog: &mut Catalog, transaction: TransactionId, state: TransactionState) {
-    let aborted = matches!(state, TransactionState::Aborted(..));
+    let error = match &state {
+        TransactionState::Aborted(_, error) => Some(error.clone()),
+        _ => None,
+    };
     let before = catalog.transactions.insert(transaction, state);
-    match before {
-        Some(TransactionState::Validating(v)) if matches!(v.subject, Subject::Write(_)) => {
-            write_over(catalog, transaction, &v, aborted);
-        }
-        _ if aborted => {
-            catalog.aborted_segments.insert(transaction.into());
-        }
-        _ => {}
+    let aborted = error.is_some();
+    let gone: Vec<SegmentId> = match &before {
+        Some(TransactionState::Open(open)) => transactions::leftovers(open, aborted),
+        Some(TransactionState::Validating(v)) => match &v.subject {
+            Subject::Transaction(open) => transactions::leftovers(open, aborted),
+            Subject::Write(_) => attempts_over(transaction, v, aborted),
+            _ if aborted => vec![transaction.into()],
+            _ => Vec::new(),
+        },
+        _ if aborted => vec![transaction.into()],
+        _ => Vec::new(),
+    };
+    catalog.aborted_segments.extend(gone);
+    if let Some(TransactionState::Validating(v)) = before
+        && let Some(within) = v.within
+    {
+        transactions::statement_over(catalog, within.transaction, error);
     }
     retention::transactions(catalog);
 }
 
 /// Every attempt at a statement that writes may have left a segment at some nodes; the last one's
-/// is listed if it was committed.
-fn write_over(catalog: &mut Catalog, id: TransactionId, validation: &Validation, aborted: bool) {
+/// counts if it was committed.
+fn attempts_over(id: TransactionId, validation: &Validation, aborted: bool) -> Vec<SegmentId> {
     let lost = if aborted { validation.attempt } else { validation.attempt.saturating_sub(1) };
-    catalog.aborted_segments.extend((1..=lost).map(|attempt| id.segment_of_attempt(attempt)));
+    (1..=lost).map(|attempt| id.segment_of_attempt(attempt)).collect()
 }
 
 /// The answer for a transaction that the log knows already. The segment lists and the set of
@@ -167,10 +241,17 @@ fn already_known(
         Some(TransactionState::Committed(at)) => return Some(Ok(Outcome::Committed(*at))),
         Some(TransactionState::Aborted(_, error)) => return Some(Err(error.clone())),
         Some(TransactionState::Validating(v)) => return Some(Ok(Outcome::Validating(v.queued))),
+        Some(TransactionState::Joined(at, _)) => return Some(Ok(Outcome::Applied(*at))),
+        Some(TransactionState::Open(_)) => {
+            return Some(Err(malformed("the id names an open transaction, not a batch")));
+        }
         None => {}
     }
     if let Some(at) = listed_since(catalog, transaction.into()) {
         return Some(Ok(Outcome::Committed(at)));
+    }
+    if let Some((_, at)) = joined(catalog, transaction.into()) {
+        return Some(Ok(Outcome::Applied(at)));
     }
     catalog.aborted_segments.contains(&transaction.into()).then(|| {
         Err(SqlError::new(TOO_LATE, "the transaction was aborted").hint("upload the batch again"))
@@ -180,6 +261,22 @@ fn already_known(
 fn listed_since(catalog: &Catalog, segment: SegmentId) -> Option<LogIndex> {
     let segments = catalog.tables.values().flat_map(|t| &t.segments);
     segments.into_iter().find(|s| s.id == segment).map(|s| s.valid_from)
+}
+
+/// The transaction under way that a segment is part of, and since when.
+fn joined(catalog: &Catalog, segment: SegmentId) -> Option<(TransactionId, LogIndex)> {
+    let found = |open: &OpenTransaction| {
+        let mut all = open.written.values().flat_map(|w| w.segments.iter().chain(&w.spent));
+        all.find(|s| s.id == segment).map(|s| s.valid_from)
+    };
+    catalog.transactions.iter().find_map(|(id, state)| match state {
+        TransactionState::Open(open) => found(open).map(|at| (*id, at)),
+        TransactionState::Validating(v) => match &v.subject {
+            Subject::Transaction(open) => found(open).map(|at| (*id, at)),
+            _ => None,
+        },
+        _ => None,
+    })
 }
 
 fn too_late(at: LogIndex) -> SqlError {

@@ -8,13 +8,15 @@ use trine_proto::command::Outcome;
 use trine_proto::ids::{JobId, LogIndex, Party, SegmentId, TransactionId};
 use trine_proto::schema::TableSchema;
 use trine_proto::status::{SqlError, sqlstate};
+use trine_proto::transaction::Within;
 use trine_proto::wire;
 
 use super::validation::given_up;
-use super::{Request, ddl, job_id, malformed, retention, validation};
+use super::{Request, ddl, job_id, malformed, retention, transactions, validation};
 use crate::limits::{ATTEMPTS_MAX, JOBS_ACTIVE_MAX, STATEMENT_BYTES_MAX};
 
-/// Orders a query. Whether it may run is decided by every node when it plans.
+/// Orders a query. Whether it may run is decided by every node when it plans. Inside a transaction it
+/// reads that one's snapshot and what it has written.
 pub(super) fn submit(
     catalog: &mut Catalog,
     request: &Request,
@@ -38,6 +40,12 @@ pub(super) fn submit(
         )
         .hint("try again later"));
     }
+    let within = command.within.as_ref();
+    let within = within.map(|w| transactions::enter(catalog, request, w)).transpose()?;
+    let signed_at_ms = match &within {
+        Some(within) => transactions::clock(catalog, within.transaction),
+        None => request.signed_at_ms,
+    };
     let job = JobEntry {
         id,
         principal: request.principal.name.clone(),
@@ -48,9 +56,11 @@ pub(super) fn submit(
         attempt: 1,
         status: JobStatus::Active,
         done: [false; 3],
-        signed_at_ms: request.signed_at_ms,
+        signed_at_ms,
         net_profile: catalog.net_profile,
         parameters,
+        memory_max: catalog.job_memory_max(),
+        within,
     };
     catalog.jobs.insert(id, job);
     retention::jobs(catalog);
@@ -90,8 +100,26 @@ pub(super) fn submit_write(
             TransactionState::Committed(at) => Ok(Outcome::Committed(*at)),
             TransactionState::Aborted(_, error) => Err(error.clone()),
             TransactionState::Validating(v) => Ok(Outcome::Validating(v.queued)),
+            TransactionState::Joined(at, _) => Ok(Outcome::Applied(*at)),
+            TransactionState::Open(_) => Err(malformed("the command id names a transaction")),
         };
     }
+    let Some(within) = &command.within else {
+        return order_write(catalog, request, command, None);
+    };
+    let within = transactions::enter(catalog, request, within)?;
+    let open = within.transaction;
+    let outcome = order_write(catalog, request, command, Some(within));
+    outcome.inspect_err(|error| transactions::fail(catalog, request.index, open, error))
+}
+
+fn order_write(
+    catalog: &mut Catalog,
+    request: &Request,
+    command: &wire::SubmitWrite,
+    within: Option<Within>,
+) -> Result<Outcome, SqlError> {
+    let transaction = TransactionId(request.command_id);
     let rewrites = match command.kind() {
         wire::WriteKind::Insert => false,
         wire::WriteKind::Rewrite => true,
@@ -105,6 +133,9 @@ pub(super) fn submit_write(
         )
         .hint(format!("only its owner \"{}\" may write", table.owner)));
     }
+    if within.as_ref().is_some_and(|w| table.created > w.snapshot) {
+        return Err(transactions::made_since(&command.table));
+    }
     let id = table.id;
     let write = WriteEntry {
         principal: request.principal.name.clone(),
@@ -112,10 +143,16 @@ pub(super) fn submit_write(
         rewrites,
         parameters: parameters(command.parameters.as_ref())?,
         statement_digest: request.digest,
-        signed_at_ms: request.signed_at_ms,
+        signed_at_ms: match &within {
+            Some(within) => transactions::clock(catalog, within.transaction),
+            None => request.signed_at_ms,
+        },
     };
     let subject = Subject::Write(Box::new(write));
-    validation::enqueue(catalog, request.index, transaction, id, subject)
+    match within {
+        Some(within) => transactions::run(catalog, request.index, transaction, id, subject, within),
+        None => validation::enqueue(catalog, request.index, transaction, id, subject),
+    }
 }
 
 /// Its owner ends a query.
@@ -125,6 +162,15 @@ pub(super) fn cancel(
     command: &wire::CancelQuery,
 ) -> Result<Outcome, SqlError> {
     let id = job_id(&command.job_id)?;
+    let transaction = TransactionId(id.0);
+    if let Some(TransactionState::Validating(v)) = catalog.transactions.get(&transaction)
+        && let Subject::Write(write) = &v.subject
+        && write.principal == request.principal.name
+    {
+        let error = SqlError::new(sqlstate::QUERY_CANCELED, "the statement was cancelled");
+        validation::abort(catalog, request.index, transaction, error);
+        return Ok(Outcome::Applied(request.index));
+    }
     let job = catalog.jobs.get_mut(&id).ok_or_else(|| {
         SqlError::new(sqlstate::UNDEFINED_OBJECT, format!("there is no query {id}"))
     })?;
@@ -137,8 +183,9 @@ pub(super) fn cancel(
     if job.status != JobStatus::Active {
         return Ok(Outcome::Nothing(request.index, "the query has already ended".into()));
     }
-    job.status = JobStatus::Cancelled;
-    Ok(Outcome::Applied(request.index))
+    let index = request.index;
+    over(catalog, index, id, JobStatus::Cancelled);
+    Ok(Outcome::Applied(index))
 }
 
 /// A party holds its part of the result of the current attempt.
@@ -156,9 +203,25 @@ pub(super) fn done(
         return Ok(Outcome::Nothing(index, format!("party {party} has already reported")));
     }
     if job.done == [true; 3] {
-        job.status = JobStatus::Done;
+        over(catalog, index, id, JobStatus::Done);
     }
     Ok(Outcome::Applied(index))
+}
+
+/// Ends a query. One inside a transaction takes it along unless it is done.
+pub(super) fn over(catalog: &mut Catalog, index: LogIndex, id: JobId, status: JobStatus) {
+    let Some(job) = catalog.jobs.get_mut(&id) else { return };
+    let within = job.within.take();
+    job.status = status.clone();
+    let Some(Within { transaction, .. }) = within else { return };
+    match status {
+        JobStatus::Failed(error) => transactions::fail(catalog, index, transaction, &error),
+        JobStatus::Cancelled => {
+            let error = SqlError::new(sqlstate::QUERY_CANCELED, "a query of it was cancelled");
+            transactions::fail(catalog, index, transaction, &error);
+        }
+        JobStatus::Done | JobStatus::Active => {}
+    }
 }
 
 /// A party met an error that another attempt would meet too.
@@ -169,10 +232,10 @@ pub(super) fn failed(
     attempt: u32,
     error: SqlError,
 ) -> Result<Outcome, SqlError> {
-    let Some(job) = running(catalog, id, attempt) else {
+    if running(catalog, id, attempt).is_none() {
         return Ok(stale(index));
-    };
-    job.status = JobStatus::Failed(error);
+    }
+    over(catalog, index, id, JobStatus::Failed(error));
     Ok(Outcome::Applied(index))
 }
 
@@ -188,7 +251,7 @@ pub(super) fn retry(
         return Ok(stale(index));
     };
     if attempt >= ATTEMPTS_MAX {
-        job.status = JobStatus::Failed(given_up("the query"));
+        over(catalog, index, id, JobStatus::Failed(given_up("the query")));
     } else {
         job.attempt += 1;
         job.done = [false; 3];

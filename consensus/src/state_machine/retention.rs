@@ -53,8 +53,10 @@ pub(super) fn transactions(catalog: &mut Catalog) {
         return;
     }
     let ended = catalog.transactions.iter().filter_map(|(id, state)| match state {
-        TransactionState::Committed(at) | TransactionState::Aborted(at, _) => Some((*at, *id)),
-        TransactionState::Validating(_) => None,
+        TransactionState::Committed(at)
+        | TransactionState::Joined(at, _)
+        | TransactionState::Aborted(at, _) => Some((*at, *id)),
+        TransactionState::Validating(_) | TransactionState::Open(_) => None,
     });
     for id in oldest(ended.collect(), TRANSACTIONS_ENDED_MAX) {
         catalog.transactions.remove(&id);
@@ -140,6 +142,8 @@ mod tests {
             signed_at_ms: 0,
             net_profile: NetProfile::default(),
             parameters: None,
+            memory_max: None,
+            within: None,
         }
     }
 
@@ -177,6 +181,8 @@ mod tests {
             position: LogIndex(0),
             verdicts: [None; 3],
             net_profile: NetProfile::default(),
+            memory_max: None,
+            within: None,
         };
         catalog
             .transactions

@@ -6,6 +6,7 @@ mod identities;
 mod networks;
 mod objects;
 mod queries;
+mod transactions;
 mod validations;
 mod writes;
 
@@ -130,7 +131,7 @@ pub(super) fn abort(id: u8) -> Asked {
 }
 
 pub(super) fn query(sql: &str) -> Asked {
-    Asked::SubmitQuery(wire::SubmitQuery { sql: sql.into(), parameters: None })
+    Asked::SubmitQuery(wire::SubmitQuery { sql: sql.into(), ..Default::default() })
 }
 
 pub(super) fn applied(outcome: &Outcome) {

@@ -8,12 +8,13 @@ use trine_proto::catalog::{
 use trine_proto::command::Outcome;
 use trine_proto::ids::{LogIndex, Party, TableId, TransactionId};
 use trine_proto::status::{SqlError, sqlstate};
+use trine_proto::transaction::Within;
 
 use super::commit::end;
-use super::{indexes, retention};
+use super::{indexes, retention, transactions};
 use crate::limits::{ATTEMPTS_MAX, VALIDATIONS_MAX};
 
-/// Puts work into its table's queue; it starts at once when the queue is empty.
+/// Puts work into the queue of its tables; it starts at once when nothing older is in its way.
 pub(super) fn enqueue(
     catalog: &mut Catalog,
     index: LogIndex,
@@ -21,6 +22,25 @@ pub(super) fn enqueue(
     table: TableId,
     subject: Subject,
 ) -> Result<Outcome, SqlError> {
+    insert(catalog, index, transaction, table, subject, None)?;
+    start_next(catalog, index);
+    match catalog.transactions.get(&transaction) {
+        // A transaction may be over as soon as it has its turn.
+        Some(TransactionState::Committed(at)) => Ok(Outcome::Committed(*at)),
+        Some(TransactionState::Aborted(_, error)) => Err(error.clone()),
+        _ => Ok(Outcome::Validating(index)),
+    }
+}
+
+/// Adds work without a turn yet; a statement inside a transaction starts at once.
+pub(super) fn insert(
+    catalog: &mut Catalog,
+    index: LogIndex,
+    transaction: TransactionId,
+    table: TableId,
+    subject: Subject,
+    within: Option<Within>,
+) -> Result<(), SqlError> {
     if unfinished(catalog).count() >= VALIDATIONS_MAX {
         return Err(SqlError::new(
             sqlstate::LIMIT_EXCEEDED,
@@ -32,24 +52,25 @@ pub(super) fn enqueue(
         table,
         subject,
         queued: index,
-        attempt: 0,
+        attempt: u32::from(within.is_some()),
         position: index,
         verdicts: [None; 3],
         net_profile: catalog.net_profile,
+        memory_max: catalog.job_memory_max(),
+        within,
     };
     catalog.transactions.insert(transaction, TransactionState::Validating(Box::new(validation)));
-    start_next(catalog, index);
-    Ok(Outcome::Validating(index))
+    Ok(())
 }
 
 /// Whether work on a table waits or runs.
 pub(super) fn is_busy(catalog: &Catalog, table: TableId) -> bool {
-    unfinished(catalog).any(|(_, v)| v.table == table)
+    queue(catalog).any(|(_, v)| v.tables().contains(&table))
 }
 
 /// Whether a unique index of the table waits for its check.
 pub(super) fn constrains(catalog: &Catalog, table: TableId) -> bool {
-    unfinished(catalog).any(|(_, v)| v.table == table && matches!(v.subject, Subject::Index(_)))
+    queue(catalog).any(|(_, v)| v.table == table && matches!(v.subject, Subject::Index(_)))
 }
 
 /// One party's verdict on the current attempt.
@@ -76,14 +97,12 @@ pub(super) fn verdict(
     let is_write = matches!(validation.subject, Subject::Write(_));
     let error = match [zero, one, two] {
         [Verdict::Holds, Verdict::Holds, Verdict::Holds] if !is_write => {
-            publish(catalog, index, transaction, &validation, None);
-            return Ok(Outcome::Committed(index));
+            return Ok(publish(catalog, index, transaction, &validation, None));
         }
         [Verdict::Staged(a), Verdict::Staged(b), Verdict::Staged(c)] if is_write => {
             match agreed(&[a, b, c]) {
                 Ok(segment) => {
-                    publish(catalog, index, transaction, &validation, Some(segment));
-                    return Ok(Outcome::Committed(index));
+                    return Ok(publish(catalog, index, transaction, &validation, Some(segment)));
                 }
                 Err(error) => error,
             }
@@ -135,6 +154,13 @@ fn violation(table: Option<&TableEntry>, at: LogIndex, subject: &Subject) -> Sql
         return SqlError::new(sqlstate::UNDEFINED_TABLE, "the table does not exist");
     };
     let name = &table.schema.name;
+    if let Subject::Transaction(_) = subject {
+        return SqlError::new(
+            sqlstate::INTEGRITY_VIOLATION,
+            "a constraint is violated together with what was committed since BEGIN",
+        )
+        .hint("nothing of the transaction was committed; which constraint it was the nodes do not know");
+    }
     if let Subject::Index(index) = subject {
         return SqlError::new(
             sqlstate::UNIQUE_VIOLATION,
@@ -216,7 +242,7 @@ pub(super) fn abort(
 /// Aborts all that waits for a table that was dropped.
 pub(super) fn table_dropped(catalog: &mut Catalog, index: LogIndex, table: TableId, name: &str) {
     let waiting: Vec<TransactionId> =
-        unfinished(catalog).filter(|(_, v)| v.table == table).map(|(id, _)| id).collect();
+        queue(catalog).filter(|(_, v)| v.tables().contains(&table)).map(|(id, _)| id).collect();
     for transaction in waiting {
         let error = SqlError::new(
             sqlstate::UNDEFINED_TABLE,
@@ -236,17 +262,30 @@ pub(super) fn given_up(what: &str) -> SqlError {
     .hint("check that all three nodes are up and reach each other, then try again")
 }
 
-/// Puts into force what was checked: a batch or an index, or the segment that a statement made.
+/// Puts into force what was checked: a batch or an index, the segment that a statement made, or all
+/// that a transaction wrote.
 fn publish(
     catalog: &mut Catalog,
     index: LogIndex,
     transaction: TransactionId,
     validation: &Validation,
     written: Option<SegmentEntry>,
-) {
+) -> Outcome {
+    if let Some(within) = &validation.within {
+        transactions::join(catalog, index, transaction, within, (validation, written));
+        return Outcome::Applied(index);
+    }
+    if let Subject::Transaction(open) = &validation.subject {
+        transactions::publish(catalog, index, transaction, open);
+        start_next(catalog, index);
+        return match catalog.transactions.get(&transaction) {
+            Some(TransactionState::Committed(at)) => Outcome::Committed(*at),
+            _ => Outcome::Applied(index),
+        };
+    }
     let id = validation.table;
     let mut ended = false;
-    let Some(table) = catalog.tables.get_mut(&id) else { return };
+    let Some(table) = catalog.tables.get_mut(&id) else { return stale(index) };
     match (&validation.subject, written) {
         (Subject::Batch(segment), _) => {
             table.segments.push(SegmentEntry { valid_from: index, ..segment.clone() });
@@ -272,41 +311,68 @@ fn publish(
                 catalog.aborted_segments.insert(id);
             }
         }
-        (Subject::Write(_), None) => {}
+        (Subject::Write(_) | Subject::Transaction(_), _) => {}
     }
     end(catalog, transaction, TransactionState::Committed(index));
     if ended {
         retention::segments(catalog, id);
     }
     start_next(catalog, index);
+    Outcome::Committed(index)
 }
 
 /// Starts what waits and meets no older work: of the same table, or of one that refers to it or that
-/// it refers to, because such work reads both.
+/// it refers to, because such work reads both. A transaction that needs no check is over with its
+/// turn, and others may follow.
 fn start_next(catalog: &mut Catalog, index: LogIndex) {
-    let mut queue: Vec<(LogIndex, TransactionId, TableId, bool)> =
-        unfinished(catalog).map(|(id, v)| (v.queued, id, v.table, v.attempt > 0)).collect();
-    queue.sort_unstable();
-    let mut due = Vec::new();
-    for (position, (_, id, table, runs)) in queue.iter().enumerate() {
-        let free =
-            || queue[..position].iter().all(|(_, _, other, _)| !linked(catalog, *table, *other));
-        if !runs && free() {
-            due.push(*id);
+    loop {
+        let mut over = false;
+        for id in due(catalog) {
+            let open = match catalog.transactions.get(&id) {
+                Some(TransactionState::Validating(v)) => match &v.subject {
+                    Subject::Transaction(open) => Some(open.clone()),
+                    _ => None,
+                },
+                _ => continue,
+            };
+            if let Some(open) = open
+                && transactions::over_with_its_turn(catalog, index, id, &open)
+            {
+                over = true;
+                continue;
+            }
+            let net_profile = catalog.net_profile;
+            if let Some(TransactionState::Validating(v)) = catalog.transactions.get_mut(&id) {
+                v.attempt = 1;
+                v.position = index;
+                v.net_profile = net_profile;
+            }
         }
-    }
-    let net_profile = catalog.net_profile;
-    for id in due {
-        if let Some(TransactionState::Validating(v)) = catalog.transactions.get_mut(&id) {
-            v.attempt = 1;
-            v.position = index;
-            v.net_profile = net_profile;
+        if !over {
+            return;
         }
     }
 }
 
+/// What waits and has its turn, in order.
+fn due(catalog: &Catalog) -> Vec<TransactionId> {
+    let mut queue: Vec<(LogIndex, TransactionId, Vec<TableId>, bool)> =
+        queue(catalog).map(|(id, v)| (v.queued, id, v.tables(), v.attempt > 0)).collect();
+    queue.sort_unstable();
+    let mut due = Vec::new();
+    for (position, (_, id, tables, runs)) in queue.iter().enumerate() {
+        let meets = |others: &[TableId]| {
+            tables.iter().any(|a| others.iter().any(|b| linked(catalog, *a, *b)))
+        };
+        if !runs && !queue[..position].iter().any(|(_, _, others, _)| meets(others)) {
+            due.push(*id);
+        }
+    }
+    due
+}
+
 /// Whether work on one table reads or changes what work on the other relies on.
-fn linked(catalog: &Catalog, a: TableId, b: TableId) -> bool {
+pub(super) fn linked(catalog: &Catalog, a: TableId, b: TableId) -> bool {
     let refers = |from: TableId, to: TableId| {
         let rules = catalog.tables.get(&from).map(|t| &t.rules);
         rules.is_some_and(|r| r.references.iter().any(|r| r.table == to))
@@ -317,8 +383,13 @@ fn linked(catalog: &Catalog, a: TableId, b: TableId) -> bool {
 fn unfinished(catalog: &Catalog) -> impl Iterator<Item = (TransactionId, &Validation)> {
     catalog.transactions.iter().filter_map(|(id, state)| match state {
         TransactionState::Validating(validation) => Some((*id, &**validation)),
-        TransactionState::Committed(_) | TransactionState::Aborted(..) => None,
+        _ => None,
     })
+}
+
+/// What takes turns: all but statements inside open transactions.
+fn queue(catalog: &Catalog) -> impl Iterator<Item = (TransactionId, &Validation)> {
+    unfinished(catalog).filter(|(_, v)| v.within.is_none())
 }
 
 /// The validation if this is its running attempt (attempt 0 waits and does not run).

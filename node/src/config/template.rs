@@ -38,13 +38,18 @@ pub fn template(t: &Template<'_>) -> String {
          # Milliseconds that a query waits for a party that is down. [TRINE_PARTY_WAIT_MS]\n\
          party_wait_ms = 10000\n\
          # Queries and key checks that run at one time. [TRINE_JOBS_RUNNING]\n\
-         jobs_running = 4\n\
+         jobs_running = 16\n\
          # Threads that one query may compute with; the least of the three nodes counts. [TRINE_LANES]\n\
          lanes = 1\n\
          # Bytes of finished results that are kept for their clients. [TRINE_RESULTS_BYTES_MAX]\n\
          results_bytes_max = 1073741824\n\
          # Seconds that a finished result is kept. [TRINE_RESULTS_KEEP_S]\n\
          results_keep_s = 3600\n\
+         # Megabytes that one job may need, by what its plan says; the least of the three nodes counts;\n\
+         # 0: the memory of the machine. [TRINE_JOB_MEMORY_MB]\n\
+         job_memory_mb = 0\n\
+         # Seconds of silence after which an open transaction is rolled back. [TRINE_TRANSACTION_IDLE_S]\n\
+         transaction_idle_s = 600\n\
          # Seconds that an uploaded batch may wait for its commit before it is given up.\n\
          # [TRINE_STAGED_KEEP_S]\n\
          staged_keep_s = 3600\n\

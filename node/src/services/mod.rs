@@ -24,11 +24,13 @@ use tokio::sync::Semaphore;
 use tonic::transport::server::{TcpConnectInfo, TlsConnectInfo};
 use tonic::{Extensions, Request, Status};
 use trine_consensus::{Consensus, ConsensusError};
-use trine_proto::catalog::{Catalog, ClusterInfo, Principal, PublicKey};
+use trine_proto::catalog::{Catalog, ClusterInfo, Principal, PublicKey, TransactionState};
 use trine_proto::identity::Identity;
-use trine_proto::ids::Party;
+use trine_proto::ids::{LogIndex, Party, TransactionId};
 use trine_proto::status::{SqlError, sqlstate};
 use trine_proto::tls::key_of_certificate;
+use trine_proto::transaction::Overlay;
+use trine_proto::wire;
 use trine_storage::Store;
 
 /// What all services stand on.
@@ -77,6 +79,21 @@ impl Shared {
         let key = Self::key(request)?;
         let found = self.caught_up(|catalog| catalog.principal_by_key(&key).cloned()).await;
         found.ok_or_else(|| unknown_key().into())
+    }
+
+    /// Snapshot and writes of an open transaction, once this node knows the statements before this one.
+    async fn opened(&self, within: &wire::Within) -> Option<(LogIndex, Overlay)> {
+        let id = TransactionId::from_slice(&within.transaction_id)?;
+        self.caught_up(|catalog| match catalog.transactions.get(&id) {
+            Some(TransactionState::Open(open)) => {
+                let due = open.sequence == within.sequence && open.running.is_none();
+                due.then(|| Some((open.snapshot, open.written.clone())))
+            }
+            Some(_) => Some(None),
+            None => None,
+        })
+        .await
+        .flatten()
     }
 
     /// What `find` finds in the replicated state, now or as soon as this node has caught up: the

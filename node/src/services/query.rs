@@ -4,6 +4,7 @@ use super::transaction::{propose, verify};
 use super::{Shared, protocol};
 use crate::limits::{PROGRESS_EVERY, RESULT_PIECE_BYTES, STATEMENT_BYTES_MAX};
 use crate::results::StoredResult;
+use std::borrow::Cow;
 use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -49,7 +50,8 @@ impl wire::query_server::Query for QueryService {
         let parameters = submit.parameters.is_some();
         // With parameters a statement is planned once they are known to the log.
         if !parameters {
-            self.plan_early(submit.sql, verified.signed.public_key, signed_at_ms).await?;
+            let within = submit.within.as_ref();
+            self.plan_early(submit.sql, within, verified.signed.public_key, signed_at_ms).await?;
         }
         Ok(Response::new(propose(&self.0, verified.signed).await?.into()))
     }
@@ -194,16 +196,28 @@ impl QueryService {
     async fn plan_early(
         &self,
         sql: String,
+        within: Option<&wire::Within>,
         key: [u8; 32],
         signed_at_ms: u64,
     ) -> Result<(), SqlError> {
+        let seen = match within {
+            None => None,
+            Some(within) => match self.0.opened(within).await {
+                Some(seen) => Some(seen),
+                // Refused by the log, or unknown here yet.
+                None => return Ok(()),
+            },
+        };
         let catalog = self.0.consensus.catalog();
         let Some(principal) = catalog.principal_by_key(&key).map(|p| p.name.clone()) else {
             return Ok(());
         };
         let store = self.0.store.clone();
         let planning = tokio::task::spawn_blocking(move || {
-            let at: LogIndex = catalog.applied;
+            let (catalog, at) = match seen {
+                None => (Cow::Borrowed(&*catalog), catalog.applied),
+                Some(seen) => (Cow::Owned(catalog.within(seen.0, &seen.1)), seen.0),
+            };
             let who = (principal.as_str(), signed_at_ms);
             trine_query::compile_over(&sql, None, &catalog, at, who, &store).map(drop)
         });
@@ -225,7 +239,7 @@ impl QueryService {
         let is_transaction = self
             .0
             .caught_up(|catalog| match catalog.transactions.get(&transaction) {
-                Some(TransactionState::Validating(_)) => None,
+                Some(TransactionState::Validating(_) | TransactionState::Open(_)) => None,
                 Some(_) => Some(true),
                 None => catalog.jobs.contains_key(&id).then_some(false),
             })

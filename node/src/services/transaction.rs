@@ -15,6 +15,7 @@ use trine_proto::command::{CLIENT_DOMAIN, Command, Outcome, SignedBytes};
 use trine_proto::ids::{SegmentId, TransactionId};
 use trine_proto::schema::TableSchema;
 use trine_proto::status::{SqlError, sqlstate};
+use trine_proto::transaction::Within;
 use trine_proto::wire::client_command::Command as Kind;
 use trine_proto::wire::transaction_state::Kind as StateKind;
 use trine_proto::wire::{self, CommandOutcome};
@@ -108,7 +109,8 @@ impl wire::transaction_server::Transaction for TransactionService {
             loop {
                 applied.mark_unchanged();
                 let state = self.state_of(id, &self.0.consensus.catalog());
-                if matches!(state.kind(), StateKind::Committed | StateKind::Aborted) {
+                let over = [StateKind::Committed, StateKind::Aborted, StateKind::Joined];
+                if over.contains(&state.kind()) {
                     return state;
                 }
                 if applied.changed().await.is_err() {
@@ -133,6 +135,16 @@ impl TransactionService {
         key: [u8; 32],
         signed_at_ms: u64,
     ) -> Result<(), SqlError> {
+        let within = match &write.within {
+            None => None,
+            Some(asked) => match self.0.opened(asked).await {
+                Some((snapshot, written)) => {
+                    Some(Within { transaction: TransactionId([0; 16]), snapshot, written })
+                }
+                // Refused by the log, or unknown here yet.
+                None => return Ok(()),
+            },
+        };
         let catalog = self.0.consensus.catalog();
         let Some(principal) = catalog.principal_by_key(&key).map(|p| p.name.clone()) else {
             return Ok(());
@@ -164,6 +176,8 @@ impl TransactionService {
             position: at,
             verdicts: [None; 3],
             net_profile: catalog.net_profile,
+            memory_max: None,
+            within,
         };
         let planning = tokio::task::spawn_blocking(move || {
             trine_query::compile_work(&catalog, TransactionId([0; 16]), &validation).map(drop)
@@ -205,6 +219,15 @@ impl TransactionService {
             Some(TransactionState::Validating(v)) => {
                 out.set_kind(StateKind::Validating);
                 out.log_index = v.queued.0;
+            }
+            Some(TransactionState::Open(open)) => {
+                out.set_kind(StateKind::Open);
+                out.log_index = open.snapshot.0;
+                out.error = open.failed.clone().map(Into::into);
+            }
+            Some(TransactionState::Joined(index, _)) => {
+                out.set_kind(StateKind::Joined);
+                out.log_index = index.0;
             }
             Some(TransactionState::Committed(index)) => {
                 out.set_kind(StateKind::Committed);

@@ -299,6 +299,8 @@ fn known_before(catalog: &Catalog, transaction: TransactionId) -> Result<(), Sql
         None => return Ok(()),
         Some(TransactionState::Committed(_)) => "has been committed before",
         Some(TransactionState::Validating(_)) => "is being checked",
+        Some(TransactionState::Joined(..)) => "is part of an open transaction already",
+        Some(TransactionState::Open(_)) => "is open and no batch",
         Some(TransactionState::Aborted(..)) => "has been given up",
     };
     Err(SqlError::new(

@@ -180,9 +180,11 @@ impl Client {
                 );
                 world.cluster.commit(&receipts)
             }
-            Goal::Query => {
-                Asked::SubmitQuery(wire::SubmitQuery { sql: "SELECT 1".into(), parameters: None })
-            }
+            Goal::Query => Asked::SubmitQuery(wire::SubmitQuery {
+                sql: "SELECT 1".into(),
+                parameters: None,
+                within: None,
+            }),
             Goal::Write { rewrites } => {
                 let kind =
                     if rewrites { wire::WriteKind::Rewrite } else { wire::WriteKind::Insert };
@@ -213,7 +215,11 @@ impl Client {
         let told = match catalog.transactions.get(&transaction) {
             Some(TransactionState::Committed(at)) => Some(Some(*at)),
             Some(TransactionState::Aborted(..)) => Some(None),
-            Some(TransactionState::Validating(_)) => None,
+            Some(
+                TransactionState::Validating(_)
+                | TransactionState::Open(_)
+                | TransactionState::Joined(..),
+            ) => None,
             None => {
                 let command = blake3::hash(&self.id);
                 let outcome = catalog.outcomes.get(command.as_bytes().first_chunk().unwrap());

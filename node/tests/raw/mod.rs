@@ -149,7 +149,8 @@ impl Raw<'_> {
         for (party, messages) in Party::ALL.into_iter().zip(parts) {
             receipts.push(self.upload(party, messages).await?);
         }
-        let commit = wire::Commit { transaction_id: transaction.0.to_vec(), receipts };
+        let commit =
+            wire::Commit { transaction_id: transaction.0.to_vec(), receipts, within: None };
         let note = self.propose(Party::ALL[1], Command::Commit(commit)).await?;
         if note != "validating" {
             return Ok(note);
@@ -164,8 +165,10 @@ impl Raw<'_> {
 
     /// Hands a query to some nodes.
     pub async fn submit(&self, parties: &[Party], sql: &str) -> Result<JobId, SqlError> {
-        let (id, signed) = self
-            .sign(Command::SubmitQuery(wire::SubmitQuery { sql: sql.into(), parameters: None }));
+        let (id, signed) = self.sign(Command::SubmitQuery(wire::SubmitQuery {
+            sql: sql.into(),
+            ..Default::default()
+        }));
         for party in parties {
             let mut client = QueryClient::new(self.channel(*party).await);
             let outcome = client.submit(signed.clone()).await?.into_inner();

@@ -44,6 +44,21 @@ pub(super) struct Write {
     pub(super) made: SegmentScan,
 }
 
+impl Write {
+    /// The plan that finds the rows.
+    pub(super) const fn source(&self) -> &Plan {
+        &self.source
+    }
+    /// What it is called in an error.
+    pub(super) const fn name(&self) -> &'static str {
+        match self.writes {
+            Writes::Insert(_) => "Insert",
+            Writes::Update(_) => "Update",
+            Writes::Delete => "Delete",
+        }
+    }
+}
+
 /// What came out of a statement, before anything is opened.
 pub(super) struct Written {
     pub(super) staged: Staged,

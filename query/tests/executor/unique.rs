@@ -62,6 +62,8 @@ fn verdict(segments: &[&[(i128, &str)]], hidden: Option<usize>) -> bool {
         position: LogIndex(99),
         verdicts: [None; 3],
         net_profile: NetProfile::default(),
+        memory_max: None,
+        within: None,
     };
     let stores = stores(&[&table]);
     let work = compile_work(&catalog, TransactionId([7; 16]), &validation).unwrap();

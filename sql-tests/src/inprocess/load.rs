@@ -43,7 +43,9 @@ impl InProcess {
                 index += 1;
             }
         }
-        self.commit(id, &schema, transaction, parts)?;
+        let within = self.block().begins(true)?;
+        self.commit((id, &schema), transaction, parts, within)?;
+        self.block().ended(true);
         Ok(rows)
     }
 }

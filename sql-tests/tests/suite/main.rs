@@ -10,3 +10,4 @@ mod plans;
 mod random;
 mod sentinels;
 mod tpch;
+mod transactions;

@@ -15,7 +15,11 @@ fn commit_changed(change: impl Fn(&mut Vec<wire::Receipt>)) -> Outcome {
     }
     let outcome = world.ann(commit);
     assert!(world.entry("t").segments.is_empty());
-    assert!(world.catalog.transactions.is_empty());
+    // Parts that do not belong together go; any other refusal changes nothing.
+    let error = refused(&outcome);
+    let given_up = error.sqlstate == sqlstate::DATA_CORRUPTED;
+    assert_eq!(world.catalog.aborted_segments.contains(&transaction(1).into()), given_up);
+    assert_eq!(world.catalog.transactions.is_empty(), !given_up);
     outcome
 }
 

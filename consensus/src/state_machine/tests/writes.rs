@@ -10,7 +10,7 @@ fn write(table: &str, kind: wire::WriteKind) -> Asked {
         sql: "DELETE FROM t".into(),
         table: table.into(),
         kind: 0,
-        parameters: None,
+        ..Default::default()
     };
     write.set_kind(kind);
     Asked::SubmitWrite(write)
@@ -85,7 +85,7 @@ fn an_older_query_keeps_what_it_reads() {
     let mut world = World::new();
     let table = world.table("t", false);
     world.load(1, &table, 5);
-    let query = wire::SubmitQuery { sql: "SELECT 1".into(), parameters: None };
+    let query = wire::SubmitQuery { sql: "SELECT 1".into(), ..Default::default() };
     let asked = world.ann(Asked::SubmitQuery(query)).index();
     let id = world.submit_write("t", wire::WriteKind::Rewrite);
     world.all_report(id, |p| staged(p, 5, [7, 8, 9]));
