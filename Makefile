@@ -1,13 +1,14 @@
 # make demo    the main job on real data, three parties on this machine
 # make test    every test that CI runs
 # make ladder  the SQL corpora of other projects, and which of their records fail
+# make faults  kills nodes of this build for ROUNDS rounds and compares them with a model
 # make verify  the gate: read-only checks, then the tests
 # make bench   the table of BENCHMARKS.md on this machine
 # make fix     what of it can be mended by a program
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test ladder verify bench fix
+.PHONY: help demo test ladder faults verify bench fix
 
 # Every recipe takes the build's environment (RocksDB, target folder) from one place.
 ENV := source scripts/build-env.sh
@@ -32,6 +33,14 @@ ladder:
 	@$(ENV); cargo build --locked --release --bins
 	@$(ENV); $${CARGO_TARGET_DIR:-target}/release/trine-sql-tests --jobs "$$(nproc)" \
 		--report sql-tests/UNSUPPORTED.md $(CORPORA) || [ $$? -eq 1 ]
+
+# A failing run names its seed; --only POINT (see trine-faults --help) narrows it down.
+SEED ?= 1
+ROUNDS ?= 100
+faults:
+	@scripts/install-deps.sh
+	@$(ENV); cargo build --locked -p trine-node -p trine-faults --bins
+	@$(ENV); $${CARGO_TARGET_DIR:-target}/debug/trine-faults --seed $(SEED) --rounds $(ROUNDS)
 
 verify:
 	@scripts/install-deps.sh

@@ -12,10 +12,11 @@ async fn rows(client: &Client) -> Result<Vec<Vec<Value>>, SqlError> {
 
 /// The file of one of the three segments of `t`, which a query of it must read.
 fn file_of_t(cluster: &Cluster, party: usize, place: usize) -> PathBuf {
-    let mut files = cluster.files(party);
-    files.retain(|path| path.parent().unwrap().ends_with("1"));
-    assert_eq!(files.len(), 3);
-    files[place].clone()
+    let files = cluster.files(party);
+    let beside = |path: &Path| files.iter().filter(|f| f.parent() == path.parent()).count();
+    let of_t: Vec<_> = files.iter().filter(|path| beside(path) == 3).collect();
+    assert_eq!(of_t.len(), 3, "{files:?}");
+    of_t[place].clone()
 }
 
 fn damage(path: &Path, how: &dyn Fn(&mut Vec<u8>)) {
