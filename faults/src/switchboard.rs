@@ -39,9 +39,9 @@ impl Switchboard {
         let cuts = watch::Sender::new([[false; 3]; 3]);
         let processes = Arc::new(Mutex::new([None; 3]));
         let mut addresses = Vec::new();
+        let guard = runtime.enter();
         for (party, target) in targets.iter().enumerate() {
-            let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0"));
-            let listener = listener.map_err(|e| e.to_string())?;
+            let listener = listen().map_err(|e| e.to_string())?;
             addresses.push(listener.local_addr().map_err(|e| e.to_string())?.to_string());
             let relay = Relay {
                 party,
@@ -51,6 +51,7 @@ impl Switchboard {
             };
             runtime.spawn(relay.run(listener));
         }
+        drop(guard);
         let addresses = addresses.try_into().map_err(|_| "three relays".to_owned())?;
         Ok(Self { cuts, processes, addresses, runtime: Some(runtime) })
     }
@@ -73,6 +74,13 @@ impl Switchboard {
             cuts[b][a] = cut;
         });
     }
+}
+
+/// A listening socket of the runtime that is entered.
+fn listen() -> std::io::Result<TcpListener> {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+    listener.set_nonblocking(true)?;
+    TcpListener::from_std(listener)
 }
 
 impl Drop for Switchboard {

@@ -34,12 +34,20 @@ impl Chosen {
     }
 }
 
-/// "quicksort; ripple, 8 blocks, tree"; nothing where nothing was chosen.
+/// "quicksort; 8 blocks to tree", the forms from fewest bits to fewest rounds; nothing where nothing was
+/// chosen.
 impl std::fmt::Display for Chosen {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let circuits: Vec<String> = self.circuits().map(|form| form.to_string()).collect();
+        let forms: Vec<Circuit> = self.circuits().collect();
+        let circuits = match forms[..] {
+            [] => None,
+            [form] => Some(form.to_string()),
+            [Circuit::Blocks(least), .., Circuit::Blocks(most)] => {
+                Some(format!("{least} to {most} blocks"))
+            }
+            [first, .., last] => Some(format!("{first} to {last}")),
+        };
         let sort = self.sort.map(|sort| sort.to_string());
-        let circuits = (!circuits.is_empty()).then(|| circuits.join(", "));
         let parts: Vec<String> = sort.into_iter().chain(circuits).collect();
         f.write_str(&parts.join("; "))
     }
@@ -63,7 +71,7 @@ mod tests {
         protocol::less_than(&mut s, &short, &short).unwrap();
         protocol::less_than(&mut s, &long, &long).unwrap();
         sort::sort(&mut s, &Planes::ghost(1 << 20, 2)).unwrap();
-        assert_eq!(s.take_chosen().to_string(), "radix 2; ripple, 16 blocks");
+        assert_eq!(s.take_chosen().to_string(), "radix 2; ripple to 16 blocks");
         sort::top_k(&mut s, &long, 10).unwrap();
         assert_eq!(s.take_chosen().to_string(), "quickselect");
     }

@@ -58,7 +58,9 @@
 //! | [`sort::Shuffle::apply`], [`sort::SortOrder::apply`], `unapply` | 4k | 3 | nothing |
 //! | [`sort::partition`] | 416 | 7 | a uniformly random permutation |
 //! | [`sort::sort`] | [`sort::cost_sort`], expected | expected | a uniformly random permutation |
+//! | [`sort::sort_columns`] | the same, and 4k for other columns than the key | the same | the same |
 //! | [`sort::top_k`] | [`sort::cost_top_k`], expected | expected | part of one |
+//! | [`sort::top_k_shuffled`] | 4 ceil(log2 n) more | 3 more | the same |
 //! | [`protocol::open_planes`], [`protocol::open_arith`] | 3k | 1 | the column |
 //!
 //! Which form of a circuit runs is a pure function of (profile, rows, width), so it is the same at all

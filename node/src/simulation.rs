@@ -22,7 +22,7 @@ mod world;
 use world::World;
 
 /// Seeds of a usual test run.
-const SEEDS: u64 = 6;
+const SEEDS: u64 = 4;
 
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().and_then(|v| v.parse().ok())

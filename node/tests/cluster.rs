@@ -15,8 +15,9 @@ use trine_proto::status::sqlstate;
 use trine_proto::wire::admin_client::AdminClient;
 use trine_proto::wire::client_command::Command;
 use trine_proto::wire::job_state::Kind;
+use trine_proto::wire::operator_client::OperatorClient;
 use trine_proto::wire::query_client::QueryClient;
-use trine_proto::wire::{self, StatusRequest};
+use trine_proto::wire::{self, CheckRequest, StatusRequest};
 
 const P: [Party; 3] = Party::ALL;
 
@@ -41,6 +42,19 @@ async fn a_filtered_sum_is_the_same_after_a_restart_of_all() {
     let status = status.status(StatusRequest {}).await.unwrap().into_inner();
     assert_eq!((status.party, status.principal.as_str()), (2, "admin"));
     assert_eq!(status.mesh_up, [true; 3]);
+    // An administrator of the database is not the operator of the machine.
+    let mut operator = OperatorClient::new(raw.channel(P[2]).await);
+    let denied = operator.check(CheckRequest { repair: true }).await.unwrap_err();
+    let text = "only this node's own operator may check or repair its segments";
+    assert!(denied.message().contains(text), "{denied}");
+    // Who is not enrolled may know that the node lives, and no more.
+    let stranger = Identity::generate().unwrap();
+    let channel = cluster.channel(P[2], &stranger).await.unwrap();
+    let told = AdminClient::new(channel.clone()).status(StatusRequest {}).await.unwrap();
+    assert_eq!(told.into_inner().principal, "");
+    let denied = OperatorClient::new(channel).check(CheckRequest { repair: false }).await;
+    let text = "this key belongs to no enrolled principal";
+    assert!(denied.unwrap_err().message().contains(text));
     let table = schema("t", false);
     raw.create(&table).await;
     raw.load(&table, &[1, -20, 300, 4_000, 7]).await.unwrap();

@@ -163,6 +163,7 @@ impl Client {
             return false;
         }
         own.disk.insert((table, transaction.into()));
+        world.changes += 1;
         self.staged[node] = true;
         true
     }
@@ -181,7 +182,8 @@ impl Client {
             }
             Goal::Query => Asked::SubmitQuery(wire::SubmitQuery {
                 sql: "SELECT 1".into(),
-                ..Default::default()
+                parameters: None,
+                within: None,
             }),
             Goal::Write { rewrites } => {
                 let kind =
@@ -226,6 +228,7 @@ impl Client {
         };
         if let Some(Some(at)) = told {
             world.acknowledged.insert(transaction, at);
+            world.changes += 1;
         }
         told.is_some()
     }

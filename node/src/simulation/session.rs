@@ -132,6 +132,7 @@ impl World {
             Subject::Write(_) => {
                 let segment = transaction.segment_of_attempt(attempt);
                 self.nodes[node].disk.insert((table, segment));
+                self.changes += 1;
                 super::client::staged(self, node, table, transaction, attempt)
             }
             _ => Verdict::Holds,

@@ -16,7 +16,7 @@ use trine_proto::status::SqlError;
 /// Milliseconds during which things fail.
 const FAULTS_UNTIL: u64 = 60_000;
 /// Milliseconds after which everything must be in order again.
-const HEALED_AFTER: u64 = 120_000;
+const HEALED_AFTER: u64 = 90_000;
 /// How long nodes wait for a party that is down.
 pub(super) const PARTY_WAIT: u64 = 10_000;
 /// How long a staged part waits for its commit.
@@ -88,6 +88,8 @@ pub(super) struct World {
     cut: [[bool; 3]; 3],
     pub(super) sessions: BTreeMap<Task, Session>,
     clients: Vec<Client>,
+    /// How often a catalog, a disk or a client's knowledge has changed.
+    pub(super) changes: u64,
     /// Digest of the log at every position that some node has reached.
     pub(super) digests: BTreeMap<LogIndex, [u8; 32]>,
     /// Commits that a client was told of.
@@ -119,6 +121,7 @@ impl World {
             cut: [[false; 3]; 3],
             sessions: BTreeMap::new(),
             clients: Vec::new(),
+            changes: 0,
             digests: BTreeMap::new(),
             acknowledged: BTreeMap::new(),
         };
@@ -149,10 +152,14 @@ impl World {
                 break;
             }
             self.now = time;
-            let told = format!("{event:?}");
+            let told = event.clone();
+            let before = self.changes;
             self.happen(event);
-            if let Err(broken) = invariants::always(self) {
-                panic!("seed {}, at {} ms, after {told}: {broken}", self.seed, self.now);
+            // Most of the time a node looks at the log and finds nothing new.
+            if self.changes > before
+                && let Err(broken) = invariants::always(self)
+            {
+                panic!("seed {}, at {} ms, after {told:?}: {broken}", self.seed, self.now);
             }
         }
         if let Err(broken) = invariants::healed(self) {
@@ -220,6 +227,7 @@ impl World {
 
     /// What the runner does after an apply: files first, then attempts.
     fn applied(&mut self, node: usize) {
+        self.changes += 1;
         let own = &mut self.nodes[node];
         let Files { listed, gone } = Files::of(&own.catalog);
         own.disk.retain(|key| listed.contains(key) || !gone.contains(&key.1));

@@ -5,8 +5,10 @@ use crate::plans::*;
 use crate::reference::{as_set, evaluate};
 use crate::support::*;
 use trine_mpc::Profile;
+use trine_mpc::sort::cost_sort;
 use trine_proto::CHUNK_ROWS;
 use trine_proto::schema::ColumnType as T;
+use trine_query::dry_run;
 use trine_query::plan::{Aggregate, Compare, Expr, Function, Literal, Operator, Plan};
 
 const SIZES: [&[usize]; 6] = [&[], &[1], &[2], &[0, 7], &[64], &[50, 27]];
@@ -215,4 +217,36 @@ fn keys_that_follow_from_others_travel() {
         let got = as_set(run_plan(&reveal(plan), &[&table], Profile::LOCAL));
         assert_eq!(got, all);
     }
+}
+
+#[test]
+fn after_its_sort_a_group_by_sends_little() {
+    let rows = 1 << 20;
+    let columns = vec![column("k", T::Int, false), column("v", T::Int, false)];
+    let mut scan = random_table(9, columns, &[1], 1).scan();
+    scan.rows = rows;
+    if let Operator::Scan { segments, .. } = &mut scan.op {
+        segments[0].rows = rows;
+    }
+    let after = |filtered: bool, counted: bool| {
+        let least = compare(Compare::Gt, col(&scan, 1), num(0));
+        let input = if filtered { filter(scan.clone(), least) } else { scan.clone() };
+        let mut aggregates = vec![aggregate(Function::Sum, Some(col(&input, 1)), rows, false)];
+        if counted {
+            aggregates.push(aggregate(Function::CountStar, None, rows, false));
+        }
+        let keys = vec![col(&input, 0)];
+        let plan = reveal(sort_aggregate(input, keys, aggregates));
+        let costs = dry_run(&plan, Profile::LOCAL).unwrap();
+        let sort = cost_sort(Profile::LOCAL, 1 << 20, 32 + usize::from(filtered));
+        [0, 1, 2].map(|party| (costs[1].cost.bytes[party] - sort.bytes[party]) / rows)
+    };
+    let plain = after(false, false);
+    assert!(plain.iter().all(|bytes| *bytes <= 60), "{plain:?}");
+    assert!(plain.iter().sum::<u64>() <= 145, "{plain:?}");
+    // A condition costs two planes more, a count a few.
+    let conditional = after(true, false);
+    assert!(conditional.iter().all(|bytes| *bytes <= 61), "{conditional:?}");
+    let counted = after(true, true);
+    assert!(counted.iter().sum::<u64>() <= 180, "{counted:?}");
 }

@@ -16,8 +16,10 @@ pub(super) fn always(world: &World) -> Result<(), Broken> {
     let listed: BTreeSet<_> = files.iter().flat_map(|f| &f.listed).copied().collect();
     for (party, node) in world.nodes.iter().enumerate() {
         for key in &listed {
-            let ended = files[party].gone.contains(&key.1) || is_forgotten(node, *key);
-            if !node.disk.contains(key) && !ended {
+            if node.disk.contains(key) || files[party].gone.contains(&key.1) {
+                continue;
+            }
+            if !is_forgotten(node, *key) {
                 return Err(format!(
                     "segment {} of table {} is listed, but node {party} has no file of it",
                     key.1, key.0
