@@ -51,7 +51,7 @@ pub(crate) struct Listed {
     pub(crate) entry: SegmentEntry,
 }
 
-/// The segments that the log lists, with what it says of them.
+/// The segments that the log lists, those of open transactions among them, with what it says of them.
 pub(crate) fn listed(catalog: &Catalog) -> Vec<Listed> {
     let wanted = Files::of(catalog).listed;
     let mut found = Vec::with_capacity(wanted.len());
@@ -63,6 +63,12 @@ pub(crate) fn listed(catalog: &Catalog) -> Vec<Listed> {
             entry: entry.clone(),
         }));
     }
+    let uncommitted = catalog.uncommitted().filter(|(id, s)| wanted.contains(&(*id, s.id)));
+    found.extend(uncommitted.map(|(table, entry)| Listed {
+        table,
+        name: catalog.tables.get(&table).map_or_else(String::new, |t| t.schema.name.clone()),
+        entry: entry.clone(),
+    }));
     found
 }
 

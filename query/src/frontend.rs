@@ -30,6 +30,7 @@ mod parameters;
 mod parse;
 mod position;
 mod rewrite;
+mod shown;
 mod tables;
 mod using;
 mod views;
@@ -142,6 +143,7 @@ pub(crate) fn bind_query(
     aliases::separate(&mut parsed.query)?;
     let bound = binder.sql_statement_to_plan(Ast::Query(parsed.query)).map_err(translate)?;
     let plan = optimizer::optimise(bound, &config).map_err(translate)?;
+    let plan = shown::constants(plan).map_err(translate)?;
     let names = names::align(names, plan.schema());
     Ok(Bound { explain: parsed.explain, plan, names })
 }

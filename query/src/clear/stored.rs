@@ -13,13 +13,15 @@ use trine_proto::status::{SqlError, sqlstate};
 use trine_storage::{StorageError, Store};
 
 type Values = Arc<Vec<Literal>>;
+/// Segments, and the values of a column over all their rows.
+type Read = (Vec<SegmentScan>, Values);
 
 /// What the planner may look at beside the catalog: PUBLIC columns, which every node has alike. Each is
 /// read once a statement.
 pub(crate) struct PublicData<'s> {
     store: Option<&'s Store>,
-    /// By table and column: the segments, and the values of all their rows.
-    read: RefCell<BTreeMap<(TableId, usize), (Vec<SegmentScan>, Values)>>,
+    /// By table and column.
+    read: RefCell<BTreeMap<(TableId, usize), Read>>,
     /// Whether the statement has met a PUBLIC column.
     met: Cell<bool>,
     failed: RefCell<Option<StorageError>>,

@@ -45,7 +45,9 @@ const ROWS: &str = "__trine_rows";
 /// `x < ANY (subquery)` and its like with the rows under a name of their own.
 fn compared_apart(expr: Expr) -> Result<Transformed<Expr>> {
     let Expr::SetComparison(mut comparison) = expr else { return Ok(Transformed::no(expr)) };
-    if is_apart(&comparison.subquery.subquery) {
+    // What looks outside is left as it is: DataFusion loses columns under an alias.
+    let looks_outside = !comparison.subquery.outer_ref_columns.is_empty();
+    if looks_outside || is_apart(&comparison.subquery.subquery) {
         return Ok(Transformed::no(Expr::SetComparison(comparison)));
     }
     comparison.subquery.subquery = Arc::new(apart(&comparison.subquery.subquery)?);
@@ -98,7 +100,9 @@ fn may_be_null(list: &InSubquery, input: &LogicalPlan) -> Result<bool> {
 
 /// See the module.
 fn three_valued(list: &InSubquery, input: &LogicalPlan) -> Result<Expr> {
-    let rows = &apart(&list.subquery.subquery)?;
+    let own_name = list.subquery.outer_ref_columns.is_empty();
+    let rows = list.subquery.subquery.as_ref();
+    let rows = &if own_name { apart(rows)? } else { rows.clone() };
     let Some(member) = rows.schema().columns().into_iter().next().map(Expr::Column) else {
         return Ok(Expr::InSubquery(list.clone()));
     };

@@ -1,9 +1,9 @@
 //! Names that PostgreSQL has and DataFusion does not, written as DataFusion knows them.
 
 use sqlparser::ast::{
-    BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList,
-    FunctionArguments, Ident, ObjectName, ObjectNamePart, Query, UnaryOperator, Value, VisitMut,
-    VisitorMut,
+    BinaryOperator, DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList,
+    FunctionArguments, Ident, ObjectName, ObjectNamePart, Query, UnaryOperator, Value,
+    ValueWithSpan, VisitMut, VisitorMut,
 };
 use std::ops::ControlFlow;
 
@@ -28,6 +28,7 @@ impl VisitorMut for Rewriter {
     type Break = ();
 
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        without_exponent(expr);
         if let Some(other) = as_call(expr).or_else(|| rows_compared(expr)) {
             *expr = other;
         }
@@ -71,6 +72,51 @@ fn as_call(expr: &Expr) -> Option<Expr> {
         }
         _ => None,
     }
+}
+
+/// `'1.5e3'::DECIMAL`: DataFusion reads digits and a point only.
+fn without_exponent(expr: &mut Expr) {
+    let Expr::Cast { expr, data_type, .. } = expr else { return };
+    let exact = matches!(data_type, DataType::Decimal(_) | DataType::Numeric(_) | DataType::Dec(_));
+    if let Expr::Value(ValueWithSpan { value: Value::SingleQuotedString(text), .. }) = expr.as_mut()
+        && exact
+        && let Some(plain) = expanded(text.trim())
+    {
+        *text = plain;
+    }
+}
+
+/// Digits that an exponent may add at most.
+const ZEROS_MAX: usize = 76;
+
+/// A number with an exponent, written without; none for any other text.
+fn expanded(text: &str) -> Option<String> {
+    let (mantissa, exponent) = text.split_once(['e', 'E'])?;
+    let exponent: i32 = exponent.parse().ok()?;
+    let (sign, digits) = match mantissa.strip_prefix('-') {
+        Some(digits) => ("-", digits),
+        None => ("", mantissa.strip_prefix('+').unwrap_or(mantissa)),
+    };
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    let all = format!("{whole}{fraction}");
+    if all.is_empty() || !all.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let point = i32::try_from(whole.len()).ok()?.checked_add(exponent)?;
+    let before = usize::try_from(point).unwrap_or(0);
+    let zeros = usize::try_from(point.checked_neg()?).unwrap_or(0);
+    if before > ZEROS_MAX || zeros > ZEROS_MAX {
+        return None;
+    }
+    let padded =
+        format!("{}{all}{}", "0".repeat(zeros), "0".repeat(before.saturating_sub(all.len())));
+    let (whole, fraction) = padded.split_at(before.min(padded.len()));
+    let whole = if whole.is_empty() { "0" } else { whole };
+    Some(if fraction.is_empty() {
+        format!("{sign}{whole}")
+    } else {
+        format!("{sign}{whole}.{fraction}")
+    })
 }
 
 /// Comparisons of rows, column by column.
@@ -174,5 +220,27 @@ fn two_arguments(function: &Function) -> Option<[&Expr; 2]> {
             FunctionArg::Unnamed(FunctionArgExpr::Expr(y)),
         ] => Some([x, y]),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exponents_become_digits() {
+        for (text, due) in [
+            ("1e3", "1000"),
+            ("1.5e3", "1500"),
+            ("-.1e-1", "-0.01"),
+            ("12.345E1", "123.45"),
+            ("+2e-3", "0.002"),
+            ("0e1", "00"),
+        ] {
+            assert_eq!(expanded(text).as_deref(), Some(due), "{text}");
+        }
+        for text in ["", "1", "e5", "1e", "xe1", "1e400", "1e-400", "1e99999999999"] {
+            assert_eq!(expanded(text), None, "{text}");
+        }
     }
 }

@@ -107,14 +107,16 @@ fn casts_have_the_bounds_of_their_type() {
 }
 
 #[test]
-fn what_could_overflow_is_refused() {
+fn what_could_overflow_is_checked() {
     for sql in [
         "select big * big * n from t",
         "select sum(big * big) from t",
         "select avg(big * n) from t",
-        "select -9223372036854775808 - 1",
-        "select 3000000000 * 4000000000",
     ] {
+        let statement = compile(sql, &catalog(), AT, ANALYST, SIGNED_AT_MS).unwrap();
+        assert!(format!("{:?}", statement.plan).contains("OutOfRange"), "{sql}");
+    }
+    for sql in ["select -9223372036854775808 - 1", "select 3000000000 * 4000000000"] {
         let error = compile(sql, &catalog(), AT, ANALYST, SIGNED_AT_MS).unwrap_err();
         assert_eq!(error.sqlstate, sqlstate::NUMERIC_VALUE_OUT_OF_RANGE, "{sql}: {error}");
     }

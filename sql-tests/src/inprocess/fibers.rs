@@ -143,7 +143,7 @@ mod tests {
             }
             sum
         });
-        assert_eq!(sums, [Some(8), Some(8), Some(8)]);
+        assert_eq!(sums, [Some(9), Some(8), Some(7)]);
         let lost = run(|party, net| match party {
             0 => Ok(()),
             _ => net.receive(0, 0, &mut [0]),

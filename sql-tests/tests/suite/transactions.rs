@@ -266,6 +266,7 @@ async fn statements_inside() {
     own_writes_are_seen(&mut a, &mut b).await;
     constraints(&mut a, &mut b).await;
     errors_leave_rollback_only(&mut a).await;
+    other_ways_in(&mut a, folder.path()).await;
     a.run("CREATE TABLE t (v INT)").await;
     commit_is_idempotent(&mut a, &mut b).await;
     // Nodes that restart in the middle know the transaction still.
@@ -277,6 +278,27 @@ async fn statements_inside() {
     assert_eq!(b.run("COMMIT").await, "COMMIT");
     assert_eq!(b.run("SELECT v FROM t ORDER BY v").await, "3 4");
     cluster.stop().await;
+}
+
+/// Prepared statements and files belong to the transaction like anything else.
+async fn other_ways_in(a: &mut User, folder: &Path) {
+    let (some, none) = (folder.join("some.csv"), folder.join("none.csv"));
+    std::fs::write(&some, "c\n500\n501\n").unwrap();
+    std::fs::write(&none, "c\n").unwrap();
+    let copy =
+        |file: &Path| format!("COPY log FROM '{}' WITH (FORMAT csv, HEADER)", file.display());
+    a.run("PREPARE add AS INSERT INTO log VALUES ($1)").await;
+    a.run("PREPARE above AS SELECT count(*) FROM log WHERE c >= $1").await;
+    a.run("BEGIN; EXECUTE add (600)").await;
+    assert_eq!(a.run(&copy(&none)).await, "COPY 0");
+    assert_eq!(a.run(&copy(&some)).await, "COPY 2");
+    assert_eq!(a.run("EXECUTE above (500)").await, "3");
+    assert_eq!(a.run("DELETE FROM log WHERE c = 501; EXECUTE above (500)").await, "2");
+    assert_eq!(a.run("ROLLBACK; EXECUTE above (500)").await, "0");
+    a.run("BEGIN").await;
+    assert_eq!(a.fails("EXECUTE nix").await, "26000");
+    assert_eq!(a.fails("EXECUTE above (1)").await, "25P02");
+    a.run("ROLLBACK").await;
 }
 
 /// COMMIT is asked for by the transaction's id: a client that lost the answer asks again.

@@ -44,12 +44,16 @@ pub(crate) fn arithmetic(op: Arithmetic, left: Expr, right: Expr) -> Built {
     if x.0 != y.0 && x.1 != y.1 {
         return Err(mixed());
     }
+    let common = (x.0.max(y.0), x.1.max(y.1));
+    let kind = sum_kind(a, b, common)?;
     let (left, right) = level(left, x, right, y)?;
-    let (Type::Number { kind: a, .. }, Type::Number { kind: b, .. }) = (&left.ty, &right.ty) else {
-        return Err(mismatch("arithmetic", &left, &right));
+    let reached = |e: &Expr| match &e.ty {
+        Type::Number { kind, .. } => scale(kind).map_or(0, |s| s.1),
+        _ => 0,
     };
-    let common = scale(a).zip(scale(b)).map(|(x, y)| (x.0.max(y.0), x.1.max(y.1)));
-    let kind = sum_kind(a, b, common.ok_or_else(overflow)?)?;
+    // Two DOUBLEs may have met in the coarser scale.
+    let fraction_bits = reached(&left).max(reached(&right));
+    let kind = if fraction_bits < common.1 { NumberKind::Double { fraction_bits } } else { kind };
     combine(op, left, right, kind)
 }
 

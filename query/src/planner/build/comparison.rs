@@ -1,6 +1,7 @@
 //! Comparisons: both sides in one scale, constants in the scale of what they are compared with.
 
-use super::arithmetic::level;
+use super::arithmetic::{level, trimmed};
+use super::quotient::rescaled as rescaled_to;
 use super::{Built, and, boolean, is_null, is_null_literal, literal, mismatch, not, null, number};
 use crate::plan::{Compare, Expr, ExprKind, Literal, Rounding};
 use crate::planner::dictionary::flip;
@@ -137,8 +138,36 @@ fn factors(from: (u32, u32), to: (u32, u32)) -> Option<(i128, i128)> {
     Some((up, down))
 }
 
-/// Both sides in one scale; the kinds then no longer matter.
+/// Both sides in one scale, to compare them. What stands beside a DOUBLE of rounded values is rounded to
+/// its step, the finer of two DOUBLEs to that of the coarser: 0.1 of any type is the same 0.1.
 pub(crate) fn comparable(left: Expr, right: Expr) -> Result<(Expr, Expr), SqlError> {
+    match (grid(&left.ty), grid(&right.ty)) {
+        (Some(x), Some(y)) if x != y => {
+            let bits = x.min(y);
+            in_one_scale(trimmed(left, bits)?, trimmed(right, bits)?)
+        }
+        (Some(bits), None) => {
+            let right = on_grid(right, bits)?;
+            in_one_scale(left, right)
+        }
+        (None, Some(bits)) => in_one_scale(on_grid(left, bits)?, right),
+        _ => in_one_scale(left, right),
+    }
+}
+
+/// A DECIMAL as a DOUBLE of these steps; anything else as it is.
+fn on_grid(expr: Expr, bits: u32) -> Built {
+    match &expr.ty {
+        Type::Number { kind: NumberKind::Decimal { scale, .. }, .. } if *scale > 0 => {
+            let own = (u32::from(*scale), 0);
+            rescaled_to(expr, own, (0, bits), &NumberKind::Double { fraction_bits: bits })
+        }
+        _ => Ok(expr),
+    }
+}
+
+/// Both sides in one scale; the kinds then no longer matter.
+pub(crate) fn in_one_scale(left: Expr, right: Expr) -> Result<(Expr, Expr), SqlError> {
     let (a, b) = match (&left.ty, &right.ty) {
         (Type::Boolean, Type::Boolean) | (Type::Text { .. }, Type::Text { .. }) => {
             return Ok((left, right));

@@ -42,7 +42,7 @@ pub(crate) fn divide(left: Expr, right: Expr) -> Built {
 /// The remainder of the division towards zero; its sign is the dividend's.
 pub(crate) fn modulo(left: Expr, right: Expr) -> Built {
     let (left, right) = same_family(left, right)?;
-    let (left, right) = super::comparable(left, right)?;
+    let (left, right) = super::comparison::in_one_scale(left, right)?;
     let (Type::Number { kind: a, .. }, Type::Number { kind: b, .. }) = (&left.ty, &right.ty) else {
         return Err(mismatch("a remainder", &left, &right));
     };
