@@ -112,6 +112,7 @@ impl Store {
     /// As [`Store::read`].
     pub fn check(&self, table: TableId, segment: SegmentId) -> Result<SegmentReader> {
         lock(&self.shared.verified).remove(&(table, segment));
+        lock(&self.shared.held).forget((table, segment));
         self.read(table, segment)
     }
 
@@ -169,7 +170,11 @@ impl Store {
         if (reader.header().table, reader.header().segment) != (table, segment) {
             return Err(corrupt(&name, "it holds another segment"));
         }
-        let known = lock(&self.shared.verified).get(&(table, segment)).map(Arc::clone);
+        // A small file that is not held as it is now is checked whole again.
+        let known = match &content {
+            Some(_) => None,
+            None => lock(&self.shared.verified).get(&(table, segment)).map(Arc::clone),
+        };
         let verified = match known {
             Some(verified) => verified,
             None => {

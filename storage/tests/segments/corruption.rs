@@ -172,3 +172,22 @@ fn a_damaged_file_is_rebuilt_only_from_what_has_the_digests() {
         assert_eq!(memory.contents(&sample.file()).unwrap(), whole);
     }
 }
+
+#[test]
+fn a_small_file_that_changes_after_it_was_read_is_noticed_wherever_it_changes() {
+    let sample = sample(Kind::Both, 3, 1);
+    let memory = Arc::new(Memory::new());
+    let store = Store::open(Arc::clone(&memory) as _).unwrap();
+    sample.write(&store).unwrap();
+    let whole = memory.contents(&sample.file()).unwrap();
+    for at in 0..whole.len() {
+        sample.check(&store).unwrap();
+        let mut damaged = whole.clone();
+        damaged[at] ^= 4;
+        memory.put(&sample.file(), damaged);
+        corrupt(&sample.check(&store));
+        let again = store.check(sample.header.table, sample.header.segment).map(drop);
+        corrupt(&again);
+        memory.put(&sample.file(), whole.clone());
+    }
+}
