@@ -304,7 +304,6 @@ fn what_is_not_done_says_what_to_write() {
     is_error("copy t from 'x'", "0A000", "t from 'x'");
     is_error("copy t from 'x' csv quote 'y'", "42601", "quote 'y'");
     is_error("copy t from 'x' (format csv, delimiter 'ab')", "0A000", "'ab')");
-    is_error("begin", "0A000", "begin");
     is_error("alter table t add b int", "0A000", "alter table t add b int");
     is_error("drop sequence s", "0A000", "sequence s");
     is_error("drop view v, w", "0A000", ", w");

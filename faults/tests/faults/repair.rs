@@ -39,8 +39,10 @@ async fn refused_then_repaired(
     assert!(error.message.starts_with(&named), "{error}");
     assert!(error.message.contains(what), "{error}");
     assert_eq!((error.sqlstate.as_str(), error.hint.contains("trined repair")), ("XX001", true));
-    // What does not need the segment goes on.
-    assert_eq!(client.query("SELECT COUNT(*) FROM u").await.unwrap().rows, [[Value::Int(2)]]);
+    // What does not need the segment goes on, unless everything is gone.
+    if !cluster.files(party).is_empty() {
+        assert_eq!(client.query("SELECT COUNT(*) FROM u").await.unwrap().rows, [[Value::Int(2)]]);
+    }
     let checked = cluster.check(party).unwrap();
     assert_eq!(checked.code, 3, "{}", checked.text);
     assert!(checked.text.contains("table t, segment "), "{}", checked.text);

@@ -34,7 +34,7 @@ impl Fetcher {
         table: TableId,
         entry: &SegmentEntry,
     ) -> Result<u64, Failure> {
-        let rebuilt = self.rebuild_now(table, entry).await;
+        let rebuilt = Box::pin(self.rebuild_now(table, entry)).await;
         if rebuilt.is_err() {
             // Pages may be on their way still.
             self.streams = [None, None];

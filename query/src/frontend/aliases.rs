@@ -184,9 +184,9 @@ impl Aliaser {
             let mut first = None;
             for place in places {
                 let Some(item) = select.projection.get_mut(place) else { continue };
-                let expr = match item {
-                    SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } => expr,
-                    _ => continue,
+                let (SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. }) = item
+                else {
+                    continue;
                 };
                 texts.insert(expr.to_string());
                 let own = format!("{REPEATED}{}_{name}", self.next);

@@ -4,8 +4,8 @@
 
 use sqlparser::ast::{
     BinaryOperator, ExcludeSelectItem, Expr, Ident, JoinConstraint, JoinOperator, ObjectName,
-    Query, Select, SelectItem, TableFactor, TableWithJoins, VisitMut, VisitorMut,
-    WildcardAdditionalOptions,
+    Query, Select, SelectItem, SelectItemQualifiedWildcardKind, TableFactor, TableWithJoins,
+    VisitMut, VisitorMut, WildcardAdditionalOptions,
 };
 use std::ops::ControlFlow;
 use trine_proto::status::SqlError;
@@ -41,6 +41,14 @@ struct Merged {
     value: Expr,
 }
 
+/// Joins whose USING became ON.
+struct Using {
+    from: TableWithJoins,
+    merged: Vec<Merged>,
+    /// Every relation in its order, and which of its columns `*` does not show again.
+    relations: Vec<(Ident, Vec<Ident>)>,
+}
+
 fn rewritten(select: &mut Select) -> Result<(), SqlError> {
     for join in select.from.iter().flat_map(|from| &from.joins) {
         if matches!(&join.join_operator, JoinOperator::FullOuter(JoinConstraint::Natural)) {
@@ -63,7 +71,7 @@ fn rewritten(select: &mut Select) -> Result<(), SqlError> {
     if !star && !outer {
         return Ok(());
     }
-    let Some((joined, merged)) = merged(from) else { return Ok(()) };
+    let Some(Using { from: joined, merged, relations }) = merged(from) else { return Ok(()) };
     if merged.is_empty() {
         return Ok(());
     }
@@ -77,10 +85,16 @@ fn rewritten(select: &mut Select) -> Result<(), SqlError> {
                     let (expr, alias) = (value.clone(), column.clone());
                     select.projection.push(SelectItem::ExprWithAlias { expr, alias });
                 }
-                let names = merged.iter().map(|m| ObjectName::from(vec![m.column.clone()]));
-                let opt_exclude = Some(ExcludeSelectItem::Multiple(names.collect()));
-                let rest = WildcardAdditionalOptions { opt_exclude, ..options };
-                select.projection.push(SelectItem::Wildcard(rest));
+                for (relation, hidden) in &relations {
+                    let names = hidden.iter().map(|column| ObjectName::from(vec![column.clone()]));
+                    let names: Vec<ObjectName> = names.collect();
+                    let opt_exclude =
+                        (!names.is_empty()).then_some(ExcludeSelectItem::Multiple(names));
+                    let rest = WildcardAdditionalOptions { opt_exclude, ..options.clone() };
+                    let of = ObjectName::from(vec![relation.clone()]);
+                    let of = SelectItemQualifiedWildcardKind::ObjectName(of);
+                    select.projection.push(SelectItem::QualifiedWildcard(of, rest));
+                }
             }
             SelectItem::UnnamedExpr(Expr::Identifier(ident)) => {
                 select.projection.push(match find(&merged, &ident) {
@@ -141,14 +155,14 @@ fn replace(node: &mut impl VisitMut, merged: &[Merged]) {
 }
 
 /// The joins with ON in the place of USING; none where it is not clear which relation has a column.
-fn merged(from: &TableWithJoins) -> Option<(TableWithJoins, Vec<Merged>)> {
+fn merged(from: &TableWithJoins) -> Option<Using> {
     let mut from = from.clone();
     let first = qualifier(&from.relation)?;
-    let mut relations = 1;
+    let mut relations = vec![(first.clone(), Vec::new())];
     let mut all: Vec<Merged> = Vec::new();
     for join in &mut from.joins {
         let right = qualifier(&join.relation)?;
-        relations += 1;
+        relations.push((right.clone(), Vec::new()));
         let kind = join.join_operator.clone();
         let (JoinOperator::Join(constraint)
         | JoinOperator::Inner(constraint)
@@ -175,7 +189,8 @@ fn merged(from: &TableWithJoins) -> Option<(TableWithJoins, Vec<Merged>)> {
                 .position(|m| super::names::fold(&m.column) == super::names::fold(&column));
             let ours = match known {
                 Some(at) => all.get(at)?.value.clone(),
-                None if relations == 2 => {
+                None if relations.len() == 2 => {
+                    relations.first_mut()?.1.push(column.clone());
                     Expr::CompoundIdentifier(vec![first.clone(), column.clone()])
                 }
                 None => return None,
@@ -193,11 +208,12 @@ fn merged(from: &TableWithJoins) -> Option<(TableWithJoins, Vec<Merged>)> {
             if let Some(at) = known {
                 all.remove(at);
             }
+            relations.last_mut()?.1.push(column.clone());
             all.push(Merged { column, value });
         }
         *constraint = JoinConstraint::On(condition?);
     }
-    Some((from, all))
+    Some(Using { from, merged: all, relations })
 }
 
 fn both(left: Expr, op: BinaryOperator, right: Expr) -> Expr {

@@ -111,7 +111,7 @@ impl Planner<'_> {
             let scope = Scope { schema: &schema, fields: &fields, subqueries: &[] };
             if let Some(value) = only_value(&expr) {
                 let value = build::replaced(&self.scalar(value, &scope)?, &by);
-                let bound = i128::try_from(rows).unwrap_or(i128::MAX);
+                let bound = i128::from(rows);
                 aggregates.push(extreme(Function::Max, value));
                 aggregates.push(Aggregate {
                     function: Function::CountStar,

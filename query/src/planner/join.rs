@@ -140,7 +140,7 @@ impl Planner<'_> {
         let right_scope =
             Scope { schema: join.right.schema(), fields: &right.fields, subqueries: &[] };
         for (l, r) in &join.on {
-            let (x, y) = (self.scalar(l, &left_scope)?, self.scalar(r, &right_scope)?);
+            let (x, y) = (self.exact(l, &left_scope)?, self.exact(r, &right_scope)?);
             let (x, y) = comparable_keys(x, y).map_err(|e| self.put(e, l))?;
             if join.null_equality == NullEquality::NullEqualsNull && (x.nullable || y.nullable) {
                 left_keys.push(build::is_null(x.clone()));

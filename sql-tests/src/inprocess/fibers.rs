@@ -134,7 +134,7 @@ mod tests {
     #[test]
     fn messages_go_round_and_a_party_that_leaves_is_missed() {
         let sums = run(|party, net| {
-            let mut sum = party as u8;
+            let mut sum = u8::try_from(party).unwrap();
             for _ in 0..3 {
                 let mut from = [0];
                 net.send((party + 2) % 3, 0, &[sum]).unwrap();

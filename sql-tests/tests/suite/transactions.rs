@@ -47,7 +47,7 @@ impl User {
 
     /// SQLSTATE of a text that fails.
     async fn fails(&mut self, sql: &str) -> String {
-        self.ask(sql).await.expect_err(sql).sqlstate
+        self.ask(sql).await.map(|_| sql).unwrap_err().sqlstate
     }
 }
 

@@ -115,7 +115,7 @@ impl Planner<'_> {
         let fields: Vec<Field> =
             columns.iter().filter_map(|c| graph.columns.get(*c)).map(|(_, f)| f.clone()).collect();
         let scope = Scope { schema, fields: &fields, subqueries: &[] };
-        let built = self.scalar(expr, &scope)?;
+        let built = self.exact(expr, &scope)?;
         Ok(build::moved(&built, &|i| columns.get(i).copied().unwrap_or(i)))
     }
 
@@ -133,7 +133,7 @@ impl Planner<'_> {
         let mut right_keys = Vec::with_capacity(join.on.len());
         for (l, r) in &join.on {
             let x = self.global(l, join.left.schema(), left, graph)?;
-            let y = self.scalar(r, &right_scope)?;
+            let y = self.exact(r, &right_scope)?;
             let (x, y) = comparable_keys(x, y).map_err(|e| self.put(e, l))?;
             left_keys.push(x);
             right_keys.push(y);
