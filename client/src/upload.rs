@@ -276,7 +276,8 @@ fn bug(what: &str) -> SqlError {
     SqlError::new(sqlstate::INTERNAL_ERROR, format!("{what} ended early"))
 }
 
-fn placed(error: SqlError, position: u32) -> SqlError {
+/// The error at this position, unless it has one already.
+pub(crate) fn placed(error: SqlError, position: u32) -> SqlError {
     if error.position == 0 { error.at(position) } else { error }
 }
 

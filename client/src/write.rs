@@ -15,7 +15,7 @@ use crate::cut::{NodePart, cut_rows};
 use crate::encode::{Cell, ColumnEncoder};
 use crate::random::random_id;
 use crate::statement::{Asked, Given, Parameter, TRUNCATE, Target, Write};
-use crate::upload::send_parts;
+use crate::upload::{placed, send_parts};
 use crate::value::{Answer, Table, Value};
 
 /// Bytes of a text parameter at least: its type must not tell its length.
@@ -266,10 +266,8 @@ impl Client {
         block: &mut TransactionBlock,
         within: Option<wire::Within>,
     ) -> Result<Answer, SqlError> {
-        let mut known = self
-            .definition(&write.table)
-            .await
-            .map_err(|e| if e.position == 0 { e.at(write.position) } else { e })?;
+        let mut known =
+            self.definition(&write.table).await.map_err(|e| placed(e, write.position))?;
         if !write.parameters.is_empty() {
             // The types of the parameters follow the table's; another client may have changed it.
             known = self.fresh_definition(&write.table).await?;

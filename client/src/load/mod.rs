@@ -26,7 +26,7 @@ use crate::cut::Cutter;
 use crate::encode::{PlainChunk, RowEncoder};
 use crate::random::random_id;
 use crate::statement::Copy;
-use crate::upload::{Committed, Streams, send};
+use crate::upload::{Committed, Streams, placed, send};
 use crate::value::Answer;
 use source::Source;
 
@@ -85,7 +85,7 @@ impl Client {
         block: &mut TransactionBlock,
         within: Option<Within>,
     ) -> Result<Answer, SqlError> {
-        let place = |e: SqlError| if e.position == 0 { e.at(copy.position) } else { e };
+        let place = |e: SqlError| placed(e, copy.position);
         let schema = self.schema(&copy.table).await.map_err(place)?;
         let mut options = copy.options;
         let all = || schema.columns.iter().map(|c| c.name.clone()).collect();

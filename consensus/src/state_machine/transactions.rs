@@ -59,13 +59,7 @@ pub(super) fn enter(
     asked: &wire::Within,
 ) -> Result<Within, SqlError> {
     let transaction = transaction_id(&asked.transaction_id)?;
-    let open = opened(catalog, transaction)?;
-    if open.principal != request.principal.name {
-        return Err(SqlError::new(
-            sqlstate::INSUFFICIENT_PRIVILEGE,
-            "the transaction belongs to another principal",
-        ));
-    }
+    let open = opened(catalog, request, transaction)?;
     if open.failed.is_some() {
         return Err(is_failed());
     }
@@ -90,9 +84,17 @@ pub(super) fn enter(
 }
 
 /// The open transaction of this id.
-fn opened(catalog: &mut Catalog, id: TransactionId) -> Result<&mut OpenTransaction, SqlError> {
+fn opened<'a>(
+    catalog: &'a mut Catalog,
+    request: &Request,
+    id: TransactionId,
+) -> Result<&'a mut OpenTransaction, SqlError> {
     match catalog.transactions.get_mut(&id) {
-        Some(TransactionState::Open(open)) => Ok(open),
+        Some(TransactionState::Open(open)) if open.principal == request.principal.name => Ok(open),
+        Some(TransactionState::Open(_)) => Err(SqlError::new(
+            sqlstate::INSUFFICIENT_PRIVILEGE,
+            "the transaction belongs to another principal",
+        )),
         Some(TransactionState::Aborted(_, error)) => Err(error.clone()),
         Some(TransactionState::Committed(at)) => Err(SqlError::new(
             sqlstate::NO_ACTIVE_TRANSACTION,
@@ -255,13 +257,7 @@ pub(super) fn commit(
         }
         _ => {}
     }
-    let open = opened(catalog, id)?.clone();
-    if open.principal != request.principal.name {
-        return Err(SqlError::new(
-            sqlstate::INSUFFICIENT_PRIVILEGE,
-            "the transaction belongs to another principal",
-        ));
-    }
+    let open = opened(catalog, request, id)?.clone();
     if open.running.is_some() {
         return Err(still_running());
     }

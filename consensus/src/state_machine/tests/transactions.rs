@@ -1,7 +1,7 @@
 //! BEGIN, statements inside, COMMIT, ROLLBACK.
 
 use super::*;
-use trine_proto::catalog::{JobStatus, Staged, Verdict};
+use trine_proto::catalog::{JobStatus, Verdict};
 use trine_proto::ids::{JobId, SegmentId};
 use trine_proto::status::sqlstate;
 use trine_proto::transaction::OpenTransaction;
@@ -19,13 +19,7 @@ impl Open {
 }
 
 fn staged(party: usize, rows: u64) -> Verdict {
-    Verdict::Staged(Staged {
-        rows,
-        schema_digest: [1; 32],
-        first_digest: [u8::try_from(party).unwrap(); 32],
-        second_digest: [u8::try_from((party + 1) % 3).unwrap(); 32],
-        public_digest: [2; 32],
-    })
+    writes::staged(party, rows, [0, 1, 2])
 }
 
 impl World {
@@ -43,15 +37,12 @@ impl World {
         self.ann(commit)
     }
     fn submit_in(&mut self, open: &mut Open, table: &str, kind: wire::WriteKind) -> Outcome {
-        let mut write = wire::SubmitWrite {
-            sql: "DELETE FROM t".into(),
-            table: table.into(),
-            within: open.within(),
-            ..Default::default()
-        };
-        write.set_kind(kind);
+        let mut write = writes::write(table, kind);
+        if let Asked::SubmitWrite(write) = &mut write {
+            write.within = open.within();
+        }
         open.sequence += 1;
-        self.ann(Asked::SubmitWrite(write))
+        self.ann(write)
     }
     /// A statement inside a transaction that all three parties staged with so many rows.
     fn write_in(
@@ -175,14 +166,7 @@ fn the_snapshot_outlives_what_others_replace() {
     let t = world.table("t", false);
     world.load(1, &t, 5);
     let open = world.begin();
-    let write = wire::SubmitWrite {
-        sql: "DELETE FROM t".into(),
-        table: "t".into(),
-        kind: wire::WriteKind::Rewrite.into(),
-        ..Default::default()
-    };
-    world.ann(Asked::SubmitWrite(write));
-    let id = TransactionId(u128::from(world.commands).to_be_bytes());
+    let id = world.submit_write("t", wire::WriteKind::Rewrite);
     for party in 0..3 {
         let verdict = staged(party, 5);
         world.node(party, NodeCommandKind::Verdict { transaction: id, attempt: 1, verdict });
@@ -278,14 +262,7 @@ fn intents_are_granted_in_log_order() {
     let mut open = world.begin();
     world.write_in(&mut open, "t", wire::WriteKind::Rewrite, 5);
     // A statement of its own has the table before COMMIT comes.
-    let write = wire::SubmitWrite {
-        sql: "DELETE FROM t".into(),
-        table: "t".into(),
-        kind: wire::WriteKind::Rewrite.into(),
-        ..Default::default()
-    };
-    world.ann(Asked::SubmitWrite(write));
-    let statement = TransactionId(u128::from(world.commands).to_be_bytes());
+    let statement = world.submit_write("t", wire::WriteKind::Rewrite);
     assert!(matches!(world.commit_open(&open), Outcome::Validating(_)));
     // It fails: the transaction has its turn in the same entry, and nothing has changed.
     world.report(statement, 1, |_| Verdict::Violated);

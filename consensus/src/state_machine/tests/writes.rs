@@ -5,7 +5,8 @@ use crate::limits::ATTEMPTS_MAX;
 use trine_proto::catalog::{Staged, Subject, Verdict};
 use trine_proto::status::sqlstate;
 
-fn write(table: &str, kind: wire::WriteKind) -> Asked {
+/// A statement of its own.
+pub(super) fn write(table: &str, kind: wire::WriteKind) -> Asked {
     let mut write = wire::SubmitWrite {
         sql: "DELETE FROM t".into(),
         table: table.into(),
@@ -17,7 +18,7 @@ fn write(table: &str, kind: wire::WriteKind) -> Asked {
 }
 
 /// What party p reports of a segment whose components have these digests.
-fn staged(party: usize, rows: u64, digests: [u8; 3]) -> Verdict {
+pub(super) fn staged(party: usize, rows: u64, digests: [u8; 3]) -> Verdict {
     Verdict::Staged(Staged {
         rows,
         schema_digest: [1; 32],
@@ -29,7 +30,7 @@ fn staged(party: usize, rows: u64, digests: [u8; 3]) -> Verdict {
 
 impl World {
     /// Ann's statement; its transaction.
-    fn submit_write(&mut self, table: &str, kind: wire::WriteKind) -> TransactionId {
+    pub(super) fn submit_write(&mut self, table: &str, kind: wire::WriteKind) -> TransactionId {
         let outcome = self.ann(write(table, kind));
         assert!(matches!(outcome, Outcome::Validating(_)), "{outcome:?}");
         TransactionId(u128::from(self.commands).to_be_bytes())
