@@ -1,9 +1,9 @@
 //! Three `trined` processes of their own, in one folder.
 
+use crate::ports::free_addresses;
 use crate::{Failure, Switchboard};
 use rustix::process::{Pid, Signal, kill_process};
 use std::io::{BufRead as _, BufReader};
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -61,8 +61,8 @@ impl Cluster {
     /// # Errors
     /// `trined` is not built, or `trined init` fails.
     pub fn new() -> Result<Self, Failure> {
-        let [mesh, client] = free_addresses()?;
-        Self::make(mesh, client, None)
+        let [a, b, c, d, e, f] = free_addresses()?;
+        Self::make([a, b, c], [d, e, f], None)
     }
 
     /// The same with relays between the nodes, so that any pair can be cut.
@@ -70,7 +70,8 @@ impl Cluster {
     /// # Errors
     /// As [`Self::new`].
     pub fn with_switchboard() -> Result<Self, Failure> {
-        let [behind, client] = free_addresses()?;
+        let [a, b, c, d, e, f] = free_addresses()?;
+        let (behind, client) = ([a, b, c], [d, e, f]);
         let switchboard = Switchboard::start(&behind)?;
         let mesh = switchboard.addresses().clone();
         Self::make(mesh, client, Some((switchboard, behind)))
@@ -203,7 +204,7 @@ impl Cluster {
     /// Waits until a started node is ready (true) or has ended (false).
     ///
     /// # Errors
-    /// It takes too long.
+    /// It takes too long; the text holds the end of every node's log, since one waits for the others.
     pub fn ready_or_dead(&mut self, party: usize) -> Result<bool, Failure> {
         let Some(node) = &mut self.nodes[party] else { return Ok(false) };
         match node.ready.recv_timeout(READY_WAIT) {
@@ -218,11 +219,16 @@ impl Cluster {
                 let _ = node.child.wait();
                 Ok(false)
             }
-            Err(RecvTimeoutError::Timeout) => Err(format!(
-                "node {party} is not ready within {} s; its log ends:\n{}",
-                READY_WAIT.as_secs(),
-                self.tail(party)
-            )),
+            Err(RecvTimeoutError::Timeout) => {
+                let seconds = READY_WAIT.as_secs();
+                let mut text = format!("node {party} is not ready within {seconds} s");
+                for other in 0..3 {
+                    let state = if self.runs(other) { "runs" } else { "does not run" };
+                    let tail = self.tail(other);
+                    text.push_str(&format!("\nnode {other} {state}; its log ends:\n{tail}"));
+                }
+                Err(text)
+            }
         }
     }
 
@@ -430,20 +436,6 @@ impl std::fmt::Debug for Cluster {
 
 fn text(path: &Path) -> String {
     path.to_string_lossy().into_owned()
-}
-
-/// Addresses of the three meshes and the three client ports. Somebody else may take one before the node
-/// does; it says so then.
-fn free_addresses() -> Result<[[String; 3]; 2], Failure> {
-    let mut listeners = Vec::new();
-    let mut addresses = Vec::new();
-    for _ in 0..6 {
-        let listener = TcpListener::bind("127.0.0.1:0").map_err(|e| e.to_string())?;
-        addresses.push(listener.local_addr().map_err(|e| e.to_string())?.to_string());
-        listeners.push(listener);
-    }
-    let three = |at: usize| [0, 1, 2].map(|i| addresses[at + i].clone());
-    Ok([three(0), three(3)])
 }
 
 /// The daemon: $TRINED, else beside this program (or, for tests, one folder up).

@@ -13,6 +13,7 @@
 
 pub mod cluster;
 pub mod model;
+mod ports;
 pub mod random;
 pub mod rounds;
 pub mod switchboard;
