@@ -141,6 +141,7 @@ fn part(statement: &Statement) -> Part {
         Statement::SetTransaction(modes) => Part::Sets(*modes),
         Statement::Insert(_) | Statement::Write(_) | Statement::Copy(_) => Part::Writes,
         Statement::Query { .. }
+        | Statement::Explain(_)
         | Statement::Ask(_)
         | Statement::Prepare(_)
         | Statement::Execute(_)
