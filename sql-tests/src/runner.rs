@@ -110,6 +110,7 @@ impl Walk<'_> {
         let wants_success = matches!(
             record,
             Record::Statement { expected: StatementExpect::Ok | StatementExpect::Count(_), .. }
+                | Record::Query { expected: QueryExpect::Results { .. }, .. }
         );
         if let (Err(e), true) = (&outcome, wants_success) {
             self.broken_by(sql, e);

@@ -4,7 +4,7 @@
 use super::constant::constant;
 use super::lexer::Fragment;
 use super::parser::Parser;
-use super::{Statement, write};
+use super::{Statement, returning, write};
 use crate::encode::Cell;
 use sqlparser::tokenizer::Token as Sql;
 use std::fmt;
@@ -82,9 +82,12 @@ pub(super) fn parse(p: &mut Parser<'_>, fragment: &Fragment<'_>) -> Result<State
         }
     }
     let after = p.position();
-    if let Some(word) = ["ON", "RETURNING"].into_iter().find(|w| p.word(w)) {
-        let message = format!("INSERT … {word} is not supported");
+    if p.word("ON") {
+        let message = "INSERT … ON is not supported";
         return Err(SqlError::unsupported(message, "leave the clause out").at(after));
+    }
+    if p.words_follow(&["RETURNING"]) {
+        return returning::of_insert(p, Insert { table, columns, rows, position });
     }
     p.end()?;
     Ok(Statement::Insert(Insert { table, columns, rows, position }))
