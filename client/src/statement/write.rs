@@ -261,6 +261,66 @@ pub(super) fn insert(
     Ok(redactor.finish(("INSERT", WriteKind::Insert), table.0, table.1, columns))
 }
 
+/// INSERT … VALUES of what is no constant: every row becomes a SELECT, every literal in it a parameter.
+/// The next token is the first parenthesis.
+pub(super) fn insert_expressions(
+    p: &mut Parser<'_>,
+    fragment: &Fragment<'_>,
+    table: (String, u32),
+    columns: Option<Vec<(String, u32)>>,
+) -> Result<Write, SqlError> {
+    let mut redactor = Redactor::new(fragment);
+    let tokens = fragment.tokens();
+    let values = tokens.iter().position(|t| is_word(&t.sql, "VALUES")).unwrap_or(tokens.len());
+    redactor.copy(values);
+    let mut width = None;
+    loop {
+        let start = p.position();
+        p.expect_symbol(&Sql::LParen)?;
+        redactor.push(if width.is_none() { "SELECT " } else { "UNION ALL SELECT " });
+        let mut cells = 0;
+        loop {
+            let (from, to) = p.expression(&[])?;
+            if cells == 0 {
+                // Without the parenthesis, and the comma before it.
+                redactor.next = from;
+            }
+            if to == from + 1 && is_word(&tokens[from].sql, "DEFAULT") {
+                return Err(SqlError::unsupported(
+                    "DEFAULT beside values that are no constants is not supported",
+                    "name the other columns only",
+                )
+                .at(tokens[from].position()));
+            }
+            redactor.expression(from, to, &Target::Place(cells))?;
+            redactor.copy(to);
+            redactor.end = to;
+            cells += 1;
+            if !p.symbol(&Sql::Comma) {
+                break;
+            }
+        }
+        p.expect_symbol(&Sql::RParen)?;
+        if *width.get_or_insert(cells) != cells {
+            let message = "VALUES lists must all be the same length";
+            return Err(
+                SqlError::new(trine_proto::status::sqlstate::SYNTAX_ERROR, message).at(start)
+            );
+        }
+        if !p.symbol(&Sql::Comma) {
+            break;
+        }
+    }
+    let after = p.position();
+    if let Some(word) = ["ON", "RETURNING"].into_iter().find(|w| p.word(w)) {
+        let message =
+            format!("INSERT … {word} is not supported beside values that are no constants");
+        return Err(SqlError::unsupported(message, "leave the clause out").at(after));
+    }
+    p.end()?;
+    Ok(redactor.finish(("INSERT", WriteKind::Insert), table.0, table.1, columns))
+}
+
 fn select_list(p: &mut Parser<'_>, redactor: &mut Redactor<'_>) -> Result<(), SqlError> {
     let mut place = Some(0);
     loop {
