@@ -55,12 +55,12 @@ fn main() -> ExitCode {
 /// Runs the files; returns how many records failed.
 fn run(arguments: &Arguments) -> Result<usize, String> {
     let start = Instant::now();
-    let reports = run_files(
-        arguments.engine,
-        &arguments.paths,
-        arguments.jobs,
-        arguments.postgres,
-        |file| {
+    let postgres = arguments.postgres && std::env::var_os("PGHOST").is_some();
+    if arguments.postgres && !postgres {
+        eprintln!("PGHOST is not set: rules decide what PostgreSQL would accept");
+    }
+    let reports =
+        run_files(arguments.engine, &arguments.paths, arguments.jobs, postgres, |file| {
             let mut text = format!("{}: {}", file.file, file.report.summary());
             if arguments.verbose {
                 let failures = file.report.failures.iter().map(|f| format!("\n{f}\n"));
@@ -68,8 +68,7 @@ fn run(arguments: &Arguments) -> Result<usize, String> {
             }
             // One call, or the lines of two threads mix.
             println!("{text}");
-        },
-    )?;
+        })?;
     if let Some(path) = &arguments.report {
         std::fs::write(path, document(&reports)).map_err(|e| format!("{}: {e}", path.display()))?;
     }
