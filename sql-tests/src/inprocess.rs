@@ -215,6 +215,11 @@ impl InProcess {
                 ));
             }
             Statement::CreateTable { schema, rules, if_not_exists } => {
+                let catalog = self.sequencer.catalog();
+                let checks: Vec<String> = rules.checks.iter().map(|c| c.sql.clone()).collect();
+                let at = catalog.applied;
+                trine_query::check_conditions(&schema, &checks, &catalog, at, PRINCIPAL)?;
+                drop(catalog);
                 let (schema, rules) = (Some(wire::TableSchema::from(&schema)), Some(rules));
                 Command::CreateTable(wire::CreateTable { schema, if_not_exists, rules })
             }

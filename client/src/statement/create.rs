@@ -109,6 +109,13 @@ fn condition(p: &mut Parser<'_>) -> Result<String, SqlError> {
             )
             .at(at));
         }
+        if name == "SELECT" {
+            return Err(SqlError::unsupported(
+                "cannot use subquery in check constraint",
+                "REFERENCES looks at another table",
+            )
+            .at(at));
+        }
         if let Some(Sql::Placeholder(name)) = ahead.peek() {
             let message = format!("there is no parameter {name}");
             return Err(SqlError::new(sqlstate::UNDEFINED_PARAMETER, message).at(at));

@@ -143,7 +143,7 @@ pub fn parse(fragment: &Fragment<'_>) -> Result<Statement, SqlError> {
             Some(execution) => execution,
             None => query(fragment)?,
         },
-        "SELECT" | "WITH" | "VALUES" | "TABLE" => query(fragment)?,
+        "SELECT" | "WITH" | "VALUES" => query(fragment)?,
         "COPY" => copy::parse(&mut p)?,
         "TRUNCATE" => Statement::Write(write::truncate(&mut p)?),
         "PREPARE" => prepare::prepare(&mut p)?,

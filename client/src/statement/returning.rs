@@ -38,14 +38,14 @@ impl fmt::Debug for Returning {
 /// What follows the rows of an INSERT, if it is RETURNING.
 pub(super) fn of_insert(p: &mut Parser<'_>, insert: Insert) -> Result<Statement, SqlError> {
     p.expect_word("RETURNING")?;
-    let (list, position) = list(p)?;
+    let position = p.position();
+    let list = p.rest().to_owned();
+    check_list(p, &list, position)?;
     let write = Box::new(Statement::Insert(insert));
     Ok(Statement::Returning(Returning { write, list, position, from: None }))
 }
 
-fn list(p: &mut Parser<'_>) -> Result<(String, u32), SqlError> {
-    let position = p.position();
-    let list = p.rest().to_owned();
+fn check_list(p: &Parser<'_>, list: &str, position: u32) -> Result<(), SqlError> {
     if list.is_empty() {
         return Err(p.unexpected("a list of columns is expected"));
     }
@@ -56,7 +56,7 @@ fn list(p: &mut Parser<'_>) -> Result<(String, u32), SqlError> {
         )
         .at(position));
     }
-    Ok((list, position))
+    Ok(())
 }
 
 /// The place of the word RETURNING outside of parentheses.
@@ -91,8 +91,10 @@ pub(super) fn of_delete(
         return refuse("DELETE … USING");
     }
     let from = fragment.text_of(1, at).to_owned();
-    let mut p = Parser::between(fragment, at + 1, tokens.len());
-    let (list, position) = list(&mut p)?;
+    let p = Parser::between(fragment, at + 1, tokens.len());
+    let position = p.position();
+    let list = fragment.text_of(at + 1, tokens.len()).to_owned();
+    check_list(&p, &list, position)?;
     let write = Box::new(Statement::Write(write));
     Ok(Statement::Returning(Returning { write, list, position, from: Some(from) }))
 }

@@ -1,9 +1,7 @@
 //! Subqueries that are none: `(SELECT x)` is x, and a condition with a subquery on an inner join is a
-//! condition of WHERE, where DataFusion looks for subqueries. `TABLE t` is `SELECT * FROM t`.
+//! condition of WHERE, where DataFusion looks for subqueries.
 
 use super::functions::Functions;
-use super::parse;
-use super::position::Positions;
 use sqlparser::ast::{
     BinaryOperator, Expr, GroupByExpr, JoinConstraint, JoinOperator, Query, Select, SelectItem,
     SelectItemQualifiedWildcardKind, SetExpr, Visit, VisitMut, Visitor, VisitorMut,
@@ -20,15 +18,6 @@ struct Rewriter;
 impl VisitorMut for Rewriter {
     type Break = ();
 
-    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
-        if let SetExpr::Table(table) = query.body.as_ref()
-            && let Some(select) = whole_table(table)
-        {
-            query.body = Box::new(select);
-        }
-        ControlFlow::Continue(())
-    }
-
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
         if let Expr::Subquery(query) = expr
             && let Some(value) = value(query)
@@ -44,17 +33,6 @@ impl VisitorMut for Rewriter {
         }
         ControlFlow::Continue(())
     }
-}
-
-fn whole_table(table: &sqlparser::ast::Table) -> Option<SetExpr> {
-    let quoted = |name: &String| format!("\"{}\"", name.to_lowercase().replace('"', "\"\""));
-    let mut name = quoted(table.table_name.as_ref()?);
-    if let Some(schema) = &table.schema_name {
-        name = format!("{}.{name}", quoted(schema));
-    }
-    let sql = format!("SELECT * FROM {name}");
-    let parsed = parse::parse(&sql, &Positions::new(&sql)).ok()?;
-    Some(*parsed.query.body)
 }
 
 /// The value of `SELECT value` with nothing else about it.
@@ -161,6 +139,8 @@ fn holds_subquery(expr: &Expr) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::parse;
+    use super::super::position::Positions;
     use super::*;
 
     fn lifted(sql: &str) -> String {
@@ -177,7 +157,6 @@ mod tests {
             ("SELECT (SELECT sum(a)) FROM t", "SELECT (SELECT sum(a)) FROM t"),
             ("SELECT (SELECT a WHERE b) FROM t", "SELECT (SELECT a WHERE b) FROM t"),
             ("SELECT (SELECT a FROM u) FROM t", "SELECT (SELECT a FROM u) FROM t"),
-            ("TABLE t", "SELECT * FROM \"t\""),
         ] {
             assert_eq!(lifted(sql), due, "{sql}");
         }

@@ -64,6 +64,14 @@ fn projected(
     if calls.is_empty() {
         return unchanged(projection);
     }
+    // Plain folding does for the others, with functions that exist only as their simplification.
+    let mut stuck = false;
+    for call in &calls {
+        stuck |= !call.column_refs().is_empty() || folded(call.clone(), options)?.is_none();
+    }
+    if !stuck {
+        return unchanged(projection);
+    }
     let Some(mut rows) = rows_of(&projection.input, options)? else { return unchanged(projection) };
     let schema = Arc::clone(projection.input.schema());
     let mut literals: Vec<Vec<Expr>> = Vec::with_capacity(rows.len());
@@ -172,6 +180,9 @@ fn called(function: ScalarFunction, options: &Arc<ConfigOptions>) -> Result<Tran
             Some(value) => args.push(ColumnarValue::Scalar(value)),
             None => return Ok(Transformed::no(Expr::ScalarFunction(function))),
         }
+    }
+    if let Some(value) = folded(Expr::ScalarFunction(function.clone()), options)? {
+        return Ok(Transformed::yes(Expr::Literal(value, None)));
     }
     let empty = DFSchema::empty();
     let mut arg_fields = Vec::with_capacity(args.len());
