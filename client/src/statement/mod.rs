@@ -12,6 +12,7 @@ mod insert;
 mod lexer;
 mod parser;
 mod prepare;
+mod returning;
 mod settings;
 mod transaction;
 mod view;
@@ -21,6 +22,7 @@ pub use copy::Copy;
 pub use insert::{Given, Insert};
 pub use lexer::{Fragment, is_complete, split};
 pub use prepare::{Asked, Execution, Prepared, PreparedStatements};
+pub use returning::Returning;
 pub use transaction::TransactionModes;
 pub(crate) use write::TRUNCATE;
 pub use write::{Parameter, Target, Write};
@@ -94,6 +96,8 @@ pub enum Statement {
     Insert(Insert),
     /// INSERT … SELECT, UPDATE, DELETE: a job whose values leave as shares only.
     Write(Write),
+    /// An INSERT or DELETE whose rows are asked for.
+    Returning(Returning),
     /// SELECT, WITH, VALUES or EXPLAIN: goes to the nodes as it is written.
     Query {
         /// The text, without the semicolon.
@@ -161,7 +165,7 @@ pub fn parse(fragment: &Fragment<'_>) -> Result<Statement, SqlError> {
         "REVOKE" => grant(&mut p, false)?,
         "INSERT" => insert::parse(&mut p, fragment)?,
         "UPDATE" => Statement::Write(write::update(&mut p, fragment)?),
-        "DELETE" => Statement::Write(write::delete(&mut p, fragment)?),
+        "DELETE" => write::delete(&mut p, fragment)?,
         "SHOW" => {
             p.advance();
             settings::show(&mut p)?
@@ -317,7 +321,12 @@ fn create(p: &mut Parser<'_>) -> Result<Statement, SqlError> {
         "OR" => "write DROP TABLE IF EXISTS, then CREATE TABLE",
         "TYPE" => "write ENUM('a','b') as the type of the column",
         "USER" | "ROLE" => "an administrator enrols principals with `trine admin enrol`",
-        _ => "Trine has CREATE TABLE, CREATE VIEW and CREATE INDEX",
+        "SCHEMA" | "DATABASE" | "FUNCTION" | "PROCEDURE" | "TRIGGER" | "SEQUENCE" | "DOMAIN"
+        | "EXTENSION" | "RULE" | "POLICY" | "AGGREGATE" | "CAST" | "COLLATION" | "OPERATOR"
+        | "RECURSIVE" | "STATISTICS" | "SERVER" | "TABLESPACE" | "FOREIGN" => {
+            "Trine has CREATE TABLE, CREATE VIEW and CREATE INDEX"
+        }
+        _ => return Err(p.unexpected("TABLE, VIEW or INDEX is expected").at(position)),
     };
     Err(SqlError::unsupported(format!("CREATE {word} is not supported").trim_end(), hint)
         .at(position))
