@@ -12,6 +12,7 @@ mod insert;
 mod lexer;
 mod parser;
 mod prepare;
+mod refresh;
 mod settings;
 mod transaction;
 mod view;
@@ -21,6 +22,7 @@ pub use copy::Copy;
 pub use insert::{Given, Insert};
 pub use lexer::{Fragment, is_complete, split};
 pub use prepare::{Asked, Execution, Prepared, PreparedStatements};
+pub(crate) use refresh::{REFRESH, of_table as refresh_of_table};
 pub use transaction::TransactionModes;
 pub(crate) use write::TRUNCATE;
 pub use write::{Parameter, Target, Write};
@@ -92,8 +94,11 @@ pub enum Statement {
     },
     /// INSERT INTO … VALUES: rows of literals, which leave as shares only.
     Insert(Insert),
-    /// INSERT … SELECT, UPDATE, DELETE: a job whose values leave as shares only.
+    /// INSERT … SELECT, UPDATE, DELETE: a job whose values leave as shares only. REFRESH SHARES of one
+    /// table.
     Write(Write),
+    /// REFRESH SHARES ALL: of every table that the principal may write.
+    RefreshAll,
     /// SELECT, WITH, VALUES or EXPLAIN: goes to the nodes as it is written.
     Query {
         /// The text, without the semicolon.
@@ -141,6 +146,7 @@ pub fn parse(fragment: &Fragment<'_>) -> Result<Statement, SqlError> {
         },
         "SELECT" | "WITH" | "VALUES" => query(fragment)?,
         "COPY" => copy::parse(&mut p)?,
+        "REFRESH" => refresh::parse(&mut p)?,
         "TRUNCATE" => Statement::Write(write::truncate(&mut p)?),
         "PREPARE" => prepare::prepare(&mut p)?,
         "EXECUTE" => prepare::execute(&mut p, None)?,
@@ -198,8 +204,8 @@ fn refuse(word: &str, position: u32) -> SqlError {
             )
             .hint(
                 "Trine does SELECT, EXPLAIN, INSERT, UPDATE, DELETE, TRUNCATE, COPY, PREPARE, EXECUTE, \
-                 CREATE and DROP of TABLE, VIEW and INDEX, BEGIN, COMMIT, ROLLBACK, GRANT, REVOKE, SHOW \
-                 and SET",
+                 CREATE and DROP of TABLE, VIEW and INDEX, BEGIN, COMMIT, ROLLBACK, GRANT, REVOKE, SHOW, \
+                 SET and REFRESH SHARES",
             )
             .at(position);
         }
