@@ -227,6 +227,31 @@ mod tests {
     }
 
     #[test]
+    fn a_folder_of_another_version_is_refused_with_both() {
+        for found in [1_u32, 3] {
+            let dir = tempfile::tempdir().unwrap();
+            let database = Database::open(dir.path()).unwrap();
+            let mut batch = database.batch();
+            // Whatever another version has behind its number.
+            batch.put(Family::Meta, consensus::IDENTITY, &(found, 7_u64, [1_u8; 5])).unwrap();
+            batch.commit_synced().unwrap();
+            drop(database);
+            let text = format!(
+                "the replicated state in the data folder has format version {found}; this version \
+                 reads 2"
+            );
+            let refusals = [
+                crate::join::standing(dir.path()).map(drop).unwrap_err(),
+                consensus::stored_catalog(dir.path()).map(drop).unwrap_err(),
+                consensus::stored_image(dir.path(), None).map(drop).unwrap_err(),
+            ];
+            for refusal in refusals {
+                assert_eq!(refusal.to_string(), text);
+            }
+        }
+    }
+
+    #[test]
     fn images_of_others_are_refused() {
         let dir = tempfile::tempdir().unwrap();
         let cluster = TestCluster::seeded(1).info;

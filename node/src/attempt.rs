@@ -519,6 +519,11 @@ mod tests {
                  component 1: x"
             )
         );
+        let newer = StorageError::Unsupported { file: file.clone(), version: 2 };
+        assert_eq!(
+            newer.to_string(),
+            format!("file {file} has format version 2; this version reads 1")
+        );
         assert_eq!(
             error.hint,
             "the operator of node 1 can rebuild it: trined repair --config party.toml"

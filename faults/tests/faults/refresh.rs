@@ -86,6 +86,19 @@ async fn refreshed_shares_are_others_and_answer_the_same() {
         assert_eq!((checked.code, checked.number("damaged")), (0, Some(0)), "{}", checked.text);
     }
 
+    // What is kept and what was cleared away can be seen.
+    for status in client.status().await {
+        let kept = status.unwrap().housekeeping.unwrap();
+        assert_eq!(
+            (kept.segments_listed, kept.segments_staged, kept.backups),
+            (2, 0, 0),
+            "{kept:?}"
+        );
+        assert!(kept.segments_removed >= 3 && kept.bytes_reclaimed > 0, "{kept:?}");
+        assert!(kept.log_first > 0 && kept.log_last > kept.log_first, "{kept:?}");
+        assert_eq!(kept.oldest_unfinished, 0, "{kept:?}");
+    }
+
     // Killed at every point of it: it is done once, or not at all, and nothing is left over.
     for point in [
         "attempt.begin",

@@ -100,7 +100,7 @@ fn a_refresh_begins_a_generation_when_it_is_published_and_never_inside_a_transac
     let open = u128::from(world.commands).to_be_bytes();
     let mut refresh = write("t", wire::WriteKind::Refresh);
     if let Asked::SubmitWrite(refresh) = &mut refresh {
-        let within = wire::Within { transaction_id: open.to_vec(), sequence: 1 };
+        let within = wire::Within { transaction_id: open.to_vec(), sequence: 0 };
         refresh.within = Some(within);
     }
     let Outcome::Refused(_, error) = world.ann(refresh) else { panic!("a refresh inside") };
