@@ -143,6 +143,7 @@ fn part(statement: &Statement) -> Part {
         Statement::RefreshAll => Part::Outside(REFRESH),
         Statement::Insert(_) | Statement::Write(_) | Statement::Copy(_) => Part::Writes,
         Statement::Query { .. }
+        | Statement::Explain(_)
         | Statement::Ask(_)
         | Statement::Prepare(_)
         | Statement::Execute(_)

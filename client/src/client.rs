@@ -170,6 +170,7 @@ impl Client {
                 let outcome = self.query_in(&sql, within).await;
                 outcome.map(Answer::Rows).map_err(|e| shifted(e, offset))
             }
+            Statement::Explain(write) => self.explain(&write, within).await.map(Answer::Rows),
             Statement::Ask(asked) => {
                 let job = self.submit_asked_in(&asked, within).await?;
                 self.wait(job, None).await.map_err(|e| asked.placed(e))?;

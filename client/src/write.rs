@@ -268,16 +268,7 @@ impl Client {
         block: &mut TransactionBlock,
         within: Option<wire::Within>,
     ) -> Result<Answer, SqlError> {
-        let mut known =
-            self.definition(&write.table).await.map_err(|e| placed(e, write.position))?;
-        if !write.parameters.is_empty() {
-            // The types of the parameters follow the table's; another client may have changed it.
-            known = self.fresh_definition(&write.table).await?;
-        }
-        let parameters = match parameter_row(&known, &write)? {
-            Some(row) => Some(self.upload_parameters(&row).await?),
-            None => None,
-        };
+        let parameters = self.shared_parameters(&write).await?;
         let (sql, table) = (write.sql.clone(), write.table.clone());
         let mut command = SubmitWrite { sql, table, kind: 0, parameters, within };
         command.set_kind(write.kind);
@@ -322,6 +313,33 @@ impl Client {
                 let notice = format!("tables refreshed: {refreshed}");
                 Ok(Answer::done(REFRESH, Some(notice)))
             }
+        }
+    }
+
+    /// What the nodes would do for a statement that writes; nothing is written.
+    pub(crate) async fn explain(
+        &self,
+        write: &Write,
+        within: Option<wire::Within>,
+    ) -> Result<Table, SqlError> {
+        let parameters = self.shared_parameters(write).await?;
+        let job = self.submit_with(&write.sql, parameters, within).await;
+        let job = job.map_err(|e| write.placed(e))?;
+        self.wait(job, None).await.map_err(|e| write.placed(e))?;
+        self.fetch(job).await
+    }
+
+    /// Uploads the values of a statement that writes.
+    async fn shared_parameters(&self, write: &Write) -> Result<Option<ParameterSet>, SqlError> {
+        let mut known =
+            self.definition(&write.table).await.map_err(|e| placed(e, write.position))?;
+        if !write.parameters.is_empty() {
+            // The types of the parameters follow the table's; another client may have changed it.
+            known = self.fresh_definition(&write.table).await?;
+        }
+        match parameter_row(&known, write)? {
+            Some(row) => Ok(Some(self.upload_parameters(&row).await?)),
+            None => Ok(None),
         }
     }
 

@@ -27,6 +27,9 @@ pub const NET_REPORTS_IN_A_ROW: u32 = 6;
 /// Lanes of a protocol at most.
 pub const LANES_MAX: u32 = 64;
 
+/// How long another node may take to show that it is there, before an error names it.
+pub(crate) const ASK_WAIT: Duration = Duration::from_secs(1);
+
 /// Tables that exist at one position at most.
 pub const TABLES_MAX: usize = 10_000;
 

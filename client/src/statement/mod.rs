@@ -106,6 +106,8 @@ pub enum Statement {
         /// Characters before it in the whole text.
         offset: u32,
     },
+    /// EXPLAIN of a statement that writes: its values leave as shares, as if it were run.
+    Explain(Write),
     /// A query whose parameters leave as shares only.
     Ask(Asked),
     /// PREPARE: kept by the client.
@@ -142,7 +144,10 @@ pub fn parse(fragment: &Fragment<'_>) -> Result<Statement, SqlError> {
     let statement = match p.keyword_text().as_str() {
         "EXPLAIN" => match explained_execution(&mut p)? {
             Some(execution) => execution,
-            None => query(fragment)?,
+            None => match explained_write(&mut p, fragment)? {
+                Some(write) => Statement::Explain(write),
+                None => query(fragment)?,
+            },
         },
         "SELECT" | "WITH" | "VALUES" => query(fragment)?,
         "COPY" => copy::parse(&mut p)?,
@@ -233,7 +238,7 @@ fn query(fragment: &Fragment<'_>) -> Result<Statement, SqlError> {
         {
             return Err(SqlError::unsupported(
                 format!("{word} is not supported inside another statement"),
-                "only SELECT can be explained or stand in WITH",
+                "only SELECT can stand in WITH",
             )
             .at(token.position()));
         }
@@ -253,6 +258,42 @@ fn explained_execution(p: &mut Parser<'_>) -> Result<Option<Statement>, SqlError
     let (_, before) = found.split_last().unwrap_or((&"", &[]));
     let _ = p.words(before);
     prepare::execute(p, Some(before.join(" "))).map(Some)
+}
+
+/// EXPLAIN of INSERT … SELECT, UPDATE or DELETE.
+fn explained_write(p: &mut Parser<'_>, fragment: &Fragment<'_>) -> Result<Option<Write>, SqlError> {
+    let mut ahead = p.clone();
+    ahead.expect_word("EXPLAIN")?;
+    let analyze = ahead.word("ANALYZE") || ahead.word("ANALYSE");
+    let _ = ahead.word("VERBOSE");
+    if ahead.peek() == Some(&Sql::LParen) && !ahead.query_in_parentheses() {
+        ahead.parenthesised()?;
+    }
+    let at = ahead.position();
+    let word = ahead.keyword_text();
+    if !["INSERT", "UPDATE", "DELETE"].contains(&word.as_str()) {
+        return Ok(None);
+    }
+    if analyze {
+        return Err(SqlError::unsupported(
+            "a statement that writes can be explained, but not run by EXPLAIN",
+            "write EXPLAIN without ANALYZE: what it shows is what is counted, but for the sorts",
+        )
+        .at(at));
+    }
+    *p = ahead;
+    match word.as_str() {
+        "UPDATE" => write::update(p, fragment).map(Some),
+        "DELETE" => write::delete(p, fragment).map(Some),
+        _ => match insert::parse(p, fragment)? {
+            Statement::Write(write) => Ok(Some(write)),
+            _ => Err(SqlError::unsupported(
+                "INSERT … VALUES has no plan",
+                "its rows are cut into shares by the client: EXPLAIN INSERT … SELECT has one",
+            )
+            .at(at)),
+        },
+    }
 }
 
 fn create(p: &mut Parser<'_>) -> Result<Statement, SqlError> {

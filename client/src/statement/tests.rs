@@ -227,7 +227,17 @@ fn queries_go_on_unchanged() {
 fn what_writes_inside_a_query_never_leaves() {
     is_error("explain insert into t values (1)", "0A000", "insert into t values (1)");
     is_error("explain analyze insert into t values (1)", "0A000", "insert into t values (1)");
-    is_error("explain update t set a = 1", "0A000", "update t set a = 1");
+    is_error("explain analyze update t set a = 1", "0A000", "update t set a = 1");
+    match one("explain (format text) update t set a = 71, b = b + 72 where c = 3") {
+        Statement::Explain(write) => {
+            assert_eq!(
+                write.sql.split_whitespace().collect::<Vec<_>>().join(" "),
+                "explain (format text) update t set a = $1 , b = b + $2 where c = 3"
+            );
+            assert_eq!(write.parameters.len(), 2);
+        }
+        other => panic!("{other:?}"),
+    }
     is_error(
         "with x as (insert into t values (1) returning a) select * from x",
         "0A000",

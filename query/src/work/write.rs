@@ -31,7 +31,7 @@ use trine_proto::status::{SqlError, sqlstate};
 use trine_storage::Store;
 
 /// A compiled statement that writes.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Write {
     pub(super) writes: Writes,
     /// Finds the rows.
@@ -45,6 +45,20 @@ pub(super) struct Write {
 }
 
 impl Write {
+    /// One line of EXPLAIN about a table.
+    pub(super) fn text(&self, schema: &TableSchema) -> String {
+        let name = |column: &usize| schema.columns.get(*column).map_or("", |c| c.name.as_str());
+        let names = |columns: &[usize]| columns.iter().map(name).collect::<Vec<_>>().join(", ");
+        let table = &schema.name;
+        let head = match &self.writes {
+            Writes::Insert(columns) => return format!("Insert {table} ({})", names(columns)),
+            Writes::Update(columns) => format!("Update {table} ({})", names(columns)),
+            Writes::Delete => format!("Delete {table}"),
+        };
+        let parts = if self.replaced.len() == 1 { "segment" } else { "segments" };
+        format!("{head}, rewrites {} {parts}", self.replaced.len())
+    }
+
     /// The plan that finds the rows.
     pub(super) const fn source(&self) -> &Plan {
         &self.source
@@ -187,15 +201,15 @@ fn aligned(plan: &Plan, table: TableId, segments: &[SegmentScan]) -> bool {
     }
 }
 
-/// Runs the statement and stages what it makes.
+/// Runs the statement and stages what it makes; dry without a store.
 pub(super) fn run(
     write: &Write,
     (table, schema): (TableId, &TableSchema),
     s: &mut Session,
-    store: &Store,
+    store: Option<&Store>,
     salts: [[u8; 16]; 2],
 ) -> Result<Written> {
-    let (found, mut failures) = evaluate(&write.source, s, Some(store))?;
+    let (found, mut failures) = evaluate(&write.source, s, store)?;
     let rows =
         usize::try_from(write.made.rows).map_err(|_| QueryError::bug("more rows than memory"))?;
     let (valid, hit, columns, mut misfits) = match &write.writes {
@@ -226,7 +240,7 @@ fn all_columns(
     found: Relation,
     schema: &TableSchema,
     s: &mut Session,
-    store: &Store,
+    store: Option<&Store>,
     failures: &mut Vec<(Failure, Planes)>,
 ) -> Result<(Vec<Option<Assigned>>, Misfits)> {
     let rows = found.rows;
@@ -237,7 +251,7 @@ fn all_columns(
     for (position, plan) in &write.defaults {
         let column = match plan {
             Some(plan) => {
-                let (one, raised) = evaluate(plan, s, Some(store))?;
+                let (one, raised) = evaluate(plan, s, store)?;
                 failures.extend(raised);
                 let one = one.columns.into_iter().next();
                 one.ok_or_else(|| QueryError::bug("a default without a column"))?
@@ -265,11 +279,11 @@ fn rewritten(
     rows: usize,
     (table, schema): (TableId, &TableSchema),
     s: &mut Session,
-    store: &Store,
+    store: Option<&Store>,
 ) -> Result<Rewritten> {
     let secret: Vec<usize> = (0..schema.columns.len()).filter(|c| !is_public(schema, *c)).collect();
     let source = Source { table, schema, segments: &write.replaced, columns: &secret, kept: None };
-    let old = scan(&source, &vec![Want::PLANES; secret.len()], s, Some(store))?;
+    let old = scan(&source, &vec![Want::PLANES; secret.len()], s, store)?;
     let valid = old.valid_bit(s);
     // A condition that is false whatever the data is has no rows at all.
     let hit =
