@@ -165,6 +165,7 @@ impl Client {
             }
             Statement::Insert(insert) => self.insert(insert, block, within).await,
             Statement::Write(write) => self.write(write, block, within).await,
+            Statement::RefreshAll => Box::pin(self.refresh_all(block)).await,
             Statement::Query { sql, offset } => {
                 let outcome = self.query_in(&sql, within).await;
                 outcome.map(Answer::Rows).map_err(|e| shifted(e, offset))

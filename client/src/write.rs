@@ -14,7 +14,9 @@ use crate::client::Client;
 use crate::cut::{NodePart, cut_rows};
 use crate::encode::{Cell, ColumnEncoder};
 use crate::random::random_id;
-use crate::statement::{Asked, Given, Parameter, TRUNCATE, Target, Write};
+use crate::statement::{
+    Asked, Given, Parameter, REFRESH, TRUNCATE, Target, Write, refresh_of_table,
+};
 use crate::upload::{placed, send_parts};
 use crate::value::{Answer, Table, Value};
 
@@ -277,13 +279,40 @@ impl Client {
         let report = || self.fetch(JobId(id));
         match outcome {
             Ok(_) => {
-                let rows = Some(rows_written(&report().await?)?).filter(|_| write.tag != TRUNCATE);
+                let counts = ![TRUNCATE, REFRESH].contains(&write.tag);
+                let rows = Some(rows_written(&report().await?)?).filter(|_| counts);
                 Ok(Answer::Done { tag: write.tag.into(), rows, notice: None })
             }
             Err(error) if error.sqlstate == sqlstate::INTEGRITY_VIOLATION => {
                 Err(report().await.map_or_else(|_| error.clone(), |r| explained(error.clone(), &r)))
             }
             Err(error) => Err(write.placed(error)),
+        }
+    }
+
+    /// Refreshes the shares of every table that this principal may write, one after the other.
+    pub(crate) async fn refresh_all(
+        &self,
+        block: &mut TransactionBlock,
+    ) -> Result<Answer, SqlError> {
+        let (mut refreshed, mut denied) = (0_usize, None);
+        for table in self.tables("").await? {
+            let Some(schema) = table.schema else { continue };
+            let statement = refresh_of_table(schema.name, 0);
+            match Box::pin(self.write(statement, block, None)).await {
+                Ok(_) => refreshed += 1,
+                Err(error) if error.sqlstate == sqlstate::INSUFFICIENT_PRIVILEGE => {
+                    denied = Some(error);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        match denied {
+            Some(error) if refreshed == 0 => Err(error),
+            _ => {
+                let notice = format!("tables refreshed: {refreshed}");
+                Ok(Answer::done(REFRESH, Some(notice)))
+            }
         }
     }
 

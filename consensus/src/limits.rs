@@ -72,6 +72,9 @@ pub const TRANSACTIONS_OPEN_MAX: usize = 1_000;
 /// Statements of one transaction that write at most.
 pub const TRANSACTION_STATEMENTS_MAX: u32 = 10_000;
 
+/// Positions that may be marked for a backup at one time; each keeps the segments visible there.
+pub const BACKUP_MARKS_MAX: usize = 4;
+
 /// Attempts of a query or of a validation before it is given up.
 pub const ATTEMPTS_MAX: u32 = 5;
 

@@ -101,6 +101,7 @@ fn explained_write(
         principal: principal.to_owned(),
         sql: sql.to_owned(),
         rewrites,
+        refreshes: false,
         parameters: parameters.cloned(),
         statement_digest: [0; 32],
         signed_at_ms,

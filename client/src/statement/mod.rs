@@ -12,6 +12,7 @@ mod insert;
 mod lexer;
 mod parser;
 mod prepare;
+mod refresh;
 mod returning;
 mod settings;
 mod transaction;
@@ -22,6 +23,7 @@ pub use copy::Copy;
 pub use insert::{Given, Insert};
 pub use lexer::{Fragment, is_complete, split};
 pub use prepare::{Asked, Execution, Prepared, PreparedStatements};
+pub(crate) use refresh::{REFRESH, of_table as refresh_of_table};
 pub use returning::Returning;
 pub use transaction::TransactionModes;
 pub(crate) use write::TRUNCATE;
@@ -94,10 +96,13 @@ pub enum Statement {
     },
     /// INSERT INTO … VALUES: rows of literals, which leave as shares only.
     Insert(Insert),
-    /// INSERT … SELECT, UPDATE, DELETE: a job whose values leave as shares only.
+    /// INSERT … SELECT, UPDATE, DELETE: a job whose values leave as shares only. REFRESH SHARES of one
+    /// table.
     Write(Write),
     /// An INSERT or DELETE whose rows are asked for.
     Returning(Returning),
+    /// REFRESH SHARES ALL: of every table that the principal may write.
+    RefreshAll,
     /// SELECT, WITH, VALUES or EXPLAIN: goes to the nodes as it is written.
     Query {
         /// The text, without the semicolon.
@@ -150,6 +155,7 @@ pub fn parse(fragment: &Fragment<'_>) -> Result<Statement, SqlError> {
         },
         "SELECT" | "WITH" | "VALUES" => query(fragment)?,
         "COPY" => copy::parse(&mut p)?,
+        "REFRESH" => refresh::parse(&mut p)?,
         "TRUNCATE" => Statement::Write(write::truncate(&mut p)?),
         "PREPARE" => prepare::prepare(&mut p)?,
         "EXECUTE" => prepare::execute(&mut p, None)?,
@@ -207,8 +213,8 @@ fn refuse(word: &str, position: u32) -> SqlError {
             )
             .hint(
                 "Trine does SELECT, EXPLAIN, INSERT, UPDATE, DELETE, TRUNCATE, COPY, PREPARE, EXECUTE, \
-                 CREATE and DROP of TABLE, VIEW and INDEX, BEGIN, COMMIT, ROLLBACK, GRANT, REVOKE, SHOW \
-                 and SET",
+                 CREATE and DROP of TABLE, VIEW and INDEX, BEGIN, COMMIT, ROLLBACK, GRANT, REVOKE, SHOW, \
+                 SET and REFRESH SHARES",
             )
             .at(position);
         }
@@ -280,17 +286,23 @@ fn explained_write(p: &mut Parser<'_>, fragment: &Fragment<'_>) -> Result<Option
         .at(at));
     }
     *p = ahead;
-    match word.as_str() {
-        "UPDATE" => write::update(p, fragment).map(Some),
-        "DELETE" => write::delete(p, fragment).map(Some),
-        _ => match insert::parse(p, fragment)? {
-            Statement::Write(write) => Ok(Some(write)),
-            _ => Err(SqlError::unsupported(
-                "INSERT … VALUES has no plan",
-                "its rows are cut into shares by the client: EXPLAIN INSERT … SELECT has one",
-            )
-            .at(at)),
-        },
+    let statement = match word.as_str() {
+        "UPDATE" => Statement::Write(write::update(p, fragment)?),
+        "DELETE" => write::delete(p, fragment)?,
+        _ => insert::parse(p, fragment)?,
+    };
+    match statement {
+        Statement::Write(write) => Ok(Some(write)),
+        Statement::Returning(_) => Err(SqlError::unsupported(
+            "RETURNING is not explained",
+            "explain the statement without it",
+        )
+        .at(at)),
+        _ => Err(SqlError::unsupported(
+            "INSERT … VALUES has no plan",
+            "its rows are cut into shares by the client: EXPLAIN INSERT … SELECT has one",
+        )
+        .at(at)),
     }
 }
 

@@ -93,6 +93,8 @@ pub(super) fn compile(
     id: SegmentId,
 ) -> std::result::Result<Write, SqlError> {
     let schema = &table.schema;
+    let refresh = write.refreshes.then(|| refresh(table, write));
+    let write = refresh.as_ref().unwrap_or(write);
     let (writes, bound) = bind_write(catalog, at, table, write, &[])?;
     let positions = Positions::new(&write.sql);
     let planner = Planner::new(&positions, catalog.net_profile);
@@ -123,6 +125,14 @@ pub(super) fn compile(
     };
     let replaced = if rewrites { replaced } else { Vec::new() };
     Ok(Write { writes, source, defaults, replaced, made })
+}
+
+/// REFRESH SHARES is a DELETE of nothing, which anybody may do for the owner: all rows are written as
+/// they are, in fresh shares.
+fn refresh(table: &TableEntry, write: &WriteEntry) -> WriteEntry {
+    let name = table.schema.name.replace('"', "\"\"");
+    let sql = format!("DELETE FROM \"{name}\" WHERE FALSE");
+    WriteEntry { sql, principal: table.owner.clone(), parameters: None, ..write.clone() }
 }
 
 fn is_public(schema: &TableSchema, column: usize) -> bool {

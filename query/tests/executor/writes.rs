@@ -63,6 +63,7 @@ fn costs(sql: &str) -> ([Cost; 3], Cost, bool) {
         principal: "o".into(),
         sql: sql.into(),
         rewrites: !sql.starts_with("INSERT"),
+        refreshes: false,
         parameters: None,
         statement_digest: [0; 32],
         signed_at_ms: 0,
