@@ -9,7 +9,7 @@ use super::segment::Level;
 use super::segments::Segments;
 use super::sides::Sides;
 use crate::Planes;
-use crate::bits::{chunk_rows, words};
+use crate::bits::{row_bytes, words, write_rows};
 use crate::kernel::{TILE_WORDS, Tile, TileRows, compress, tile_of_rows};
 
 /// Both components of the keys of a run of rows, in planes.
@@ -62,31 +62,46 @@ fn reuse(mut buffer: Vec<u64>, words: usize) -> Vec<u64> {
     buffer
 }
 
-/// Keys row by row: for every 64 bits of the key one word of each component.
+/// Keys row by row, as many bytes as they need: one component, then the other.
 struct Kept {
-    groups: usize,
+    /// Bytes of one component of a row.
+    bytes: usize,
     rows: usize,
-    words: Vec<u64>,
+    /// Behind the last row there are [`Kept::BEHIND`] bytes of anything.
+    data: Vec<u8>,
 }
 
 impl Kept {
-    /// Bits `64 * group ..` of one component of a row.
+    /// A word may be read from the last byte of a row on.
+    const BEHIND: usize = 8;
+
+    fn new(width: usize, rows: usize) -> Self {
+        let bytes = row_bytes(width);
+        let mut data = Vec::with_capacity(rows * 2 * bytes + Self::BEHIND);
+        data.resize(Self::BEHIND, 0);
+        Self { bytes, rows: 0, data }
+    }
+
+    /// Groups of 64 bits.
+    fn groups(&self) -> usize {
+        self.bytes.div_ceil(8)
+    }
+
+    /// Bits `64 * group ..` of one component of a row; those beyond the key are anything.
     fn word(&self, row: u32, part: usize, group: usize) -> u64 {
-        self.words[(row as usize * 2 + part) * self.groups + group]
+        let at = (row as usize * 2 + part) * self.bytes + 8 * group;
+        let mut word = [0; 8];
+        word.copy_from_slice(&self.data[at..at + 8]);
+        u64::from_le_bytes(word)
     }
 
     fn append(&mut self, run: &Run, rows: usize, width: usize) {
-        let (stride, start) = (2 * self.groups, self.rows * 2 * self.groups);
-        self.words.resize(start + run.words * 64 * stride, 0);
+        let (stride, start) = (2 * self.bytes, self.rows * 2 * self.bytes);
+        self.data.resize(start + rows * stride + Self::BEHIND, 0);
         for (part, planes) in run.parts.iter().enumerate() {
-            for group in 0..self.groups {
-                let rows_of = &mut self.words[start..];
-                let offset = part * self.groups + group;
-                chunk_rows(planes, rows, width, group * 64, rows_of, stride, offset);
-            }
+            write_rows(rows, width, planes, &mut self.data[start..], stride, part * self.bytes);
         }
         self.rows += rows;
-        self.words.truncate(self.rows * stride);
     }
 }
 
@@ -95,9 +110,7 @@ impl Keys {
     pub(super) fn new(key: Planes, threads: usize) -> Self {
         let (width, words) = (key.width(), key.words());
         let (a, b) = key.into_components();
-        let groups = width.div_ceil(64);
-        let room = Vec::with_capacity((words + 1) * 64 * 2 * groups);
-        let kept = Kept { groups, rows: 0, words: room };
+        let kept = Kept::new(width, words * 64);
         let active = Run { words, parts: [a, b] };
         Self { width, active, waiting: Run::EMPTY, kept, spare: Default::default(), threads }
     }
@@ -150,7 +163,7 @@ impl Keys {
         });
         let pivots = [0, 1].map(|part| {
             let group = |group| level.fills.iter().map(move |fill| (fill.pivot, group));
-            let places = (0..self.kept.groups).flat_map(group);
+            let places = (0..self.kept.groups()).flat_map(group);
             places.map(|(pivot, group)| self.kept.word(pivot, part, group)).collect()
         });
         Sides {
@@ -180,7 +193,7 @@ impl Keys {
         let mut parts: [TileRows; 2] = [[[0; 64]; TILE_WORDS]; 2];
         let mut tile: Tile = [[0; TILE_WORDS]; 64];
         let (count, used) = (rows.len(), words(rows.len()));
-        for group in 0..self.kept.groups {
+        for group in 0..self.kept.groups() {
             let [a, b] = parts.each_mut().map(|part| part.as_flattened_mut());
             for ((a, b), row) in a.iter_mut().zip(b.iter_mut()).zip(rows.clone()) {
                 *a = self.kept.word(row, 0, group);
@@ -207,7 +220,7 @@ impl Keys {
         let (mut rows, mut tile): (TileRows, Tile) = ([[0; 64]; TILE_WORDS], [[0; TILE_WORDS]; 64]);
         let [a, b] = [0, 1].map(|part| {
             let mut out = vec![0; stride * (width - first)];
-            for group in first / 64..kept.groups {
+            for group in first / 64..kept.groups() {
                 let planes = first.max(group * 64)..width.min(group * 64 + 64);
                 for (number, order) in order.chunks(64 * TILE_WORDS).enumerate() {
                     for (slot, &row) in rows.as_flattened_mut().iter_mut().zip(order) {
