@@ -1,6 +1,6 @@
 //! `trine sql`: -c, -f, standard input, or the shell.
 
-use std::io::{self, IsTerminal as _, Read as _};
+use std::io::{self, BufRead, IsTerminal as _};
 use std::path::PathBuf;
 
 use clap::Args;
@@ -37,9 +37,9 @@ impl Sql {
             })?,
             (None, None) if io::stdin().is_terminal() => return shell::run(runtime, session),
             (None, None) => {
-                let mut text = String::new();
-                io::stdin().read_to_string(&mut text)?;
-                text
+                let outcome = run_stream(runtime, &mut session, io::stdin().lock());
+                runtime.block_on(session.leave());
+                return outcome;
             }
         };
         let outcome = runtime.block_on(run_script(&mut session, &text)).map(|_| ());
@@ -62,6 +62,38 @@ pub(super) async fn run_script(session: &mut Session, text: &str) -> Result<bool
         }
     }
     Ok(true)
+}
+
+/// Runs every statement as soon as its semicolon has come, so that a program at the other end of a pipe
+/// may wait for an answer before it asks on. Positions count from the statement's first line.
+fn run_stream(
+    runtime: &Runtime,
+    session: &mut Session,
+    mut input: impl BufRead,
+) -> Result<(), Failure> {
+    while let Some(text) = next_text(&mut input)? {
+        if !runtime.block_on(run_script(session, &text))? {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// The next lines that can be run: up to one that ends a statement, or a line of the shell's.
+fn next_text(input: &mut impl BufRead) -> io::Result<Option<String>> {
+    let mut text = String::new();
+    loop {
+        let before = text.len();
+        if input.read_line(&mut text)? == 0 {
+            return Ok((!text.is_empty()).then_some(text));
+        }
+        let line = &text[before..];
+        if line.trim_start().starts_with('\\') && is_complete(&text[..before])
+            || line.contains(';') && is_complete(&text)
+        {
+            return Ok(Some(text));
+        }
+    }
 }
 
 #[derive(Debug, PartialEq)]
@@ -116,5 +148,24 @@ mod tests {
         );
         assert_eq!(parts("select 1"), [sql("select 1")]);
         assert!(parts(" \n").is_empty());
+    }
+
+    #[test]
+    fn a_stream_is_cut_after_statements() {
+        let text = "select\n1; -- one\nselect 'a;\n\\x\n'; select 2;\n-- note\n\\timing\nselect 3";
+        let mut input = text.as_bytes();
+        let mut texts = Vec::new();
+        while let Some(text) = next_text(&mut input).unwrap() {
+            texts.push(text);
+        }
+        assert_eq!(
+            texts,
+            [
+                "select\n1; -- one\n",
+                "select 'a;\n\\x\n'; select 2;\n",
+                "-- note\n\\timing\n",
+                "select 3"
+            ]
+        );
     }
 }
