@@ -215,6 +215,12 @@ impl InProcess {
                     "SHOW TABLES asks a node; there is none in process",
                 ));
             }
+            Statement::RefreshAll => {
+                return Err(EngineError::new(
+                    sqlstate::FEATURE_NOT_SUPPORTED,
+                    "REFRESH SHARES ALL asks a node for the tables; there is none in process",
+                ));
+            }
             Statement::CreateTable { schema, rules, if_not_exists } => {
                 let catalog = self.sequencer.catalog();
                 let checks: Vec<String> = rules.checks.iter().map(|c| c.sql.clone()).collect();
