@@ -10,11 +10,11 @@ use trine_proto::ids::{JobId, LogIndex, TransactionId};
 use trine_proto::status::{SqlError, sqlstate};
 use trine_proto::wire::client_command::Command;
 use trine_proto::wire::transaction_state::Kind;
-use trine_proto::wire::{self, Within};
+use trine_proto::wire::{self, Within, WriteKind};
 
 use crate::client::{Client, VALIDATING};
 use crate::connect::is_connection_error;
-use crate::statement::{self, Returning, Statement, TransactionModes};
+use crate::statement::{self, REFRESH, Returning, Statement, TransactionModes};
 use crate::value::Answer;
 use crate::write::explained;
 
@@ -139,11 +139,14 @@ fn part(statement: &Statement) -> Part {
         Statement::Commit => Part::Commits,
         Statement::Rollback => Part::RollsBack,
         Statement::SetTransaction(modes) => Part::Sets(*modes),
+        Statement::Write(write) if write.kind == WriteKind::Refresh => Part::Outside(REFRESH),
+        Statement::RefreshAll => Part::Outside(REFRESH),
         Statement::Insert(_)
         | Statement::Write(_)
         | Statement::Returning(_)
         | Statement::Copy(_) => Part::Writes,
         Statement::Query { .. }
+        | Statement::Explain(_)
         | Statement::Ask(_)
         | Statement::Prepare(_)
         | Statement::Execute(_)

@@ -1,7 +1,7 @@
 //! RocksDB under `<dir>/raft`: the only place that knows it. Three column families:
 //!
 //! * `log`: Raft entries by index (8 bytes, big-endian);
-//! * `meta`: vote, committed and purged positions, and whose store this is;
+//! * `meta`: vote, committed and purged positions, whose store this is, and states to be backed up;
 //! * `state`: the applied catalog, record by record (see `records`).
 //!
 //! Values are postcard. Writes that Raft relies on are synced; an unsynced write lies in the same
@@ -72,8 +72,16 @@ impl Database {
         family: Family,
         key: &[u8],
     ) -> Result<Option<T>, ConsensusError> {
-        let bytes = self.db.get_pinned_cf(self.handle(family)?, key).map_err(|e| failed(&e))?;
-        bytes.map(|b| decode(&b)).transpose()
+        self.bytes(family, key)?.map(|b| decode(&b)).transpose()
+    }
+
+    /// The value of a key as stored.
+    pub(crate) fn bytes(
+        &self,
+        family: Family,
+        key: &[u8],
+    ) -> Result<Option<Vec<u8>>, ConsensusError> {
+        self.db.get_cf(self.handle(family)?, key).map_err(|e| failed(&e))
     }
 
     /// All records of a family from a key on, in key order.

@@ -48,7 +48,7 @@ pub(crate) use fence_rule::ONLY_VALUE;
 pub use parse::Explain;
 pub(crate) use position::Positions;
 pub(crate) use tables::TrineTable;
-pub(crate) use writes::{Writes, bind as bind_write};
+pub(crate) use writes::{Writes, bind as bind_write, explained as explained_write};
 
 use context::Context;
 use datafusion_expr::LogicalPlan;

@@ -166,6 +166,7 @@ impl InProcess {
             Statement::Insert(insert) => return self.insert(&insert, within),
             Statement::Write(write) => return self.write(&write, within),
             Statement::Query { sql, .. } => return Ok(self.query(sql, None, within)?.into()),
+            Statement::Explain(write) => return self.explain(&write, within),
             Statement::Ask(asked) => return self.ask(&asked, within),
             Statement::Prepare(prepared) => {
                 self.prepared().prepare(prepared)?;
@@ -212,6 +213,12 @@ impl InProcess {
                 return Err(EngineError::new(
                     sqlstate::FEATURE_NOT_SUPPORTED,
                     "SHOW TABLES asks a node; there is none in process",
+                ));
+            }
+            Statement::RefreshAll => {
+                return Err(EngineError::new(
+                    sqlstate::FEATURE_NOT_SUPPORTED,
+                    "REFRESH SHARES ALL asks a node for the tables; there is none in process",
                 ));
             }
             Statement::CreateTable { schema, rules, if_not_exists } => {
@@ -416,12 +423,7 @@ impl InProcess {
 
     /// A statement that writes: its parameters as a row of shares at the stores, its turn, its report.
     fn write(&self, write: &Write, within: Option<wire::Within>) -> Result<Output, EngineError> {
-        let (_, definition) = self.table(&write.table)?;
-        let row = parameter_row(&definition, write)?;
-        let mut parameters = None;
-        if let Some(row) = &row {
-            parameters = Some(self.stage_parameters(row)?);
-        }
+        let parameters = self.shared_parameters(write)?;
         let (sql, table) = (write.sql.clone(), write.table.clone());
         let mut command =
             wire::SubmitWrite { sql, table, kind: 0, parameters: parameters.clone(), within };
@@ -430,6 +432,20 @@ impl InProcess {
         let report = self.validate(TransactionId(id));
         self.forget_parameters(parameters.as_ref())?;
         Ok(Output::done(Some(rows_written(&report?)?)))
+    }
+
+    /// What the parties would do for a statement that writes.
+    fn explain(&self, write: &Write, within: Option<wire::Within>) -> Result<Output, EngineError> {
+        let set = self.shared_parameters(write)?;
+        let answer = self.query(write.sql.clone(), set.clone(), within);
+        self.forget_parameters(set.as_ref())?;
+        Ok(answer?.into())
+    }
+
+    fn shared_parameters(&self, write: &Write) -> Result<Option<wire::ParameterSet>, EngineError> {
+        let (_, definition) = self.table(&write.table)?;
+        let row = parameter_row(&definition, write)?;
+        row.map(|row| self.stage_parameters(&row)).transpose()
     }
 
     /// Creates a table with the columns of a SELECT and fills it, as the client does.

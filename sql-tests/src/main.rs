@@ -39,6 +39,10 @@ struct Arguments {
     paths: Vec<PathBuf>,
 }
 
+/// As in the daemon.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let outcome = if arguments.fill { fill_all(&arguments) } else { run(&arguments) };

@@ -3,6 +3,7 @@ use crate::encode::Cell;
 use crate::output::render_error;
 use trine_proto::schema::{ColumnType, Secrecy};
 use trine_proto::wire;
+use trine_proto::wire::WriteKind;
 
 fn one(text: &str) -> Statement {
     let mut all = parse_all(text).unwrap_or_else(|e| panic!("{text}: {e}"));
@@ -226,7 +227,17 @@ fn queries_go_on_unchanged() {
 fn what_writes_inside_a_query_never_leaves() {
     is_error("explain insert into t values (1)", "0A000", "insert into t values (1)");
     is_error("explain analyze insert into t values (1)", "0A000", "insert into t values (1)");
-    is_error("explain update t set a = 1", "0A000", "update t set a = 1");
+    is_error("explain analyze update t set a = 1", "0A000", "update t set a = 1");
+    match one("explain (format text) update t set a = 71, b = b + 72 where c = 3") {
+        Statement::Explain(write) => {
+            assert_eq!(
+                write.sql.split_whitespace().collect::<Vec<_>>().join(" "),
+                "explain (format text) update t set a = $1 , b = b + $2 where c = 3"
+            );
+            assert_eq!(write.parameters.len(), 2);
+        }
+        other => panic!("{other:?}"),
+    }
     is_error(
         "with x as (insert into t values (1) returning a) select * from x",
         "0A000",
@@ -329,7 +340,7 @@ fn what_is_not_done_says_what_to_write() {
     assert_eq!(
         render_error(&parse_all(text).unwrap_err(), text),
         "ERROR:  42601: syntax error at or near \"selct\"\nLINE 1: selct 1\n        ^\nHINT:  Trine \
-         does SELECT, EXPLAIN, INSERT, UPDATE, DELETE, TRUNCATE, COPY, PREPARE, EXECUTE, CREATE and DROP of TABLE, VIEW and INDEX, BEGIN, COMMIT, ROLLBACK, GRANT, REVOKE, SHOW and SET"
+         does SELECT, EXPLAIN, INSERT, UPDATE, DELETE, TRUNCATE, COPY, PREPARE, EXECUTE, CREATE and DROP of TABLE, VIEW and INDEX, BEGIN, COMMIT, ROLLBACK, GRANT, REVOKE, SHOW, SET and REFRESH SHARES"
     );
 }
 
@@ -443,4 +454,19 @@ fn truncate_and_copy_are_taken_apart() {
         panic!()
     };
     assert_eq!(write.sql, "update t set (a, b) = ( $1 , b + $2 ), c = $3 where d = 4 ");
+}
+
+#[test]
+fn shares_are_refreshed_by_table_or_all() {
+    for text in ["refresh shares t", "REFRESH SHARES TABLE public.t"] {
+        let found = write(text);
+        assert_eq!((found.tag, found.table.as_str()), ("REFRESH SHARES", "t"));
+        assert_eq!((found.kind, found.sql.as_str()), (WriteKind::Refresh, "REFRESH SHARES \"t\""));
+    }
+    assert_eq!(one("refresh shares all"), Statement::RefreshAll);
+    assert_eq!(write("refresh shares \"all\"").table, "all");
+    is_error("refresh t", "42601", "t");
+    is_error("refresh shares", "42601", "");
+    is_error("refresh shares t, u", "0A000", ", u");
+    is_error("refresh shares all t", "42601", "t");
 }

@@ -19,7 +19,7 @@ use trine_proto::wire::WriteKind;
 /// A statement that writes, without the values it writes.
 #[derive(Clone, PartialEq)]
 pub struct Write {
-    /// INSERT, UPDATE or DELETE.
+    /// INSERT, UPDATE, DELETE, TRUNCATE TABLE or REFRESH SHARES.
     pub tag: &'static str,
     /// Adds rows, or takes the place of all of them.
     pub kind: WriteKind,
@@ -87,6 +87,18 @@ pub(super) fn placed(places: &[(u32, u32)], mut error: SqlError) -> SqlError {
 }
 
 impl Write {
+    /// A statement without parameters and with a text of our own.
+    pub(super) fn whole(
+        tag: &'static str,
+        kind: WriteKind,
+        table: String,
+        position: u32,
+        sql: String,
+    ) -> Self {
+        let (columns, parameters, places) = (None, Vec::new(), Vec::new());
+        Self { tag, kind, table, position, columns, sql, parameters, places }
+    }
+
     /// The INSERT that fills a table from a SELECT.
     #[must_use]
     pub fn filling(table: &str, sql: &str) -> Self {
@@ -138,16 +150,8 @@ pub(super) fn truncate(p: &mut Parser<'_>) -> Result<Write, SqlError> {
         .at(at));
     }
     p.end()?;
-    Ok(Write {
-        tag: TRUNCATE,
-        kind: WriteKind::Rewrite,
-        position,
-        columns: None,
-        sql: format!("DELETE FROM \"{}\"", table.replace('"', "\"\"")),
-        table,
-        parameters: Vec::new(),
-        places: Vec::new(),
-    })
+    let sql = format!("DELETE FROM \"{}\"", table.replace('"', "\"\""));
+    Ok(Write::whole(TRUNCATE, WriteKind::Rewrite, table, position, sql))
 }
 
 /// What a TRUNCATE is answered with; the number of rows stays untold, as in PostgreSQL.

@@ -166,7 +166,8 @@ impl TransactionService {
         let entry = WriteEntry {
             principal,
             sql: write.sql.clone(),
-            rewrites: write.kind() == wire::WriteKind::Rewrite,
+            rewrites: write.kind() != wire::WriteKind::Insert,
+            refreshes: write.kind() == wire::WriteKind::Refresh,
             parameters: parameters.map(|(segment, schema)| Parameters { segment, schema }),
             statement_digest: [0; 32],
             signed_at_ms,
