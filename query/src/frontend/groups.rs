@@ -112,7 +112,7 @@ fn cube(elements: &Sets) -> Option<Sets> {
         return None;
     }
     let set = |chosen: usize| {
-        let part = |(i, e): (usize, &Vec<Expr>)| (chosen >> i & 1 == 1).then(|| e.clone());
+        let part = |(i, e): (usize, &Vec<Expr>)| ((chosen >> i) & 1 == 1).then(|| e.clone());
         elements.iter().enumerate().filter_map(part).flatten().collect()
     };
     Some((0..count).rev().map(set).collect())
