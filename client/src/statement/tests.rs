@@ -132,6 +132,7 @@ fn create_table_points_at_what_is_wrong() {
     is_error("create view v as insert into t values (1)", "42601", "insert into t values (1)");
     is_error("create view v (a,) as select 1", "42601", ") as select 1");
     is_error("create materialized view v as select 1", "0A000", "materialized view v as select 1");
+    is_error("create secure view v as select 1", "42601", "secure view v as select 1");
     is_error("create table t (a int[])", "0A000", "int[])");
 }
 
@@ -166,11 +167,9 @@ fn insert_takes_literals_apart() {
 #[test]
 fn what_an_insert_cannot_hold_is_refused_here() {
     is_error("insert into t values (now())", "0A000", "now())");
-    is_error("insert into t values ((select 1))", "0A000", "select 1))");
     is_error("insert into t values ('x'::int)", "22P02", "::int)");
     is_error("insert into t values (default + 1)", "42601", "+ 1)");
     is_error("insert into t table u", "0A000", "table u");
-    is_error("insert into t values (1) returning a", "0A000", "returning a");
     is_error("insert into t values (1) on conflict do nothing", "0A000", "on conflict do nothing");
     is_error("insert into t values (1), (1, 2)", "42601", "(1, 2)");
     is_error("insert into t values (1,)", "42601", ")");
