@@ -189,6 +189,12 @@ impl InProcess {
                     "SHOW TABLES asks a node; there is none in process",
                 ));
             }
+            Statement::RefreshAll => {
+                return Err(EngineError::new(
+                    sqlstate::FEATURE_NOT_SUPPORTED,
+                    "REFRESH SHARES ALL asks a node for the tables; there is none in process",
+                ));
+            }
             Statement::CreateTable { schema, rules, if_not_exists } => {
                 let (schema, rules) = (Some(wire::TableSchema::from(&schema)), Some(rules));
                 Command::CreateTable(wire::CreateTable { schema, if_not_exists, rules })
