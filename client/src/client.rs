@@ -190,6 +190,7 @@ impl Client {
             Statement::Set => Ok(Answer::done("SET", None)),
             // Their block has seen to them.
             Statement::Execute(_)
+            | Statement::Returning(_)
             | Statement::Begin(_)
             | Statement::SetTransaction(_)
             | Statement::Commit

@@ -163,14 +163,13 @@ impl Inner {
         }
         let mut applied = self.published.subscribe();
         let formed = applied.wait_for(|_| self.published.catalog().cluster.is_some());
-        match timeout_at(deadline, formed).await {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(_)) | Err(_) => {
-                self.alive()?;
-                let reason = self.with_silent("the cluster is not formed yet").await;
-                Err(ConsensusError::Unavailable { reason })
-            }
+        // What was seen is not held while the others are asked.
+        if timeout_at(deadline, formed).await.is_ok_and(|seen| seen.is_ok()) {
+            return Ok(());
         }
+        self.alive()?;
+        let reason = self.with_silent("the cluster is not formed yet").await;
+        Err(ConsensusError::Unavailable { reason })
     }
 
     async fn wait_until(&self, index: LogIndex, deadline: Instant) -> Result<(), ConsensusError> {

@@ -27,6 +27,7 @@ use crate::statement::{ResultShares, on_a_large_stack};
 use crate::types::{NumberKind, Type};
 use crate::want::Want;
 use rules::Scope;
+pub use rules::check_conditions;
 use serde::Serialize;
 use std::borrow::Cow;
 use trine_mpc::{Arith, Planes, Session, protocol};

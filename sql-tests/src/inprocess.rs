@@ -15,7 +15,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use trine_client::cut::{NodePart, cut_rows};
 use trine_client::open::{ResultPart, ResultVector, open_result};
-use trine_client::statement::{self, Asked, Insert, PreparedStatements, Statement, Write};
+use trine_client::statement::{
+    self, Asked, Insert, PreparedStatements, Returning, Statement, TransactionModes, Write,
+};
 use trine_client::{
     BlockStatus, ParameterRow, Table, TableDefinition, TransactionBlock, arrange, explained,
     named_result, parameter_row, query_parameters, random_id, rows_written,
@@ -100,6 +102,9 @@ impl InProcess {
             other => other,
         };
         let open = self.block().transaction();
+        if let Statement::Returning(returning) = &statement {
+            return self.run_returning(returning, open.is_none());
+        }
         match (statement, open) {
             (Statement::Begin(modes), None) => {
                 let (id, _) = self.propose(Command::Begin(wire::Begin {}))?;
@@ -130,6 +135,26 @@ impl InProcess {
             }
         }
         Ok(Output::done(None))
+    }
+
+    /// The query for what a statement writes, then the statement, as the client does it.
+    fn run_returning(&self, returning: &Returning, idle: bool) -> Result<Output, EngineError> {
+        let alone = idle && returning.needs_snapshot();
+        if alone {
+            self.run_in_block(Statement::Begin(TransactionModes::default()))?;
+        }
+        let both = || {
+            let (_, table) = self.table(returning.table())?;
+            let output = self.run_in_block(returning.query(&table)?)?;
+            self.run_in_block(returning.write().clone())?;
+            Ok(output)
+        };
+        let outcome = both().inspect_err(|_| self.block().fails());
+        if alone {
+            let end = if outcome.is_ok() { Statement::Commit } else { Statement::Rollback };
+            self.run_in_block(end)?;
+        }
+        outcome
     }
 
     fn run_one(
@@ -163,6 +188,7 @@ impl InProcess {
             Statement::Reindex
             | Statement::Set
             | Statement::Execute(_)
+            | Statement::Returning(_)
             | Statement::Begin(_)
             | Statement::SetTransaction(_)
             | Statement::Commit
@@ -196,6 +222,11 @@ impl InProcess {
                 ));
             }
             Statement::CreateTable { schema, rules, if_not_exists } => {
+                let catalog = self.sequencer.catalog();
+                let checks: Vec<String> = rules.checks.iter().map(|c| c.sql.clone()).collect();
+                let at = catalog.applied;
+                trine_query::check_conditions(&schema, &checks, &catalog, at, PRINCIPAL)?;
+                drop(catalog);
                 let (schema, rules) = (Some(wire::TableSchema::from(&schema)), Some(rules));
                 Command::CreateTable(wire::CreateTable { schema, if_not_exists, rules })
             }

@@ -13,6 +13,7 @@ mod lexer;
 mod parser;
 mod prepare;
 mod refresh;
+mod returning;
 mod settings;
 mod transaction;
 mod view;
@@ -23,6 +24,7 @@ pub use insert::{Given, Insert};
 pub use lexer::{Fragment, is_complete, split};
 pub use prepare::{Asked, Execution, Prepared, PreparedStatements};
 pub(crate) use refresh::{REFRESH, of_table as refresh_of_table};
+pub use returning::Returning;
 pub use transaction::TransactionModes;
 pub(crate) use write::TRUNCATE;
 pub use write::{Parameter, Target, Write};
@@ -97,6 +99,8 @@ pub enum Statement {
     /// INSERT … SELECT, UPDATE, DELETE: a job whose values leave as shares only. REFRESH SHARES of one
     /// table.
     Write(Write),
+    /// An INSERT or DELETE whose rows are asked for.
+    Returning(Returning),
     /// REFRESH SHARES ALL: of every table that the principal may write.
     RefreshAll,
     /// SELECT, WITH, VALUES or EXPLAIN: goes to the nodes as it is written.
@@ -167,7 +171,7 @@ pub fn parse(fragment: &Fragment<'_>) -> Result<Statement, SqlError> {
         "REVOKE" => grant(&mut p, false)?,
         "INSERT" => insert::parse(&mut p, fragment)?,
         "UPDATE" => Statement::Write(write::update(&mut p, fragment)?),
-        "DELETE" => Statement::Write(write::delete(&mut p, fragment)?),
+        "DELETE" => write::delete(&mut p, fragment)?,
         "SHOW" => {
             p.advance();
             settings::show(&mut p)?
@@ -282,17 +286,23 @@ fn explained_write(p: &mut Parser<'_>, fragment: &Fragment<'_>) -> Result<Option
         .at(at));
     }
     *p = ahead;
-    match word.as_str() {
-        "UPDATE" => write::update(p, fragment).map(Some),
-        "DELETE" => write::delete(p, fragment).map(Some),
-        _ => match insert::parse(p, fragment)? {
-            Statement::Write(write) => Ok(Some(write)),
-            _ => Err(SqlError::unsupported(
-                "INSERT … VALUES has no plan",
-                "its rows are cut into shares by the client: EXPLAIN INSERT … SELECT has one",
-            )
-            .at(at)),
-        },
+    let statement = match word.as_str() {
+        "UPDATE" => Statement::Write(write::update(p, fragment)?),
+        "DELETE" => write::delete(p, fragment)?,
+        _ => insert::parse(p, fragment)?,
+    };
+    match statement {
+        Statement::Write(write) => Ok(Some(write)),
+        Statement::Returning(_) => Err(SqlError::unsupported(
+            "RETURNING is not explained",
+            "explain the statement without it",
+        )
+        .at(at)),
+        _ => Err(SqlError::unsupported(
+            "INSERT … VALUES has no plan",
+            "its rows are cut into shares by the client: EXPLAIN INSERT … SELECT has one",
+        )
+        .at(at)),
     }
 }
 
@@ -323,7 +333,12 @@ fn create(p: &mut Parser<'_>) -> Result<Statement, SqlError> {
         "OR" => "write DROP TABLE IF EXISTS, then CREATE TABLE",
         "TYPE" => "write ENUM('a','b') as the type of the column",
         "USER" | "ROLE" => "an administrator enrols principals with `trine admin enrol`",
-        _ => "Trine has CREATE TABLE, CREATE VIEW and CREATE INDEX",
+        "SCHEMA" | "DATABASE" | "FUNCTION" | "PROCEDURE" | "TRIGGER" | "SEQUENCE" | "DOMAIN"
+        | "EXTENSION" | "RULE" | "POLICY" | "AGGREGATE" | "CAST" | "COLLATION" | "OPERATOR"
+        | "RECURSIVE" | "STATISTICS" | "SERVER" | "TABLESPACE" | "FOREIGN" => {
+            "Trine has CREATE TABLE, CREATE VIEW and CREATE INDEX"
+        }
+        _ => return Err(p.unexpected("TABLE, VIEW or INDEX is expected").at(position)),
     };
     Err(SqlError::unsupported(format!("CREATE {word} is not supported").trim_end(), hint)
         .at(position))

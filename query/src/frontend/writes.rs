@@ -274,16 +274,27 @@ fn update_query(
     Ok((Writes::Update(columns), query))
 }
 
+/// The rows for which `others` have a row that the condition is true of.
+fn matched(others: Vec<TableWithJoins>, condition: Option<Expr>) -> Result<Expr, SqlError> {
+    const TEMPLATE: &str = "SELECT 1 FROM t";
+    let mut query = *parse::parse(TEMPLATE, &Positions::new(TEMPLATE))?.query;
+    if let SetExpr::Select(select) = query.body.as_mut() {
+        select.from = others;
+        select.selection = condition;
+    }
+    Ok(Expr::Exists { subquery: Box::new(query), negated: false })
+}
+
 fn delete_query(delete: Delete, schema: &TableSchema) -> Result<(Writes, Query), SqlError> {
     let (FromTable::WithFromKeyword(from) | FromTable::WithoutKeyword(from)) = delete.from;
     let [from] = <[TableWithJoins; 1]>::try_from(from).map_err(|_| mislabelled())?;
     only(&from, schema)?;
-    if delete.using.is_some()
-        || delete.returning.is_some()
-        || delete.limit.is_some()
-        || !delete.order_by.is_empty()
-    {
-        return Err(refuse("USING, RETURNING, ORDER BY or LIMIT in DELETE"));
+    if delete.returning.is_some() || delete.limit.is_some() || !delete.order_by.is_empty() {
+        return Err(refuse("RETURNING, ORDER BY or LIMIT in DELETE"));
     }
-    Ok((Writes::Delete, select(Vec::new(), from, delete.selection)?))
+    let condition = match delete.using {
+        Some(others) => Some(matched(others, delete.selection)?),
+        None => delete.selection,
+    };
+    Ok((Writes::Delete, select(Vec::new(), from, condition)?))
 }
