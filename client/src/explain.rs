@@ -1,10 +1,14 @@
 //! EXPLAIN as text: the oblivious plan as a tree, with what it costs and what the nodes learn.
 //! Bytes are those of all three parties together, payload without framing.
 
+use serde_json::{Map, Value as Json};
 use trine_proto::wire::{Counted, ExplainRow, ResultHeader};
 
 /// Widest operator text before the costs; a longer one pushes its own costs to the right.
 const WIDTH_MAX: usize = 76;
+
+/// Deeper operators stand beside each other: no plan has so many, and the nodes are not to be trusted.
+const DEPTH_MAX: u32 = 500;
 
 /// The lines of an EXPLAIN or EXPLAIN ANALYZE, from the headers of parties 0, 1 and 2 (alike but
 /// for what each counted).
@@ -39,6 +43,60 @@ pub fn render(headers: [&ResultHeader; 3]) -> Vec<String> {
         lines.push(predicted_total(rows));
     }
     lines
+}
+
+/// EXPLAIN (FORMAT JSON): the plan as PostgreSQL nests it, with the costs of each party.
+#[must_use]
+pub fn render_json(headers: [&ResultHeader; 3]) -> String {
+    let rows = &headers[0].explain;
+    let analyze = rows.iter().any(|r| r.counted.is_some());
+    let mut next = 0;
+    let mut roots = Vec::new();
+    while next < rows.len() {
+        roots.push(node(headers, analyze, &mut next));
+    }
+    let mut whole = Map::new();
+    // One statement has one plan.
+    whole.insert("Plan".into(), roots.into_iter().next().unwrap_or_default());
+    if analyze {
+        let totals = headers.map(|h| h.total.unwrap_or_default());
+        let seconds = headers.iter().map(|h| h.seconds).fold(0.0, f64::max);
+        whole.insert("Counted Rounds".into(), totals.map(|c| c.rounds).to_vec().into());
+        whole.insert("Counted Bytes".into(), totals.map(|c| c.bytes_sent).to_vec().into());
+        whole.insert("Execution Time".into(), (seconds * 1000.0).into());
+    }
+    format!("{:#}", Json::Array(vec![Json::Object(whole)]))
+}
+
+/// The operator at `next` with those below it.
+fn node(headers: [&ResultHeader; 3], analyze: bool, next: &mut usize) -> Json {
+    let rows = &headers[0].explain;
+    let (at, row) = (*next, &rows[*next]);
+    *next += 1;
+    let (kind, detail) = row.text.split_once(' ').unwrap_or((&row.text, ""));
+    let mut own = Map::new();
+    own.insert("Node Type".into(), kind.into());
+    own.insert("Detail".into(), detail.into());
+    own.insert("Plan Rows".into(), row.rows.into());
+    own.insert("Rounds".into(), row.rounds.into());
+    own.insert("Bytes".into(), row.bytes.clone().into());
+    own.insert("Expected".into(), row.expected.into());
+    own.insert("Opens".into(), row.opens.as_str().into());
+    if analyze {
+        let counted =
+            headers.map(|h| h.explain.get(at).and_then(|r| r.counted).unwrap_or_default());
+        own.insert("Counted Rounds".into(), counted.map(|c| c.rounds).to_vec().into());
+        own.insert("Counted Bytes".into(), counted.map(|c| c.bytes_sent).to_vec().into());
+        own.insert("Agrees".into(), Check::of(row, counted).agrees.into());
+    }
+    let mut below = Vec::new();
+    while row.depth < DEPTH_MAX && rows.get(*next).is_some_and(|other| other.depth > row.depth) {
+        below.push(node(headers, analyze, next));
+    }
+    if !below.is_empty() {
+        own.insert("Plans".into(), below.into());
+    }
+    Json::Object(own)
 }
 
 fn tree_text(row: &ExplainRow) -> String {
@@ -259,6 +317,29 @@ mod tests {
         let lines = render(bad.each_ref());
         assert!(lines[3].ends_with("DIFFERS"), "{}", lines[3]);
         assert!(lines[6].contains("DIFFER at 1 operator"));
+    }
+
+    #[test]
+    fn json_nests_the_operators() {
+        let plan = plan();
+        let text = render_json([&plan; 3]);
+        let json: Json = serde_json::from_str(&text).unwrap();
+        let sort = &json[0]["Plan"]["Plans"][0];
+        assert_eq!(json[0]["Plan"]["Node Type"], "Project");
+        assert_eq!(
+            (&sort["Node Type"], &sort["Detail"]),
+            (&"Sort".into(), &"b (quicksort)".into())
+        );
+        assert_eq!(sort["Bytes"], serde_json::json!([400_000, 400_000, 434_567]));
+        assert_eq!((&sort["Rounds"], &sort["Expected"]), (&40.into(), &true.into()));
+        assert_eq!(sort["Plans"][0]["Plans"][0]["Node Type"], "Scan");
+        assert!(sort.get("Counted Bytes").is_none());
+
+        let counted = [0, 1, 2].map(|p| counted(p, 8));
+        let json: Json = serde_json::from_str(&render_json(counted.each_ref())).unwrap();
+        let sort = &json[0]["Plan"]["Plans"][0];
+        assert_eq!(sort["Counted Bytes"], serde_json::json!([5, 6, 7]));
+        assert_eq!((&sort["Agrees"], &json[0]["Execution Time"]), (&true.into(), &250.0.into()));
     }
 
     #[test]

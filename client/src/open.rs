@@ -51,7 +51,12 @@ pub fn open_result(
     check_headers(parts)?;
     let header = &parts[0].header;
     if header.kind() == ResultKind::Explain {
-        return Ok(Table::of_explain(explain::render(parts.each_ref().map(|p| &p.header))));
+        let headers = parts.each_ref().map(|p| &p.header);
+        return Ok(if header.explain_json {
+            Table::of_explain(vec![explain::render_json(headers)])
+        } else {
+            Table::of_explain(explain::render(headers))
+        });
     }
     let layout = layout(header)?;
     check_parts(cluster, job, parts, &layout)?;

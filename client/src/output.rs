@@ -28,14 +28,11 @@ pub fn write_table(out: &mut dyn Write, table: &Table, format: Format) -> io::Re
     match format {
         Format::Csv => write_csv(out, table),
         Format::Json => write_json(out, table),
-        Format::Table | Format::Expanded if table.explain.is_some() => {
-            for row in &table.rows {
-                writeln!(out, "{}", row.first().map(shown).unwrap_or_default())?;
-            }
-            Ok(())
-        }
-        Format::Table => write_aligned(out, table),
-        Format::Expanded => write_expanded(out, table),
+        Format::Table | Format::Expanded => match &table.explain {
+            Some(text) => text.lines().try_for_each(|line| writeln!(out, "{}", escaped(line))),
+            None if matches!(format, Format::Table) => write_aligned(out, table),
+            None => write_expanded(out, table),
+        },
     }
 }
 

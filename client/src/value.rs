@@ -100,7 +100,7 @@ pub struct Table {
     pub columns: Vec<OutputColumn>,
     /// Rows; each has one value per column.
     pub rows: Vec<Vec<Value>>,
-    /// EXPLAIN: the whole text, whose lines are the rows of the one column.
+    /// EXPLAIN: the whole text; the rows of the one column are its lines, or all of it where it is JSON.
     pub explain: Option<String>,
 }
 

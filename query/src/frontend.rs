@@ -62,6 +62,7 @@ use trine_proto::status::SqlError;
 /// A bound and optimised query.
 pub(crate) struct Bound {
     pub(crate) explain: Explain,
+    pub(crate) json: bool,
     pub(crate) plan: LogicalPlan,
     /// Names of the result columns.
     pub(crate) names: Vec<String>,
@@ -158,7 +159,7 @@ pub(crate) fn bind_query(
     let plan = optimizer::optimise(bound, &config).map_err(translate)?;
     let plan = shown::constants(plan).map_err(translate)?;
     let names = names::align(names, plan.schema());
-    Ok(Bound { explain: parsed.explain, plan, names })
+    Ok(Bound { explain: parsed.explain, json: parsed.json, plan, names })
 }
 
 /// Whether a view of this SELECT and these column names has columns of different names.

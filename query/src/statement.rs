@@ -37,6 +37,8 @@ pub struct Statement {
     pub net_profile: NetProfile,
     /// EXPLAIN of a statement that writes: what that would do.
     work: Option<Box<Work>>,
+    /// EXPLAIN (FORMAT JSON).
+    json: bool,
     digest: [u8; 32],
 }
 
@@ -96,22 +98,29 @@ fn explained_write(
     at: LogIndex,
     (principal, signed_at_ms): (&str, u64),
 ) -> Result<Option<Statement>, SqlError> {
-    let Some((name, rewrites)) = frontend::explained_write(sql)? else { return Ok(None) };
+    let Some(asked) = frontend::explained_write(sql)? else { return Ok(None) };
     let write = WriteEntry {
         principal: principal.to_owned(),
         sql: sql.to_owned(),
-        rewrites,
+        rewrites: asked.rewrites,
         refreshes: false,
         parameters: parameters.cloned(),
         statement_digest: [0; 32],
         signed_at_ms,
     };
-    let table = policy::writable_table(catalog, at, principal, &name)?;
+    let table = policy::writable_table(catalog, at, principal, &asked.table)?;
     let (plan, work) = work::of_statement(catalog, table, at, &write)?;
     let net_profile = catalog.net_profile;
     let digest = work.digest()?;
     let work = Some(Box::new(work));
-    Ok(Some(Statement { explain: Explain::Plan, plan, net_profile, work, digest }))
+    Ok(Some(Statement {
+        explain: Explain::Plan,
+        plan,
+        net_profile,
+        work,
+        json: asked.json,
+        digest,
+    }))
 }
 
 /// The same, with what PUBLIC columns alone decide computed in the clear from the segments of this
@@ -202,7 +211,14 @@ fn finished(plan: Plan, bound: &Bound, catalog: &Catalog) -> Result<Statement, S
     let net_profile = catalog.net_profile;
     let plan = rules::apply(plan);
     let digest = digest(&plan, net_profile)?;
-    Ok(Statement { explain: bound.explain, plan, net_profile, work: None, digest })
+    Ok(Statement {
+        explain: bound.explain,
+        plan,
+        net_profile,
+        work: None,
+        json: bound.json,
+        digest,
+    })
 }
 
 /// The stored type that holds all values of a result column.
@@ -303,7 +319,8 @@ impl Statement {
     /// As [`Self::explain_rows`].
     pub fn result_header_for_explain(&self) -> Result<ResultHeader, QueryError> {
         let explain = self.explain_rows(crate::cost::profile(self.net_profile))?;
-        let mut header = ResultHeader { explain, ..ResultHeader::default() };
+        let explain_json = self.json;
+        let mut header = ResultHeader { explain, explain_json, ..ResultHeader::default() };
         header.set_kind(ResultKind::Explain);
         Ok(header)
     }
@@ -350,6 +367,7 @@ pub fn execute(
         return Ok(ResultShares { header, vectors: executed.vectors });
     }
     header.set_kind(ResultKind::Explain);
+    header.explain_json = statement.json;
     header.explain = explain::analysed(&statement.plan, profile, &executed.counted, party)?;
     Ok(ResultShares { header, vectors: Vec::new() })
 }

@@ -32,6 +32,8 @@ pub enum Explain {
 /// A parsed SELECT.
 pub(crate) struct Parsed {
     pub(crate) explain: Explain,
+    /// EXPLAIN (FORMAT JSON).
+    pub(crate) json: bool,
     pub(crate) query: Box<Query>,
 }
 
@@ -179,14 +181,14 @@ fn split_location(text: &str) -> (&str, Option<(u64, u64)>) {
     }
 }
 
-/// The statement that an EXPLAIN is about, if that writes.
+/// The statement that an EXPLAIN is about, if that writes, and whether the plan is wanted as JSON.
 ///
 /// # Errors
 /// A syntax error; 0A000 for EXPLAIN ANALYZE, which would write.
 pub(crate) fn explained_write(
     sql: &str,
     positions: &Positions<'_>,
-) -> Result<Option<Ast>, SqlError> {
+) -> Result<Option<(Ast, bool)>, SqlError> {
     let first = sql.split_whitespace().next().unwrap_or_default();
     if !first.get(..7).is_some_and(|word| word.eq_ignore_ascii_case("EXPLAIN")) {
         return Ok(None);
@@ -199,30 +201,28 @@ pub(crate) fn explained_write(
     if !matches!(*statement, Ast::Insert(_) | Ast::Update(_) | Ast::Delete(_)) {
         return Ok(None);
     }
-    let analyze = analyze || analyze_option(options.as_deref().unwrap_or(&[]))?;
-    if analyze || estimate || query_plan || !text_format(format.as_ref()) {
+    let asked = explain_options(analyze, format.as_ref(), options.as_deref().unwrap_or(&[]))?;
+    if asked.analyze || estimate || query_plan {
         return Err(SqlError::unsupported(
             "a statement that writes can be explained, but not run by EXPLAIN",
             "write EXPLAIN without ANALYZE: what it shows is what is counted, but for the sorts",
         ));
     }
-    Ok(Some(*statement))
+    Ok(Some((*statement, asked.json)))
 }
 
 fn unwrap_explain(statement: Ast) -> Result<Parsed, SqlError> {
     match statement {
         Ast::Query(query) => {
             refuse_writes(&query)?;
-            Ok(Parsed { explain: Explain::No, query })
+            Ok(Parsed { explain: Explain::No, json: false, query })
         }
         Ast::Explain { analyze, statement, format, options, estimate, query_plan, .. } => {
-            if estimate || query_plan || !text_format(format.as_ref()) {
-                return Err(SqlError::unsupported(
-                    "only EXPLAIN and EXPLAIN ANALYZE in text form are supported",
-                    "write EXPLAIN SELECT … or EXPLAIN ANALYZE SELECT …",
-                ));
+            if estimate || query_plan {
+                return Err(no_option(if estimate { "ESTIMATE" } else { "QUERY PLAN" }));
             }
-            let analyze = analyze || analyze_option(options.as_deref().unwrap_or(&[]))?;
+            let asked =
+                explain_options(analyze, format.as_ref(), options.as_deref().unwrap_or(&[]))?;
             let Ast::Query(query) = *statement else {
                 return Err(SqlError::unsupported(
                     "EXPLAIN works on SELECT, INSERT … SELECT, UPDATE and DELETE only",
@@ -230,8 +230,8 @@ fn unwrap_explain(statement: Ast) -> Result<Parsed, SqlError> {
                 ));
             };
             refuse_writes(&query)?;
-            let explain = if analyze { Explain::Analyze } else { Explain::Plan };
-            Ok(Parsed { explain, query })
+            let explain = if asked.analyze { Explain::Analyze } else { Explain::Plan };
+            Ok(Parsed { explain, json: asked.json, query })
         }
         other => {
             let text = other.to_string();
@@ -244,34 +244,45 @@ fn unwrap_explain(statement: Ast) -> Result<Parsed, SqlError> {
     }
 }
 
-fn text_format(format: Option<&AnalyzeFormatKind>) -> bool {
-    matches!(
-        format,
-        None | Some(
-            AnalyzeFormatKind::Keyword(AnalyzeFormat::TEXT)
-                | AnalyzeFormatKind::Assignment(AnalyzeFormat::TEXT)
-        )
-    )
+/// What an EXPLAIN asks for beside the plan.
+struct Options {
+    analyze: bool,
+    json: bool,
 }
 
-/// EXPLAIN (ANALYZE, FORMAT TEXT).
-fn analyze_option(options: &[UtilityOption]) -> Result<bool, SqlError> {
-    let mut analyze = false;
+/// The options of an EXPLAIN, written as words or in parentheses.
+fn explain_options(
+    analyze: bool,
+    format: Option<&AnalyzeFormatKind>,
+    options: &[UtilityOption],
+) -> Result<Options, SqlError> {
+    let (AnalyzeFormatKind::Keyword(word) | AnalyzeFormatKind::Assignment(word)) =
+        format.unwrap_or(&AnalyzeFormatKind::Keyword(AnalyzeFormat::TEXT));
+    let json = match word {
+        AnalyzeFormat::TEXT => false,
+        AnalyzeFormat::JSON => true,
+        other => return Err(no_option(&format!("FORMAT {other}"))),
+    };
+    let mut found = Options { analyze, json };
     for option in options {
         let argument = option.arg.as_ref().map(|a| a.to_string().to_ascii_lowercase());
         match (option.name.value.to_ascii_lowercase().as_str(), argument.as_deref()) {
-            ("analyze" | "analyse", None | Some("true" | "on" | "1")) => analyze = true,
-            ("analyze" | "analyse", Some("false" | "off" | "0")) => analyze = false,
-            ("format", Some("text")) => {}
-            (name, _) => {
-                return Err(SqlError::unsupported(
-                    format!("EXPLAIN option {} is not supported", name.to_uppercase()),
-                    "the options are ANALYZE and FORMAT TEXT",
-                ));
-            }
+            ("analyze" | "analyse", None | Some("true" | "on" | "1")) => found.analyze = true,
+            ("analyze" | "analyse", Some("false" | "off" | "0")) => found.analyze = false,
+            ("format", Some("text")) => found.json = false,
+            ("format", Some("json")) => found.json = true,
+            ("format", Some(other)) => return Err(no_option(&format!("FORMAT {other}"))),
+            (name, _) => return Err(no_option(name)),
         }
     }
-    Ok(analyze)
+    Ok(found)
+}
+
+fn no_option(name: &str) -> SqlError {
+    SqlError::unsupported(
+        format!("EXPLAIN option {} is not supported", name.to_uppercase()),
+        "the options are ANALYZE, FORMAT TEXT and FORMAT JSON",
+    )
 }
 
 /// `WITH x AS (…) INSERT …` parses as a query.

@@ -36,7 +36,7 @@ pub(crate) fn bind(
 ) -> Result<(Writes, Bound), SqlError> {
     let positions = Positions::new(&write.sql);
     let statement = match parse::explained_write(&write.sql, &positions)? {
-        Some(explained) => explained,
+        Some((explained, _)) => explained,
         None => parse::parse_statement(&write.sql, &positions)?,
     };
     let schema = &table.schema;
@@ -54,31 +54,43 @@ pub(crate) fn bind(
     if write.rewrites == matches!(writes, Writes::Insert(_)) {
         return Err(mislabelled());
     }
-    let parsed = parse::Parsed { explain: super::Explain::No, query: Box::new(query) };
+    let parsed = parse::Parsed { explain: super::Explain::No, json: false, query: Box::new(query) };
     let who = (write.principal.as_str(), write.signed_at_ms);
     let parameters = write.parameters.as_ref();
     let bound = bind_query(parsed, &positions, catalog, at, who, overlay, parameters)?;
     Ok((writes, bound))
 }
 
-/// The table that an explained statement would write to, and whether it would rewrite it; none if it is
-/// no EXPLAIN of a statement that writes.
+/// An EXPLAIN of a statement that writes.
+pub(crate) struct Explained {
+    /// The table that it would write to.
+    pub(crate) table: String,
+    /// Whether it would rewrite that.
+    pub(crate) rewrites: bool,
+    /// EXPLAIN (FORMAT JSON).
+    pub(crate) json: bool,
+}
+
+/// What an EXPLAIN of a statement that writes is about; none for any other text.
 ///
 /// # Errors
 /// As [`parse::explained_write`].
-pub(crate) fn explained(sql: &str) -> Result<Option<(String, bool)>, SqlError> {
+pub(crate) fn explained(sql: &str) -> Result<Option<Explained>, SqlError> {
     let positions = Positions::new(sql);
     let name_of = |table: &TableFactor| match table {
         TableFactor::Table { name, .. } => Ok(name.clone()),
         _ => Err(refuse("this table")),
     };
-    let (name, rewrites) = match parse::explained_write(sql, &positions)? {
-        Some(Ast::Insert(insert)) => match insert.table {
+    let Some((statement, json)) = parse::explained_write(sql, &positions)? else {
+        return Ok(None);
+    };
+    let (name, rewrites) = match statement {
+        Ast::Insert(insert) => match insert.table {
             TableObject::TableName(name) => (name, false),
             _ => return Err(refuse("this table")),
         },
-        Some(Ast::Update(update)) => (name_of(&update.table.relation)?, true),
-        Some(Ast::Delete(delete)) => {
+        Ast::Update(update) => (name_of(&update.table.relation)?, true),
+        Ast::Delete(delete) => {
             let (FromTable::WithFromKeyword(from) | FromTable::WithoutKeyword(from)) = delete.from;
             let first = from.first().ok_or_else(|| refuse("DELETE without a table"))?;
             (name_of(&first.relation)?, true)
@@ -87,7 +99,7 @@ pub(crate) fn explained(sql: &str) -> Result<Option<(String, bool)>, SqlError> {
     };
     let last =
         name.0.last().and_then(|part| part.as_ident()).ok_or_else(|| refuse("this table"))?;
-    Ok(Some((fold(last), rewrites)))
+    Ok(Some(Explained { table: fold(last), rewrites, json }))
 }
 
 /// The client says what a statement writes to, so that the log can order it without parsing.
