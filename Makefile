@@ -27,12 +27,13 @@ test:
 	@$(ENV); cargo test --locked --workspace
 
 # The corpora are not part of this repository. Failing records are no failure here: they are listed.
+# Where there is a PostgreSQL it says which of them it would accept.
 CORPORA ?= ../shared/corpora
 ladder:
 	@scripts/install-deps.sh
 	@$(ENV); cargo build --locked --release --bins
-	@$(ENV); $${CARGO_TARGET_DIR:-target}/release/trine-sql-tests --jobs "$$(nproc)" \
-		--report sql-tests/UNSUPPORTED.md $(CORPORA) || [ $$? -eq 1 ]
+	@$(ENV); scripts/with-postgres.sh $${CARGO_TARGET_DIR:-target}/release/trine-sql-tests \
+		--jobs "$$(nproc)" --postgres --report sql-tests/UNSUPPORTED.md $(CORPORA) || [ $$? -eq 1 ]
 
 # A failing run names its seed; --only POINT (see trine-faults --help) narrows it down.
 SEED ?= 1

@@ -10,11 +10,11 @@ use trine_proto::ids::{JobId, LogIndex, TransactionId};
 use trine_proto::status::{SqlError, sqlstate};
 use trine_proto::wire::client_command::Command;
 use trine_proto::wire::transaction_state::Kind;
-use trine_proto::wire::{self, Within};
+use trine_proto::wire::{self, Within, WriteKind};
 
 use crate::client::{Client, VALIDATING};
 use crate::connect::is_connection_error;
-use crate::statement::{self, Statement, TransactionModes};
+use crate::statement::{self, REFRESH, Returning, Statement, TransactionModes};
 use crate::value::Answer;
 use crate::write::explained;
 
@@ -139,8 +139,14 @@ fn part(statement: &Statement) -> Part {
         Statement::Commit => Part::Commits,
         Statement::Rollback => Part::RollsBack,
         Statement::SetTransaction(modes) => Part::Sets(*modes),
-        Statement::Insert(_) | Statement::Write(_) | Statement::Copy(_) => Part::Writes,
+        Statement::Write(write) if write.kind == WriteKind::Refresh => Part::Outside(REFRESH),
+        Statement::RefreshAll => Part::Outside(REFRESH),
+        Statement::Insert(_)
+        | Statement::Write(_)
+        | Statement::Returning(_)
+        | Statement::Copy(_) => Part::Writes,
         Statement::Query { .. }
+        | Statement::Explain(_)
         | Statement::Ask(_)
         | Statement::Prepare(_)
         | Statement::Execute(_)
@@ -193,6 +199,9 @@ impl Client {
         let notice = |tag: &str, text: &str| Ok(Answer::done(tag, Some(text.to_owned())));
         block.running = None;
         let statement = self.resolved(statement).inspect_err(|_| block.fails())?;
+        if let Statement::Returning(returning) = statement {
+            return Box::pin(self.run_returning(block, &returning)).await;
+        }
         match part(&statement) {
             Part::Begins(_) if block.status() == BlockStatus::Failed => Err(failed()),
             Part::Begins(_) if block.open.is_some() => {
@@ -240,6 +249,41 @@ impl Client {
                 Ok(answer)
             }
         }
+    }
+
+    /// The query for what a statement writes, then the statement.
+    async fn run_returning(
+        &self,
+        block: &mut TransactionBlock,
+        returning: &Returning,
+    ) -> Result<Answer, SqlError> {
+        let alone = block.open.is_none() && returning.needs_snapshot();
+        if alone {
+            self.begin(block, TransactionModes::default()).await?;
+        }
+        let outcome = self.query_and_write(block, returning).await;
+        if !alone {
+            return outcome.inspect_err(|_| block.fails());
+        }
+        match outcome {
+            Ok(answer) => self.commit(block).await.map(|_| answer),
+            Err(error) => {
+                // What matters is why; the nodes roll back what is left open.
+                let _ = self.roll_back(block).await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn query_and_write(
+        &self,
+        block: &mut TransactionBlock,
+        returning: &Returning,
+    ) -> Result<Answer, SqlError> {
+        let table = self.definition(returning.table()).await?;
+        let answer = self.run_in(block, returning.query(&table)?).await?;
+        self.run_in(block, returning.write().clone()).await?;
+        Ok(answer)
     }
 
     /// Opens a transaction; its snapshot is that of now.

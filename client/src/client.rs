@@ -165,10 +165,12 @@ impl Client {
             }
             Statement::Insert(insert) => self.insert(insert, block, within).await,
             Statement::Write(write) => self.write(write, block, within).await,
+            Statement::RefreshAll => Box::pin(self.refresh_all(block)).await,
             Statement::Query { sql, offset } => {
                 let outcome = self.query_in(&sql, within).await;
                 outcome.map(Answer::Rows).map_err(|e| shifted(e, offset))
             }
+            Statement::Explain(write) => self.explain(&write, within).await.map(Answer::Rows),
             Statement::Ask(asked) => {
                 let job = self.submit_asked_in(&asked, within).await?;
                 self.wait(job, None).await.map_err(|e| asked.placed(e))?;
@@ -188,6 +190,7 @@ impl Client {
             Statement::Set => Ok(Answer::done("SET", None)),
             // Their block has seen to them.
             Statement::Execute(_)
+            | Statement::Returning(_)
             | Statement::Begin(_)
             | Statement::SetTransaction(_)
             | Statement::Commit

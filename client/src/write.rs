@@ -14,7 +14,9 @@ use crate::client::Client;
 use crate::cut::{NodePart, cut_rows};
 use crate::encode::{Cell, ColumnEncoder};
 use crate::random::random_id;
-use crate::statement::{Asked, Given, Parameter, TRUNCATE, Target, Write};
+use crate::statement::{
+    Asked, Given, Parameter, REFRESH, TRUNCATE, Target, Write, refresh_of_table,
+};
 use crate::upload::{placed, send_parts};
 use crate::value::{Answer, Table, Value};
 
@@ -266,16 +268,7 @@ impl Client {
         block: &mut TransactionBlock,
         within: Option<wire::Within>,
     ) -> Result<Answer, SqlError> {
-        let mut known =
-            self.definition(&write.table).await.map_err(|e| placed(e, write.position))?;
-        if !write.parameters.is_empty() {
-            // The types of the parameters follow the table's; another client may have changed it.
-            known = self.fresh_definition(&write.table).await?;
-        }
-        let parameters = match parameter_row(&known, &write)? {
-            Some(row) => Some(self.upload_parameters(&row).await?),
-            None => None,
-        };
+        let parameters = self.shared_parameters(&write).await?;
         let (sql, table) = (write.sql.clone(), write.table.clone());
         let mut command = SubmitWrite { sql, table, kind: 0, parameters, within };
         command.set_kind(write.kind);
@@ -286,13 +279,67 @@ impl Client {
         let report = || self.fetch(JobId(id));
         match outcome {
             Ok(_) => {
-                let rows = Some(rows_written(&report().await?)?).filter(|_| write.tag != TRUNCATE);
+                let counts = ![TRUNCATE, REFRESH].contains(&write.tag);
+                let rows = Some(rows_written(&report().await?)?).filter(|_| counts);
                 Ok(Answer::Done { tag: write.tag.into(), rows, notice: None })
             }
             Err(error) if error.sqlstate == sqlstate::INTEGRITY_VIOLATION => {
                 Err(report().await.map_or_else(|_| error.clone(), |r| explained(error.clone(), &r)))
             }
             Err(error) => Err(write.placed(error)),
+        }
+    }
+
+    /// Refreshes the shares of every table that this principal may write, one after the other.
+    pub(crate) async fn refresh_all(
+        &self,
+        block: &mut TransactionBlock,
+    ) -> Result<Answer, SqlError> {
+        let (mut refreshed, mut denied) = (0_usize, None);
+        for table in self.tables("").await? {
+            let Some(schema) = table.schema else { continue };
+            let statement = refresh_of_table(schema.name, 0);
+            match Box::pin(self.write(statement, block, None)).await {
+                Ok(_) => refreshed += 1,
+                Err(error) if error.sqlstate == sqlstate::INSUFFICIENT_PRIVILEGE => {
+                    denied = Some(error);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        match denied {
+            Some(error) if refreshed == 0 => Err(error),
+            _ => {
+                let notice = format!("tables refreshed: {refreshed}");
+                Ok(Answer::done(REFRESH, Some(notice)))
+            }
+        }
+    }
+
+    /// What the nodes would do for a statement that writes; nothing is written.
+    pub(crate) async fn explain(
+        &self,
+        write: &Write,
+        within: Option<wire::Within>,
+    ) -> Result<Table, SqlError> {
+        let parameters = self.shared_parameters(write).await?;
+        let job = self.submit_with(&write.sql, parameters, within).await;
+        let job = job.map_err(|e| write.placed(e))?;
+        self.wait(job, None).await.map_err(|e| write.placed(e))?;
+        self.fetch(job).await
+    }
+
+    /// Uploads the values of a statement that writes.
+    async fn shared_parameters(&self, write: &Write) -> Result<Option<ParameterSet>, SqlError> {
+        let mut known =
+            self.definition(&write.table).await.map_err(|e| placed(e, write.position))?;
+        if !write.parameters.is_empty() {
+            // The types of the parameters follow the table's; another client may have changed it.
+            known = self.fresh_definition(&write.table).await?;
+        }
+        match parameter_row(&known, write)? {
+            Some(row) => Ok(Some(self.upload_parameters(&row).await?)),
+            None => Ok(None),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use openraft::error::{InitializeError, RaftError};
@@ -13,8 +13,10 @@ use trine_proto::catalog::{Catalog, ClusterInfo};
 use trine_proto::command::{Command, Outcome};
 use trine_proto::ids::{LogIndex, Party};
 
-use crate::database::{Database, Family, encode};
+use crate::database::{Database, Family, decode, encode};
 use crate::error::ConsensusError;
+use crate::image::{self, StateImage};
+use crate::join::{self, Lineage};
 use crate::limits::{PROPOSE_PAUSE, RUNTIME_END};
 use crate::log_store::LogStore;
 use crate::network::{Link, RaftTransport, Response};
@@ -54,6 +56,17 @@ pub struct Consensus {
     runtime: Mutex<Option<Runtime>>,
 }
 
+/// Positions of a node's log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LogExtent {
+    /// Of the oldest entry that is kept; 0: none is.
+    pub first: u64,
+    /// Of the newest entry.
+    pub last: u64,
+    /// Of the last snapshot that this process has made or got; 0: none.
+    pub snapshot: u64,
+}
+
 /// Shared with the tasks on the Raft threads.
 pub(crate) struct Inner {
     pub(crate) raft: Raft,
@@ -63,21 +76,37 @@ pub(crate) struct Inner {
     pub(crate) raft_id: RaftId,
     pub(crate) cluster: ClusterInfo,
     pub(crate) receiving: Mutex<Option<Receiving>>,
+    /// Which restore the cluster began with, if it was one.
+    pub(crate) lineage: Option<Lineage>,
+    /// Raft holds the store; once that has stopped, the folder is free.
+    database: Weak<Database>,
 }
 
 /// Whose folder it is.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Identity {
-    /// Layout of the store.
+pub(crate) struct Identity {
+    /// Layout of the store; first, so that every version can read it.
     format: u32,
-    raft_id: RaftId,
+    pub(crate) raft_id: RaftId,
     party: Party,
     /// BLAKE3 of the cluster's identity.
     cluster: [u8; 32],
 }
 
-const IDENTITY: &[u8] = b"identity";
-const FORMAT: u32 = 1;
+impl Identity {
+    pub(crate) fn new(
+        raft_id: RaftId,
+        party: Party,
+        cluster: &ClusterInfo,
+    ) -> Result<Self, ConsensusError> {
+        let cluster = *blake3::hash(&encode(cluster)?).as_bytes();
+        Ok(Self { format: FORMAT, raft_id, party, cluster })
+    }
+}
+
+pub(crate) const IDENTITY: &[u8] = b"identity";
+/// Format version of the store: of the log's entries, the state's records and what is beside them.
+const FORMAT: u32 = 2;
 /// The log's and the state machine's writes block a thread each; the others keep talking.
 const THREADS: usize = 4;
 
@@ -163,6 +192,28 @@ impl Consensus {
         leader.and_then(|id| self.inner.party_of(id))
     }
 
+    /// The state at a position that was marked for a backup, or at the last one applied; none if this
+    /// node does not have it (any more). Blocks on the disk.
+    ///
+    /// # Errors
+    /// `Stopped`, `Io`, `Corrupt`.
+    pub fn image(&self, at: LogIndex) -> Result<Option<StateImage>, ConsensusError> {
+        let gone = || ConsensusError::Stopped("its store is closed".into());
+        let database = self.inner.database.upgrade().ok_or_else(gone)?;
+        image::load(&database, Some(at))
+    }
+
+    /// How long the log is, and what it is compacted to.
+    #[must_use]
+    pub fn log_extent(&self) -> LogExtent {
+        let metrics = self.inner.raft.metrics();
+        let metrics = metrics.borrow();
+        let last = metrics.last_log_index.unwrap_or(0);
+        let purged = metrics.purged.map_or(0, |id| id.index);
+        let snapshot = metrics.snapshot.map_or(0, |id| id.index);
+        LogExtent { first: if last > purged { purged + 1 } else { 0 }, last, snapshot }
+    }
+
     /// Stops taking part and frees the folder. Whatever is called afterwards finds `Stopped`.
     pub async fn shutdown(&self) {
         if let Err(e) = self.inner.raft.shutdown().await {
@@ -209,14 +260,11 @@ impl Drop for RuntimeGuard {
 impl Inner {
     async fn start(config: Config, link: Link) -> Result<Arc<Self>, ConsensusError> {
         let Config { dir, party, raft_id, cluster, probe } = config;
-        let identity = Identity {
-            format: FORMAT,
-            raft_id,
-            party,
-            cluster: *blake3::hash(&encode(&cluster)?).as_bytes(),
-        };
+        let identity = Identity::new(raft_id, party, &cluster)?;
         let database = Arc::new(Database::open(&dir)?);
         claim(&database, &identity)?;
+        let lineage = join::stored_lineage(&database)?;
+        let weak = Arc::downgrade(&database);
         let state = StateStore::open(Arc::clone(&database), cluster.clone(), probe)?;
         let published = state.published();
         let log = LogStore::new(database, probe);
@@ -224,7 +272,17 @@ impl Inner {
             .await
             .map_err(|e| ConsensusError::Stopped(e.to_string()))?;
         let receiving = Mutex::new(None);
-        let inner = Arc::new(Self { raft, published, link, party, raft_id, cluster, receiving });
+        let inner = Arc::new(Self {
+            raft,
+            published,
+            link,
+            party,
+            raft_id,
+            cluster,
+            receiving,
+            lineage,
+            database: weak,
+        });
         inner.found_group().await?;
         tokio::spawn(Arc::clone(&inner).order_genesis());
         tokio::spawn(Arc::clone(&inner).become_voter());
@@ -285,29 +343,49 @@ pub fn stored_catalog(dir: &Path) -> Result<Catalog, ConsensusError> {
     if !dir.join("raft").exists() {
         return Ok(Catalog::default());
     }
-    Ok(records::load(&Database::open(dir)?)?.0)
+    let database = Database::open(dir)?;
+    identity(&database)?;
+    Ok(records::load(&database)?.0)
 }
 
-/// The Raft id that a folder was claimed under.
-pub(crate) fn stored_id(dir: &Path) -> Result<Option<RaftId>, ConsensusError> {
+/// The state in the folder of a node that does not run, at a marked position or at the last one; none if
+/// it does not have it.
+///
+/// # Errors
+/// `Io` (also while the node runs), `Corrupt`, `Unsupported`.
+pub fn stored_image(
+    dir: &Path,
+    at: Option<LogIndex>,
+) -> Result<Option<StateImage>, ConsensusError> {
     if !dir.join("raft").exists() {
         return Ok(None);
     }
-    let identity: Option<Identity> = Database::open(dir)?.get(Family::Meta, IDENTITY)?;
-    Ok(identity.map(|identity| identity.raft_id))
+    image::load(&Database::open(dir)?, at)
+}
+
+/// Whose folder a store is, if it was claimed.
+pub(crate) fn identity(database: &Database) -> Result<Option<Identity>, ConsensusError> {
+    let Some(bytes) = database.bytes(Family::Meta, IDENTITY)? else { return Ok(None) };
+    let (found, _) = postcard::take_from_bytes::<u32>(&bytes)
+        .map_err(|e| ConsensusError::Corrupt(format!("decoding: {e}")))?;
+    if found != FORMAT {
+        let what = "the replicated state in the data folder";
+        return Err(ConsensusError::Unsupported { what, found, known: FORMAT });
+    }
+    decode(&bytes).map(Some)
 }
 
 /// Writes whose folder it is, or compares.
-fn claim(database: &Database, identity: &Identity) -> Result<(), ConsensusError> {
-    match database.get::<Identity>(Family::Meta, IDENTITY)? {
-        Some(found) if found == *identity => Ok(()),
+fn claim(database: &Database, own: &Identity) -> Result<(), ConsensusError> {
+    match identity(database)? {
+        Some(found) if found == *own => Ok(()),
         Some(found) => Err(ConsensusError::WrongCluster(format!(
-            "the folder holds the log of party {} under Raft id {} (format {}), or another cluster's",
-            found.party, found.raft_id, found.format
+            "the folder holds the log of party {} under Raft id {}, or another cluster's",
+            found.party, found.raft_id
         ))),
         None => {
             let mut batch = database.batch();
-            batch.put(Family::Meta, IDENTITY, identity)?;
+            batch.put(Family::Meta, IDENTITY, own)?;
             batch.commit_synced()
         }
     }

@@ -1,7 +1,7 @@
 //! RocksDB under `<dir>/raft`: the only place that knows it. Three column families:
 //!
 //! * `log`: Raft entries by index (8 bytes, big-endian);
-//! * `meta`: vote, committed and purged positions, and whose store this is;
+//! * `meta`: vote, committed and purged positions, whose store this is, and states to be backed up;
 //! * `state`: the applied catalog, record by record (see `records`).
 //!
 //! Values are postcard. Writes that Raft relies on are synced; an unsynced write lies in the same
@@ -17,6 +17,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::ConsensusError;
+use crate::limits::{WAL_BYTES_MAX, WRITE_BUFFER_BYTES};
 
 /// A column family.
 #[derive(Clone, Copy, Debug)]
@@ -57,6 +58,10 @@ impl Database {
         options.create_if_missing(true);
         options.create_missing_column_families(true);
         options.set_keep_log_file_num(2);
+        // Small, so that memory stays flat: entries and state are a few kilobytes each, and read from memory
+        // anyway.
+        options.set_db_write_buffer_size(WRITE_BUFFER_BYTES);
+        options.set_max_total_wal_size(WAL_BYTES_MAX);
         // A torn last record is what a crash leaves behind. Damage anywhere else must not be
         // taken for the end of the log: that would forget acknowledged entries and votes.
         options.set_wal_recovery_mode(DBRecoveryMode::TolerateCorruptedTailRecords);
@@ -72,8 +77,16 @@ impl Database {
         family: Family,
         key: &[u8],
     ) -> Result<Option<T>, ConsensusError> {
-        let bytes = self.db.get_pinned_cf(self.handle(family)?, key).map_err(|e| failed(&e))?;
-        bytes.map(|b| decode(&b)).transpose()
+        self.bytes(family, key)?.map(|b| decode(&b)).transpose()
+    }
+
+    /// The value of a key as stored.
+    pub(crate) fn bytes(
+        &self,
+        family: Family,
+        key: &[u8],
+    ) -> Result<Option<Vec<u8>>, ConsensusError> {
+        self.db.get_cf(self.handle(family)?, key).map_err(|e| failed(&e))
     }
 
     /// All records of a family from a key on, in key order.

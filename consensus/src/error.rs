@@ -36,6 +36,19 @@ pub enum ConsensusError {
     /// The state on disk is not what this program wrote.
     #[error("corrupt state on disk: {0}")]
     Corrupt(String),
+    /// It was written by another version of this program: run that one, or one that reads both.
+    #[error("{what} has format version {found}; this version reads {known}")]
+    Unsupported {
+        /// What has a format version.
+        what: &'static str,
+        /// Its version.
+        found: u32,
+        /// The version that this program reads.
+        known: u32,
+    },
+    /// A restored folder does not fit the other two nodes.
+    #[error("the restored folder cannot be used: {0}")]
+    Restored(String),
     /// The operating system or RocksDB failed.
     #[error("storage: {0}")]
     Io(String),

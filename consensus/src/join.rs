@@ -12,6 +12,15 @@
 //!
 //! Two nodes of three are enough for all of this; they go on serving. Who asks is known by its
 //! connection: a party can replace its own member only.
+//!
+//! A folder that was restored from a backup holds a log that may be older than what its member has
+//! acknowledged. It asks too:
+//!
+//! 1. If both others were restored to the same position and have not run since, the three are the
+//!    cluster again, each under its old id. They remember which three restores that were.
+//! 2. If another runs in the cluster of just these restores, so may this one.
+//! 3. If another runs in a cluster that knows nothing of this restore, the log is thrown away and the
+//!    node joins as above, with the segments it has; but not with those of an older share generation.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -20,38 +29,113 @@ use std::sync::Arc;
 use futures::future::join;
 use openraft::ChangeMembers;
 use openraft::error::{ClientWriteError, RaftError};
-use trine_proto::ids::Party;
+use serde::{Deserialize, Serialize};
+use trine_proto::catalog::Catalog;
+use trine_proto::ids::{LogIndex, Party};
 
-use crate::consensus::{Inner, stored_id};
-use crate::database::{decode, encode};
+use crate::consensus::{self, Inner};
+use crate::database::{Database, Family, decode, encode};
 use crate::error::ConsensusError;
 use crate::limits::{CATCH_UP_ENTRIES, JOIN_PAUSE};
 use crate::network::{Link, RaftTransport, Request, Response};
 use crate::raft::{Member, RaftId, founders};
 
-/// The Raft id of the log in a folder; none if there is no log yet.
-///
-/// # Errors
-/// `Io`, `Corrupt`.
-pub fn stored_member_id(dir: &Path) -> Result<Option<u64>, ConsensusError> {
-    stored_id(dir)
+/// Key of what a restore has left, and of the restore that a cluster began with.
+pub(crate) const RESTORED: &[u8] = b"restored";
+const LINEAGE: &[u8] = b"lineage";
+
+/// What a restore of one node has left behind.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Restored {
+    position: LogIndex,
+    log_digest: [u8; 32],
+    generation: u64,
+    /// Tells this restore from every other, one of the same backup too.
+    nonce: [u8; 16],
 }
 
-/// The Raft id under which a node may start: that of its folder; for an empty one what the two others
-/// say, for as long as it takes to hear from them.
+/// The restores of three nodes that made a cluster.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Lineage {
+    nonces: [[u8; 16]; 3],
+}
+
+impl Restored {
+    pub(crate) const fn new(catalog: &Catalog, nonce: [u8; 16]) -> Self {
+        Self {
+            position: catalog.applied,
+            log_digest: catalog.log_digest,
+            generation: catalog.share_generation,
+            nonce,
+        }
+    }
+}
+
+/// What a data folder is before its node runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// No log yet.
+    Empty,
+    /// The log of a member under this Raft id.
+    Member(u64),
+    /// Restored from a backup under this Raft id, and not used since.
+    Restored(u64, Restored),
+}
+
+/// How a folder stands.
 ///
 /// # Errors
-/// `Io`, `Corrupt`.
+/// `Io`, `Corrupt`, `Unsupported`.
+pub fn standing(dir: &Path) -> Result<Standing, ConsensusError> {
+    if !dir.join("raft").exists() {
+        return Ok(Standing::Empty);
+    }
+    let database = Database::open(dir)?;
+    let Some(identity) = consensus::identity(&database)? else { return Ok(Standing::Empty) };
+    let restored: Option<Restored> = database.get(Family::Meta, RESTORED)?;
+    Ok(match restored {
+        Some(restored) if stored_lineage(&database)?.is_none() => {
+            Standing::Restored(identity.raft_id, restored)
+        }
+        _ => Standing::Member(identity.raft_id),
+    })
+}
+
+/// The restore that a store's cluster began with.
+pub(crate) fn stored_lineage(database: &Database) -> Result<Option<Lineage>, ConsensusError> {
+    database.get(Family::Meta, LINEAGE)
+}
+
+/// The Raft id under which a node may start: that of its folder; for an empty or restored one what the
+/// two others say, for as long as it takes to hear from them.
+///
+/// # Errors
+/// `Io`, `Corrupt`, `Unsupported`; `Restored` if the folder does not fit the others.
 pub async fn member_id(
     dir: &Path,
     party: Party,
     transport: Arc<dyn RaftTransport>,
 ) -> Result<u64, ConsensusError> {
-    if let Some(id) = stored_id(dir)? {
-        return Ok(id);
+    let link = Link::new(transport);
+    match standing(dir)? {
+        Standing::Member(id) => return Ok(id),
+        Standing::Restored(id, own) => {
+            if let Some(lineage) = found_again(party, &own, &link).await? {
+                let database = Database::open(dir)?;
+                let mut batch = database.batch();
+                batch.put(Family::Meta, LINEAGE, &lineage)?;
+                batch.commit_synced()?;
+                return Ok(id);
+            }
+            // This log must not speak again. The segments stay, for what they are worth.
+            tracing::warn!("the two others went on without this node: it joins as a new member");
+            let log = dir.join("raft");
+            std::fs::remove_dir_all(&log)
+                .map_err(|e| ConsensusError::Io(format!("{}: {e}", log.display())))?;
+        }
+        Standing::Empty => {}
     }
     tracing::info!("this node has no log yet: asking the two others whether there is a cluster");
-    let link = Link::new(transport);
     let peers = [party.next(), party.previous()];
     loop {
         let ask = |peer| link.call(peer, &Request::Formed);
@@ -76,11 +160,85 @@ pub async fn member_id(
     }
 }
 
-/// What a node whose own log is empty, and that does not run yet, answers to another.
+/// Waits until the two others say what they are. The restores that the cluster is made of, if all three
+/// restored one position; none if the others went on.
+async fn found_again(
+    party: Party,
+    own: &Restored,
+    link: &Link,
+) -> Result<Option<Lineage>, ConsensusError> {
+    tracing::info!(position = %own.position, "this folder was restored: asking the two others");
+    let peers = [party.next(), party.previous()];
+    loop {
+        let ask = |peer| link.call(peer, &Request::Restored);
+        let answers = join(ask(peers[0]), ask(peers[1])).await;
+        for answer in [&answers.0, &answers.1] {
+            if let Ok(Response::Running(generation, lineage)) = answer {
+                return beside_running(party, own, *generation, lineage.as_ref());
+            }
+        }
+        let waiting = [&answers.0, &answers.1].map(|answer| match answer {
+            Ok(Response::Waiting(other)) => Some(other),
+            _ => None,
+        });
+        if let Some(lineage) = together(party, own, waiting)? {
+            return Ok(Some(lineage));
+        }
+        tokio::time::sleep(JOIN_PAUSE).await;
+    }
+}
+
+/// The cluster of three restores, once both others have said that theirs is of the same position.
+fn together(
+    party: Party,
+    own: &Restored,
+    others: [Option<&Restored>; 2],
+) -> Result<Option<Lineage>, ConsensusError> {
+    let peers = [party.next(), party.previous()];
+    let mut nonces = [own.nonce; 3];
+    let mut known = 1;
+    for (peer, other) in peers.into_iter().zip(others) {
+        let Some(other) = other else { continue };
+        if (other.position, other.log_digest) != (own.position, own.log_digest) {
+            return Err(ConsensusError::Restored(format!(
+                "it is of log position {}, and that of party {peer} of log position {}: restore all \
+                 three to one position",
+                own.position, other.position
+            )));
+        }
+        nonces[peer.index()] = other.nonce;
+        known += 1;
+    }
+    Ok((known == 3).then_some(Lineage { nonces }))
+}
+
+/// Another node runs: in the cluster of this very restore, or in one that went on without it.
+fn beside_running(
+    party: Party,
+    own: &Restored,
+    generation: u64,
+    lineage: Option<&Lineage>,
+) -> Result<Option<Lineage>, ConsensusError> {
+    if let Some(lineage) = lineage.filter(|l| l.nonces[party.index()] == own.nonce) {
+        return Ok(Some(lineage.clone()));
+    }
+    if own.generation < generation {
+        return Err(ConsensusError::Restored(format!(
+            "the backup is of share generation {}, and the cluster has refreshed its shares to \
+             generation {generation}: old parts do not fit; empty the data folder, start the node, and \
+             run trined repair",
+            own.generation
+        )));
+    }
+    Ok(None)
+}
+
+/// What a node that does not run yet answers to another.
 #[must_use]
-pub fn answer_unformed(request: &[u8]) -> Vec<u8> {
-    let answer = match decode::<Request>(request) {
-        Ok(Request::Formed) => Response::Formed(false),
+pub fn answer_waiting(standing: &Standing, request: &[u8]) -> Vec<u8> {
+    let answer = match (decode::<Request>(request), standing) {
+        (Ok(Request::Formed), Standing::Empty) => Response::Formed(false),
+        (Ok(Request::Restored), Standing::Restored(_, own)) => Response::Waiting(own.clone()),
         _ => Response::Failed("this node is starting".into()),
     };
     encode(&answer).unwrap_or_default()
@@ -179,5 +337,53 @@ fn refused<T>(
             Ok(Some(Response::NotLeader))
         }
         Err(e) => Err(e.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn restored(position: u64, nonce: u8) -> Restored {
+        let log_digest = [u8::try_from(position).unwrap(); 32];
+        Restored { position: LogIndex(position), log_digest, generation: 1, nonce: [nonce; 16] }
+    }
+
+    #[test]
+    fn three_restores_of_one_position_are_a_cluster() {
+        let [a, b, c] = [0, 1, 2].map(|n| restored(5, n));
+        let made = [
+            together(Party::ALL[0], &a, [Some(&b), Some(&c)]).unwrap().unwrap(),
+            together(Party::ALL[1], &b, [Some(&c), Some(&a)]).unwrap().unwrap(),
+            together(Party::ALL[2], &c, [Some(&a), Some(&b)]).unwrap().unwrap(),
+        ];
+        assert!(made.iter().all(|l| l.nonces == [[0; 16], [1; 16], [2; 16]]), "{made:?}");
+        assert_eq!(together(Party::ALL[0], &a, [None, Some(&c)]).unwrap(), None);
+        let error = together(Party::ALL[0], &a, [Some(&restored(6, 1)), None]).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the restored folder cannot be used: it is of log position 5, and that of party 1 of log \
+             position 6: restore all three to one position"
+        );
+    }
+
+    #[test]
+    fn a_restored_node_never_speaks_under_its_old_id_beside_nodes_that_went_on() {
+        let own = restored(5, 1);
+        let party = Party::ALL[1];
+        let lineage = Lineage { nonces: [[0; 16], [1; 16], [2; 16]] };
+        let same = beside_running(party, &own, 1, Some(&lineage)).unwrap();
+        assert_eq!(same, Some(lineage.clone()));
+        // A cluster that was never restored, and one of an earlier restore of this node.
+        assert_eq!(beside_running(party, &own, 1, None).unwrap(), None);
+        let again = restored(5, 9);
+        assert_eq!(beside_running(party, &again, 1, Some(&lineage)).unwrap(), None);
+        let old = beside_running(party, &own, 2, None).unwrap_err();
+        assert_eq!(
+            old.to_string(),
+            "the restored folder cannot be used: the backup is of share generation 1, and the cluster \
+             has refreshed its shares to generation 2: old parts do not fit; empty the data folder, \
+             start the node, and run trined repair"
+        );
     }
 }

@@ -30,11 +30,13 @@
 //!   of a snapshot that it sends to a node that fell far behind.
 //!
 //! A member whose disk is lost comes back under a new Raft id, because under its old one it could vote
-//! twice in a term it has forgotten: [`member_id`] finds the id before the node starts (`join`).
+//! twice in a term it has forgotten: [`member_id`] finds the id before the node starts (`join`). So does
+//! one whose folder was restored from a backup, unless all three were ([`StateImage`], `image`).
 
 mod consensus;
 mod database;
 mod error;
+mod image;
 mod join;
 pub mod limits;
 mod log_store;
@@ -49,7 +51,8 @@ mod state_store;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 
-pub use consensus::{Config, Consensus, stored_catalog};
+pub use consensus::{Config, Consensus, LogExtent, stored_catalog, stored_image};
 pub use error::ConsensusError;
-pub use join::{answer_unformed, member_id, stored_member_id};
+pub use image::StateImage;
+pub use join::{Standing, answer_waiting, member_id, standing};
 pub use network::RaftTransport;

@@ -27,6 +27,15 @@ pub const NET_REPORTS_IN_A_ROW: u32 = 6;
 /// Lanes of a protocol at most.
 pub const LANES_MAX: u32 = 64;
 
+/// How long another node may take to show that it is there, before an error names it.
+pub(crate) const ASK_WAIT: Duration = Duration::from_secs(1);
+
+/// Bytes that the database of log and state keeps in memory before it writes them to a sorted file.
+pub(crate) const WRITE_BUFFER_BYTES: usize = 16 << 20;
+
+/// Bytes of write-ahead log at which old ones are written out and dropped.
+pub(crate) const WAL_BYTES_MAX: u64 = 64 << 20;
+
 /// Tables that exist at one position at most.
 pub const TABLES_MAX: usize = 10_000;
 
@@ -68,6 +77,9 @@ pub const TRANSACTIONS_OPEN_MAX: usize = 1_000;
 
 /// Statements of one transaction that write at most.
 pub const TRANSACTION_STATEMENTS_MAX: u32 = 10_000;
+
+/// Positions that may be marked for a backup at one time; each keeps the segments visible there.
+pub const BACKUP_MARKS_MAX: usize = 4;
 
 /// Attempts of a query or of a validation before it is given up.
 pub const ATTEMPTS_MAX: u32 = 5;

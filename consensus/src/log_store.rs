@@ -14,9 +14,9 @@ use crate::error::ConsensusError;
 use crate::limits::ENTRIES_BYTES_PER_MESSAGE_MAX;
 use crate::raft::{Entry, LogId, StorageError, StorageIOError, Types, Vote};
 
-const VOTE: &[u8] = b"vote";
+pub(crate) const VOTE: &[u8] = b"vote";
 const COMMITTED: &[u8] = b"committed";
-const PURGED: &[u8] = b"purged";
+pub(crate) const PURGED: &[u8] = b"purged";
 
 /// The log of one node. Writes are serialised by `&mut`; clones only read.
 #[derive(Clone, Debug)]

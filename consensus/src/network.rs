@@ -23,6 +23,7 @@ use trine_proto::ids::{LogIndex, Party};
 
 use crate::database::{decode, encode};
 use crate::error::ConsensusError;
+use crate::join::{Lineage, Restored};
 use crate::raft::{LogId, Member, RaftId, Types, Vote};
 
 /// Carries one request to another party's node and brings its answer. Either side is at most
@@ -60,6 +61,8 @@ pub(crate) enum Request {
     Admit,
     /// Make me a voter, if you are the leader and I have nearly all of the log.
     Promote(RaftId),
+    /// My folder was restored from a backup. Was yours?
+    Restored,
 }
 
 /// The answer.
@@ -81,6 +84,10 @@ pub(crate) enum Response {
     Formed(bool),
     /// The id under which the caller is a member, or votes.
     Member(RaftId),
+    /// This node's folder was restored, and waits for the others'.
+    Waiting(Restored),
+    /// This node runs, at this share generation, in a cluster that began with this restore if with any.
+    Running(u64, Option<Lineage>),
 }
 
 /// Calls with typed messages.

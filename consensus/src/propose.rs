@@ -3,9 +3,9 @@
 use std::pin::pin;
 use std::time::Duration;
 
-use futures::future::{Either, select};
+use futures::future::{Either, join, select};
 use openraft::error::{ClientWriteError, RaftError};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 use trine_proto::catalog::Catalog;
 use trine_proto::command::{Command, Outcome};
 use trine_proto::ids::{LogIndex, Party};
@@ -13,7 +13,7 @@ use trine_proto::ids::{LogIndex, Party};
 use crate::consensus::Inner;
 use crate::database::encode;
 use crate::error::ConsensusError;
-use crate::limits::{COMMAND_BYTES_MAX, PROPOSE_PAUSE};
+use crate::limits::{ASK_WAIT, COMMAND_BYTES_MAX, PROPOSE_PAUSE};
 use crate::network::{Request, Response};
 
 /// What one try came to.
@@ -52,11 +52,12 @@ impl Inner {
                 Ok(Ok(Try::Again(why))) => reason = why,
                 Ok(Err(e)) => return Err(e),
                 Err(_) => {
-                    let reason = "no quorum: no answer from two of the three nodes".into();
+                    let reason = self.with_silent("the entry is not ordered in time").await;
                     return Err(ConsensusError::Unavailable { reason });
                 }
             }
             if Instant::now() + PROPOSE_PAUSE >= deadline {
+                let reason = self.with_silent(&reason).await;
                 return Err(ConsensusError::Unavailable { reason });
             }
             tokio::time::sleep(PROPOSE_PAUSE).await;
@@ -126,6 +127,25 @@ impl Inner {
         }
     }
 
+    /// A reason, and which of the other nodes do not answer this one: asked now, so that whoever reads it
+    /// knows where to look.
+    async fn with_silent(&self, reason: &str) -> String {
+        let ask = async |peer| match timeout(ASK_WAIT, self.link.call(peer, &Request::Formed)).await
+        {
+            Ok(Ok(_)) => None,
+            _ => Some(format!("node {peer}")),
+        };
+        let (next, previous) = join(ask(self.party.next()), ask(self.party.previous())).await;
+        let mut silent: Vec<String> = [next, previous].into_iter().flatten().collect();
+        silent.sort();
+        let own = self.party;
+        match silent.as_slice() {
+            [] => reason.to_owned(),
+            [one] => format!("{reason}: {one} does not answer node {own}"),
+            _ => format!("{reason}: {} do not answer node {own}", silent.join(" and ")),
+        }
+    }
+
     fn leader(&self) -> Option<Party> {
         let leader = self.raft.metrics().borrow().current_leader;
         leader.and_then(|id| self.party_of(id))
@@ -143,13 +163,13 @@ impl Inner {
         }
         let mut applied = self.published.subscribe();
         let formed = applied.wait_for(|_| self.published.catalog().cluster.is_some());
-        match timeout_at(deadline, formed).await {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(_)) | Err(_) => {
-                self.alive()?;
-                Err(ConsensusError::Unavailable { reason: "the cluster is not formed yet".into() })
-            }
+        // What was seen is not held while the others are asked.
+        if timeout_at(deadline, formed).await.is_ok_and(|seen| seen.is_ok()) {
+            return Ok(());
         }
+        self.alive()?;
+        let reason = self.with_silent("the cluster is not formed yet").await;
+        Err(ConsensusError::Unavailable { reason })
     }
 
     async fn wait_until(&self, index: LogIndex, deadline: Instant) -> Result<(), ConsensusError> {

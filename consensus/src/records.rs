@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use trine_proto::catalog::{
-    Catalog, ClusterInfo, NetProfile, NetReports, SegmentEntry, TableEntry,
+    BackupMark, Catalog, ClusterInfo, NetProfile, NetReports, SegmentEntry, TableEntry,
 };
 use trine_proto::ids::{JobId, LogIndex, SegmentId, TableId, TransactionId};
 
@@ -25,7 +25,7 @@ const OUTCOME: u8 = b'o';
 const ABORTED: u8 = b'a';
 
 /// Where Raft stands with the catalog. Written with every batch of entries.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Applied {
     /// The last applied entry, of whatever kind.
     pub(crate) last: Option<LogId>,
@@ -45,6 +45,8 @@ struct Head {
     job_memory: [Option<u64>; 3],
     applied: LogIndex,
     log_digest: [u8; 32],
+    backups: BTreeMap<LogIndex, BackupMark>,
+    share_generation: u64,
 }
 
 /// Reads what was written last; an empty store is an empty catalog.
@@ -60,6 +62,8 @@ pub(crate) fn load(database: &Database) -> Result<(Catalog, Applied), ConsensusE
         job_memory: head.job_memory,
         applied: head.applied,
         log_digest: head.log_digest,
+        backups: head.backups,
+        share_generation: head.share_generation,
         ..Catalog::default()
     };
     let mut segments: BTreeMap<(TableId, u64), SegmentEntry> = BTreeMap::new();
@@ -113,6 +117,8 @@ pub(crate) fn write_difference(
         job_memory: new.job_memory,
         applied: new.applied,
         log_digest: new.log_digest,
+        backups: new.backups.clone(),
+        share_generation: new.share_generation,
     };
     batch.put(Family::State, HEAD, &head)?;
     difference(batch, PRINCIPAL, &old.principals, &new.principals)?;

@@ -67,6 +67,10 @@ impl Inner {
             Request::Formed => Ok(self.formed()),
             Request::Admit => self.admit(from).await,
             Request::Promote(id) => self.promote(from, id).await,
+            Request::Restored => {
+                let generation = self.published.catalog().share_generation;
+                Ok(Response::Running(generation, self.lineage.clone()))
+            }
         }
     }
 

@@ -16,8 +16,10 @@
 //! | the turn and the verdicts of checks and of statements that write | `validation` |
 //! | queries, and how statements that write come in | `jobs` |
 //! | BEGIN, the statements inside, COMMIT | `transactions` |
+//! | positions that are backed up | `backups` |
 //! | what is forgotten, and when | `retention` |
 
+mod backups;
 mod commit;
 mod ddl;
 mod indexes;
@@ -190,6 +192,9 @@ fn node(catalog: &mut Catalog, index: LogIndex, signed: &SignedBytes) -> Result<
             catalog.job_memory[party.index()] = Some(bytes);
             Ok(Outcome::Applied(index))
         }
+        NodeCommandKind::BackupMark => Ok(backups::mark(catalog, index)),
+        NodeCommandKind::BackupDone(position) => Ok(backups::done(catalog, index, party, position)),
+        NodeCommandKind::BackupEnd(position) => Ok(backups::end(catalog, index, position)),
     }
 }
 

@@ -15,6 +15,7 @@ use trine_proto::ids::LogIndex;
 
 use crate::database::{Database, decode, encode};
 use crate::error::ConsensusError;
+use crate::image;
 use crate::published::{self, Published};
 use crate::raft::{
     Entry, LogId, SnapshotMeta, StorageError, StorageIOError, StoredMembership, Types,
@@ -22,8 +23,8 @@ use crate::raft::{
 use crate::records::{self, Applied};
 use crate::state_machine::apply;
 
-/// Format of a snapshot, its first byte.
-const SNAPSHOT_FORMAT: u8 = 1;
+/// Format version of a snapshot, its first byte.
+const SNAPSHOT_FORMAT: u8 = 2;
 
 /// The latest snapshot, encoded; shared with the builder.
 type Latest = Arc<Mutex<Option<(SnapshotMeta, Arc<Vec<u8>>)>>>;
@@ -65,6 +66,7 @@ impl StateStore {
         let mut catalog = (*old).clone();
         let mut applied = self.applied.clone();
         let (mut answers, mut recent) = (Vec::new(), Vec::new());
+        let mut marked = Vec::new();
         for entry in entries {
             applied.last = Some(entry.log_id);
             answers.push(match entry.payload {
@@ -79,25 +81,30 @@ impl StateStore {
                     let outcome = apply(&mut catalog, index, &command);
                     let entry = published::Applied { command_digest, outcome: outcome.clone() };
                     recent.push((index, entry));
+                    if catalog.backups.contains_key(&index) {
+                        marked.push((index, image::record(&applied, &catalog)?));
+                    }
                     Some(outcome)
                 }
             });
         }
         same_cluster(&catalog, &self.cluster)?;
-        self.store(&old, catalog, applied, recent)?;
+        self.store(&old, catalog, applied, recent, marked)?;
         Ok(answers)
     }
 
-    /// Disk first, then everyone else.
+    /// Disk first, then everyone else. `marked`: the state at positions that are to be backed up.
     fn store(
         &mut self,
         old: &Catalog,
         new: Catalog,
         applied: Applied,
         recent: Vec<(LogIndex, published::Applied)>,
+        marked: Vec<(LogIndex, image::Record)>,
     ) -> Result<(), ConsensusError> {
         let mut batch = self.database.batch();
         records::write_difference(&mut batch, old, &new, &applied)?;
+        image::write_difference(&mut batch, old, &new, marked)?;
         (self.probe)("state.apply");
         batch.commit_synced()?;
         (self.probe)("state.applied");
@@ -110,7 +117,7 @@ impl StateStore {
         let catalog = decode_snapshot(&bytes, meta, &self.cluster)?;
         let applied = Applied { last: meta.last_log_id, membership: meta.last_membership.clone() };
         let old = self.published.catalog();
-        self.store(&old, catalog, applied, Vec::new())?;
+        self.store(&old, catalog, applied, Vec::new(), Vec::new())?;
         let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
         *latest = Some((meta.clone(), Arc::new(bytes)));
         Ok(())
@@ -204,9 +211,15 @@ pub(crate) fn decode_snapshot(
     meta: &SnapshotMeta,
     cluster: &ClusterInfo,
 ) -> Result<Catalog, ConsensusError> {
-    let Some((&SNAPSHOT_FORMAT, body)) = bytes.split_first() else {
-        return Err(ConsensusError::Corrupt("a snapshot of an unknown format".into()));
-    };
+    let (&format, body) =
+        bytes.split_first().ok_or_else(|| ConsensusError::Corrupt("an empty snapshot".into()))?;
+    if format != SNAPSHOT_FORMAT {
+        return Err(ConsensusError::Unsupported {
+            what: "a snapshot of the replicated state",
+            found: u32::from(format),
+            known: u32::from(SNAPSHOT_FORMAT),
+        });
+    }
     let catalog: Catalog = decode(body)?;
     same_cluster(&catalog, cluster)?;
     if catalog.applied.0 > meta.last_log_id.map_or(0, |id| id.index) {
@@ -271,7 +284,10 @@ mod tests {
         let future = with(&Catalog { applied: LogIndex(1), ..catalog });
         let longer = [&good[..], &[0]].concat();
         let newer = [&[SNAPSHOT_FORMAT + 1], &good[1..]].concat();
-        for bad in [&future, &longer, &newer, &good[..good.len() - 1].to_vec(), &Vec::new()] {
+        let error = decode_snapshot(&newer, &meta, &cluster).unwrap_err();
+        let text = "a snapshot of the replicated state has format version 3; this version reads 2";
+        assert_eq!(error.to_string(), text);
+        for bad in [&future, &longer, &good[..good.len() - 1].to_vec(), &Vec::new()] {
             let error = decode_snapshot(bad, &meta, &cluster).unwrap_err();
             assert!(matches!(error, ConsensusError::Corrupt(_)), "{error}");
         }

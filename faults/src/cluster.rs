@@ -46,6 +46,13 @@ pub struct Answer {
 }
 
 impl Answer {
+    /// The log position that a backup has printed.
+    #[must_use]
+    pub fn position(&self) -> Option<u64> {
+        let rest = self.text.split_once(": log position ")?.1;
+        rest.split(',').next()?.parse().ok()
+    }
+
     /// The number behind a word of the last line of a check: `damaged: 3`.
     #[must_use]
     pub fn number(&self, word: &str) -> Option<u64> {
@@ -336,6 +343,34 @@ impl Cluster {
         self.trined(&["repair", "--config", &text(&self.config(party))])
     }
 
+    /// `trined backup` of a party, whether or not its node runs; at a marked position, or a new one.
+    ///
+    /// # Errors
+    /// `trined` cannot be run.
+    pub fn backup(&self, party: usize, to: &Path, at: Option<u64>) -> Result<Answer, Failure> {
+        let (config, to) = (text(&self.config(party)), text(to));
+        let mut arguments = vec!["backup", "--config", &config, "--to", &to];
+        let at = at.map(|at| at.to_string());
+        if let Some(at) = &at {
+            arguments.extend(["--at", at]);
+        }
+        self.trined(&arguments)
+    }
+
+    /// `trined restore` of a party; with a fail point it dies when it reaches that.
+    ///
+    /// # Errors
+    /// `trined` cannot be run.
+    pub fn restore(
+        &self,
+        party: usize,
+        from: &Path,
+        fail_point: Option<&str>,
+    ) -> Result<Answer, Failure> {
+        let (config, from) = (text(&self.config(party)), text(from));
+        self.trined_at(&["restore", "--config", &config, "--from", &from], fail_point)
+    }
+
     /// All files of a party's segments, ascending.
     #[must_use]
     pub fn files(&self, party: usize) -> Vec<PathBuf> {
@@ -386,6 +421,12 @@ impl Cluster {
         self.folder.path().to_path_buf()
     }
 
+    /// A folder for whatever a test wants to keep beside the nodes.
+    #[must_use]
+    pub fn beside(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
     fn node_folder(&self, party: usize) -> PathBuf {
         self.folder.path().join(format!("node{party}"))
     }
@@ -405,12 +446,16 @@ impl Cluster {
     }
 
     fn trined(&self, arguments: &[&str]) -> Result<Answer, Failure> {
-        let output = Command::new(trined()?)
-            .args(arguments)
-            .env_remove("TRINE_FAIL_POINT")
-            .stdin(Stdio::null())
-            .output()
-            .map_err(|e| e.to_string())?;
+        self.trined_at(arguments, None)
+    }
+
+    fn trined_at(&self, arguments: &[&str], fail_point: Option<&str>) -> Result<Answer, Failure> {
+        let mut command = Command::new(trined()?);
+        command.args(arguments).env_remove("TRINE_FAIL_POINT").stdin(Stdio::null());
+        if let Some(point) = fail_point {
+            command.env("TRINE_FAIL_POINT", point);
+        }
+        let output = command.output().map_err(|e| e.to_string())?;
         let text = [output.stdout, output.stderr].concat();
         let text = String::from_utf8_lossy(&text).into_owned();
         Ok(Answer { code: output.status.code().unwrap_or(-1), text })

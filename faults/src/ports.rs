@@ -19,7 +19,7 @@ const SYSTEM_RANGE: &str = "/proc/sys/net/ipv4/ip_local_port_range";
 ///
 /// # Errors
 /// There are not so many.
-pub fn free_addresses<const N: usize>() -> Result<[String; N], Failure> {
+pub(crate) fn free_addresses<const N: usize>() -> Result<[String; N], Failure> {
     let end = system_lowest().max(LOWEST + 1);
     let span = end - LOWEST;
     // Another run beside this one begins elsewhere.

@@ -439,9 +439,19 @@ fn same(
     me: Party,
     peer: Party,
 ) -> Result<(), QueryError> {
-    let differs = if mine.plan_format != theirs.plan_format {
-        "the plan format (are the nodes of one version?)"
-    } else if mine.statement != theirs.statement {
+    if mine.plan_format != theirs.plan_format {
+        return Err(QueryError::Sql(
+            SqlError::new(
+                sqlstate::INTERNAL_ERROR,
+                format!(
+                    "node {me} plans in format version {}, and node {peer} in {}; nothing was computed",
+                    mine.plan_format, theirs.plan_format
+                ),
+            )
+            .hint("run one version of trined at all three nodes"),
+        ));
+    }
+    let differs = if mine.statement != theirs.statement {
         "the statement"
     } else if mine.principal != theirs.principal {
         "the principal"
@@ -509,6 +519,11 @@ mod tests {
                  component 1: x"
             )
         );
+        let newer = StorageError::Unsupported { file: file.clone(), version: 2 };
+        assert_eq!(
+            newer.to_string(),
+            format!("file {file} has format version 2; this version reads 1")
+        );
         assert_eq!(
             error.hint,
             "the operator of node 1 can rebuild it: trined repair --config party.toml"
@@ -534,13 +549,20 @@ mod tests {
     fn a_handshake_names_what_differs() {
         let (me, peer) = (Party::ALL[0], Party::ALL[2]);
         assert!(same(&digest(), &digest(), me, peer).is_ok());
-        let cases: [(HelloDigest, &str); 6] = [
+        let other = HelloDigest { plan_format: 2, ..digest() };
+        let Err(QueryError::Sql(e)) = same(&digest(), &other, me, peer) else {
+            panic!("a difference in the plan format passed")
+        };
+        assert_eq!(
+            e.message,
+            "node 0 plans in format version 1, and node 2 in 2; nothing was computed"
+        );
+        let cases: [(HelloDigest, &str); 5] = [
             (HelloDigest { statement: [9; 32], ..digest() }, "the statement"),
             (HelloDigest { principal: "b".into(), ..digest() }, "the principal"),
             (HelloDigest { position: 8, ..digest() }, "the log position"),
             (HelloDigest { log_digest: [9; 32], ..digest() }, "the history of the log"),
             (HelloDigest { plan: [9; 32], ..digest() }, "the physical plan"),
-            (HelloDigest { plan_format: 2, ..digest() }, "the plan format"),
         ];
         for (theirs, what) in cases {
             let Err(QueryError::Sql(e)) = same(&digest(), &theirs, me, peer) else {

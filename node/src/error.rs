@@ -44,6 +44,9 @@ pub enum NodeError {
     /// Segments are damaged and were not rebuilt: repair them, or see why that failed.
     #[error("{0}")]
     Damaged(String),
+    /// There is no backup, or none was made of the folder: see why.
+    #[error("{0}")]
+    Backup(String),
     /// The running node does not answer its operator.
     #[error("the node that runs on this folder does not answer: {0}")]
     Unanswered(String),

@@ -18,13 +18,15 @@
 //! | `attempt.operator` | before an operator of a query |
 //! | `attempt.report` | the attempt is over, the log does not know |
 //! | `repair.page` | a page of a segment is about to be given to a peer |
+//! | `backup.file`, `backup.manifest` | before that file of a backup is in its place |
+//! | `restore.file`, `restore.state`, `restore.end` | before a segment, the state, the end of a restore |
 
 use crate::error::NodeError;
 use std::io::{self, Write};
 use trine_storage::{Backend, BackendFile, BackendRead, Disk};
 
 /// Every point, for harnesses.
-pub const FAIL_POINTS: [&str; 20] = [
+pub const FAIL_POINTS: [&str; 25] = [
     "stage.create",
     "stage.write",
     "stage.sync",
@@ -45,6 +47,11 @@ pub const FAIL_POINTS: [&str; 20] = [
     "attempt.end",
     "attempt.report",
     "repair.page",
+    "backup.file",
+    "backup.manifest",
+    "restore.file",
+    "restore.state",
+    "restore.end",
 ];
 
 /// The variable that names the point.

@@ -23,7 +23,13 @@ impl Files {
         // What an open transaction has written all three nodes hold: its COMMIT relies on it.
         let uncommitted = catalog.uncommitted().map(|(table, segment)| (table, segment.id));
         let listed = uncommitted.filter(|(_, id)| !catalog.aborted_segments.contains(id)).collect();
-        let mut files = Self { listed, gone: catalog.aborted_segments.clone() };
+        // A backup may be of a position at which what was given up since was still open.
+        let given_up = if catalog.backups.is_empty() {
+            catalog.aborted_segments.clone()
+        } else {
+            BTreeSet::new()
+        };
+        let mut files = Self { listed, gone: given_up };
         for table in catalog.tables.values() {
             for segment in &table.segments {
                 if needed(table.dropped) && needed(segment.valid_to) {
@@ -66,6 +72,19 @@ mod tests {
             grants: BTreeMap::new(),
             rules: TableRules::default(),
         }
+    }
+
+    #[test]
+    fn files_stay_while_a_position_is_marked_for_a_backup() {
+        let mut catalog = Catalog::default();
+        catalog.tables.insert(TableId(2), table(2, Some(10)));
+        catalog.aborted_segments.insert(SegmentId([9; 16]));
+        catalog.backups.insert(LogIndex(9), trine_proto::catalog::BackupMark::default());
+        let files = Files::of(&catalog);
+        assert_eq!((files.listed.len(), files.gone.len()), (1, 0));
+        catalog.backups.clear();
+        let files = Files::of(&catalog);
+        assert_eq!((files.listed.len(), files.gone.len()), (0, 2));
     }
 
     #[test]

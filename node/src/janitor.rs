@@ -2,7 +2,7 @@
 //! this node proposes to give them up. Nothing is deleted by a timer: the log decides, and a Commit
 //! that comes first wins.
 
-use crate::limits::{PARAMETERS_KEEP, STAGED_LOOK};
+use crate::limits::{BACKUP_KEEP, PARAMETERS_KEEP, STAGED_LOOK};
 use crate::runner::Runner;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -88,6 +88,27 @@ pub(crate) async fn abandoned(
             )
             .hint("run it again from its BEGIN");
             runner.propose(NodeCommandKind::Abort { transaction, error }).await;
+        }
+    }
+}
+
+/// Looks after the positions that are marked for a backup until `stop` turns true: proposes to give up
+/// what has stood for too long.
+pub(crate) async fn backups(
+    runner: Arc<Runner>,
+    consensus: Arc<Consensus>,
+    mut stop: watch::Receiver<bool>,
+) {
+    let mut seen = BTreeMap::new();
+    loop {
+        tokio::select! {
+            _ = stop.wait_for(|stop| *stop) => return,
+            () = tokio::time::sleep(STAGED_LOOK) => {}
+        }
+        let marked: BTreeSet<LogIndex> = consensus.catalog().backups.keys().copied().collect();
+        for position in overdue(&mut seen, &marked, Instant::now(), BACKUP_KEEP) {
+            tracing::warn!(%position, "not all three have backed up a marked position; giving it up");
+            runner.propose(NodeCommandKind::BackupEnd(position)).await;
         }
     }
 }

@@ -22,6 +22,7 @@
 //! `Results` keeps the shares until the client has fetched them.
 
 mod attempt;
+mod backup;
 mod bench;
 mod budget;
 mod clock;

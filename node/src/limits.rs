@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// Version of what nodes say to each other on the mesh. Nodes of different versions do not talk.
-pub(crate) const MESH_VERSION: u16 = 3;
+pub(crate) const MESH_VERSION: u16 = 4;
 
 /// How long a stranger may take for the TLS handshake and its hello, on either port.
 pub(crate) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -125,6 +125,18 @@ pub(crate) const UPLOAD_TURN_WAIT: Duration = Duration::from_secs(10);
 
 /// Silence of a client after which its upload is given up.
 pub(crate) const UPLOAD_SILENCE_MAX: Duration = Duration::from_secs(120);
+
+/// Bytes of a file that a backup or a restore copies at once.
+pub(crate) const COPY_BYTES: usize = 1 << 20;
+
+/// How long a position may stay marked for a backup: three operators have a day to copy it.
+pub(crate) const BACKUP_KEEP: Duration = Duration::from_secs(24 * 3_600);
+
+/// How long a backup waits for its position to be marked, or to be applied here.
+pub(crate) const BACKUP_MARK_WAIT: Duration = Duration::from_secs(60);
+
+/// Bytes of a backup's manifest at most.
+pub(crate) const MANIFEST_BYTES_MAX: u64 = 1 << 28;
 
 /// Bytes of a request on a repair connection.
 pub(crate) const REPAIR_REQUEST_BYTES_MAX: usize = 1 << 10;

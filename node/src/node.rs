@@ -1,6 +1,8 @@
 //! One node, put together: mesh, replicated state, share store, runner, services.
 
 use crate::attempt::Context;
+use crate::backup::restore::check_complete;
+use crate::backup::{Backups, Owner};
 use crate::budget;
 use crate::config::Config;
 use crate::error::NodeError;
@@ -20,7 +22,7 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
-use trine_consensus::Consensus;
+use trine_consensus::{Consensus, Standing};
 use trine_proto::catalog::Catalog;
 use trine_proto::ids::Party;
 use trine_proto::tls::server_config;
@@ -52,6 +54,7 @@ impl Node {
     pub async fn start(config: Config) -> Result<Self, NodeError> {
         fail_point::check()?;
         let lock = data_lock(&config.data_dir)?;
+        check_complete(&config.data_dir)?;
         let store = Store::open(Arc::new(FailingDisk(Disk::new(&config.data_dir))))?;
         let listen = |address: &str| {
             TcpListener::bind(address)
@@ -70,8 +73,9 @@ impl Node {
             for_mesh,
         )?;
         let running = Arc::new(OnceLock::new());
-        let answer = answer(&running);
-        if trine_consensus::stored_member_id(&config.data_dir)?.is_none() {
+        let standing = trine_consensus::standing(&config.data_dir)?;
+        let answer = answer(&running, standing.clone());
+        if !matches!(standing, Standing::Member(_)) {
             // Two that know nothing of a cluster must hear it from each other.
             mesh.answer_with(Arc::clone(&answer));
         }
@@ -122,6 +126,13 @@ impl Node {
             runner: Arc::clone(&runner),
             turn: tokio::sync::Mutex::default(),
         });
+        let backups = Arc::new(Backups {
+            owner: Owner::of(&config),
+            consensus: Arc::clone(&consensus),
+            store: store.clone(),
+            runner: Arc::clone(&runner),
+            turn: tokio::sync::Mutex::default(),
+        });
         let (stop, on_stop) = watch::channel(false);
         tokio::spawn(janitor::run(
             Arc::clone(&runner),
@@ -134,6 +145,11 @@ impl Node {
             Arc::clone(&runner),
             Arc::clone(&consensus),
             config.limits.transaction_idle,
+            stop.subscribe(),
+        ));
+        tokio::spawn(janitor::backups(
+            Arc::clone(&runner),
+            Arc::clone(&consensus),
             stop.subscribe(),
         ));
         tokio::spawn(budget::announce(
@@ -162,6 +178,7 @@ impl Node {
             cluster,
             uploads: Arc::new(Semaphore::new(UPLOADS_MAX)),
             repairer: Arc::clone(&repairer),
+            backups,
         });
         let serving = tokio::spawn(async move {
             if let Err(e) = services::serve(for_clients, tls, shared, on_stop).await {
@@ -216,15 +233,17 @@ impl Node {
     }
 }
 
-/// Answers the other nodes' Raft; before it runs here, that there is no log.
-fn answer(running: &Arc<OnceLock<Arc<Consensus>>>) -> Handler {
+/// Answers the other nodes' Raft; before it runs here, what the folder is.
+fn answer(running: &Arc<OnceLock<Arc<Consensus>>>, standing: Standing) -> Handler {
     let running = Arc::clone(running);
+    let standing = Arc::new(standing);
     Arc::new(move |from, request| {
         let consensus = running.get().map(Arc::clone);
+        let standing = Arc::clone(&standing);
         Box::pin(async move {
             match consensus {
                 Some(consensus) => consensus.handle(from, request).await,
-                None => trine_consensus::answer_unformed(&request),
+                None => trine_consensus::answer_waiting(&standing, &request),
             }
         })
     })

@@ -11,10 +11,11 @@ use crate::results::{Results, StoredResult};
 use crate::scheduler::{Action, Scheduler, Task, Work};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use tokio::sync::{mpsc, watch};
-use trine_consensus::Consensus;
+use trine_consensus::{Consensus, ConsensusError};
 use trine_proto::catalog::{Catalog, JobStatus, TransactionState};
-use trine_proto::command::{Command, NODE_DOMAIN, NodeCommand, NodeCommandKind};
+use trine_proto::command::{Command, NODE_DOMAIN, NodeCommand, NodeCommandKind, Outcome};
 use trine_proto::identity::Identity;
 use trine_proto::ids::{ClusterId, JobId, SegmentId};
 use trine_proto::wire;
@@ -245,12 +246,28 @@ impl Runner {
         self.runtime.block_on(self.propose(kind));
     }
 
+    /// Orders a command of this node's own; its outcome.
+    pub(crate) async fn order(
+        &self,
+        kind: NodeCommandKind,
+        timeout: Duration,
+    ) -> Result<Outcome, ConsensusError> {
+        match self.signed(kind) {
+            Some(command) => self.consensus.propose(command, timeout).await,
+            None => Err(ConsensusError::Corrupt("a command that does not encode".into())),
+        }
+    }
+
+    fn signed(&self, kind: NodeCommandKind) -> Option<Command> {
+        let command = NodeCommand { cluster_id: self.cluster, party: self.context.party, kind };
+        let body = postcard::to_stdvec(&command).ok()?;
+        Some(Command::Node(self.identity.sign(NODE_DOMAIN, body)))
+    }
+
     /// Until the log has answered or the node stops: an outcome must not be lost to a passing lack
     /// of a leader.
     pub(crate) async fn propose(&self, kind: NodeCommandKind) {
-        let command = NodeCommand { cluster_id: self.cluster, party: self.context.party, kind };
-        let Ok(body) = postcard::to_stdvec(&command) else { return };
-        let command = Command::Node(self.identity.sign(NODE_DOMAIN, body));
+        let Some(command) = self.signed(kind) else { return };
         let mut stop = self.stop.subscribe();
         loop {
             match self.consensus.propose(command.clone(), PROPOSE_TIMEOUT).await {

@@ -343,6 +343,8 @@ pub struct WriteEntry {
     pub sql: String,
     /// Takes the place of all segments visible at the attempt's position; else adds one.
     pub rewrites: bool,
+    /// REFRESH SHARES: rewrites rows as they are, and begins a new share generation.
+    pub refreshes: bool,
     /// Its secret parameters.
     pub parameters: Option<Parameters>,
     /// BLAKE3 of the signed command.
@@ -471,6 +473,17 @@ pub struct Catalog {
     pub log_digest: [u8; 32],
     /// Segments that were staged but ended in an Abort: a node may delete their files.
     pub aborted_segments: BTreeSet<SegmentId>,
+    /// Positions that are being backed up: what is visible there stays until all three parties have it.
+    pub backups: BTreeMap<LogIndex, BackupMark>,
+    /// How often shares were refreshed: parts of different generations do not fit together.
+    pub share_generation: u64,
+}
+
+/// A position that parties copy to a backup.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackupMark {
+    /// Parties that have it.
+    pub done: [bool; 3],
 }
 
 impl Catalog {
@@ -492,7 +505,8 @@ impl Catalog {
             found.map(|index| (t, index))
         })
     }
-    /// Position of the oldest work that is not finished: what ended before it nobody reads any more.
+    /// Position of the oldest work that is not finished, backups among it: what ended before it nobody
+    /// reads any more.
     #[must_use]
     pub fn oldest_unfinished(&self) -> Option<LogIndex> {
         let jobs = self.jobs.values().filter(|j| j.status == JobStatus::Active);
@@ -502,7 +516,7 @@ impl Catalog {
             TransactionState::Open(open) => Some(open.snapshot),
             _ => None,
         });
-        jobs.chain(work).min()
+        jobs.chain(work).chain(self.backups.keys().copied()).min()
     }
     /// Segments that transactions wrote which are not committed yet: staged at all three nodes, listed
     /// nowhere else.

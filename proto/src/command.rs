@@ -99,6 +99,12 @@ pub enum NodeCommandKind {
     NetReport(NetProfile),
     /// How many bytes of memory this node gives one job.
     JobMemory(u64),
+    /// Mark this entry's position for a backup: every node keeps a copy of the state there.
+    BackupMark,
+    /// This party has its backup of a marked position.
+    BackupDone(LogIndex),
+    /// Give a mark up that has stood for too long.
+    BackupEnd(LogIndex),
 }
 
 /// What `apply` made of an entry: identical on all nodes.

@@ -119,6 +119,16 @@ pub fn dry_run(plan: &Plan, profile: Profile) -> Result<Vec<OperatorCost>> {
     Ok(costs)
 }
 
+/// The same for a plan without a Reveal.
+///
+/// # Errors
+/// As [`dry_run`].
+pub(crate) fn dry_costs(plan: &Plan, profile: Profile) -> Result<Vec<OperatorCost>> {
+    let mut session = Session::dry(profile);
+    let (_, costs, _) = walk(plan, &mut session, None, None)?;
+    Ok(costs)
+}
+
 /// Runs a plan without a Reveal; its relation stays shared. Beside it, one bit for each kind of failure
 /// that may have been raised.
 pub(crate) fn evaluate<'a>(
@@ -236,7 +246,7 @@ fn used_again(plan: &Plan, kept: &mut BTreeMap<usize, (u32, Option<Relation>)>) 
     inputs(plan).into_iter().for_each(|input| used_again(input, kept));
 }
 
-fn difference(after: Cost, before: Cost) -> Cost {
+pub(crate) fn difference(after: Cost, before: Cost) -> Cost {
     Cost {
         rounds: after.rounds - before.rounds,
         bytes: [0, 1, 2].map(|party| after.bytes[party] - before.bytes[party]),

@@ -4,20 +4,32 @@
 mod text;
 
 use crate::error::QueryError;
-use crate::executor::{OperatorCost, dry_run, inputs};
+use crate::executor::{OperatorCost, dry_costs, dry_run, inputs};
 use crate::plan::{Expr, Field, Operator, Plan, ResultSize};
 use crate::policy;
 use trine_mpc::{Cost, Profile};
 use trine_proto::wire::{Counted, ExplainRow};
 
 /// What the nodes see of a sort.
-const SORT_OPENS: &str = "comparison results of shuffled distinct keys";
+pub(crate) const SORT_OPENS: &str = "comparison results of shuffled distinct keys";
 
 /// The predicted rows.
 pub(crate) fn rows(plan: &Plan, profile: Profile) -> Result<Vec<ExplainRow>, QueryError> {
-    let costs = dry_run(plan, profile)?;
+    tree(plan, 0, dry_run(plan, profile)?)
+}
+
+/// The predicted rows of a plan without a Reveal, below other lines.
+pub(crate) fn rows_below(
+    plan: &Plan,
+    depth: u32,
+    profile: Profile,
+) -> Result<Vec<ExplainRow>, QueryError> {
+    tree(plan, depth, dry_costs(plan, profile)?)
+}
+
+fn tree(plan: &Plan, depth: u32, costs: Vec<OperatorCost>) -> Result<Vec<ExplainRow>, QueryError> {
     let mut operators = Vec::with_capacity(costs.len());
-    flatten(plan, 0, &mut operators);
+    flatten(plan, depth, &mut operators);
     if operators.len() != costs.len() {
         return Err(QueryError::bug("a dry run has another number of operators"));
     }

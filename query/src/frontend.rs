@@ -14,6 +14,7 @@
 mod aliases;
 mod bag_rule;
 mod check;
+mod columns;
 mod context;
 mod dialect;
 mod dictionary_rule;
@@ -21,15 +22,22 @@ mod errors;
 mod fence_rule;
 mod fetch;
 mod functions;
+mod groups;
+mod hash_functions;
 mod in_rule;
 mod information;
+mod interval_rule;
+mod lift;
 mod literal_rule;
 mod names;
 mod optimizer;
 mod parameters;
 mod parse;
+mod plain_rule;
 mod position;
 mod rewrite;
+mod rows;
+mod series;
 mod shown;
 mod tables;
 mod using;
@@ -40,7 +48,7 @@ pub(crate) use fence_rule::ONLY_VALUE;
 pub use parse::Explain;
 pub(crate) use position::Positions;
 pub(crate) use tables::TrineTable;
-pub(crate) use writes::{Writes, bind as bind_write};
+pub(crate) use writes::{Writes, bind as bind_write, explained as explained_write};
 
 use context::Context;
 use datafusion_expr::LogicalPlan;
@@ -123,9 +131,11 @@ pub(crate) fn bind_query(
         parameters::replace(&mut parsed.query, set)?;
         overlay.push(parameters::overlay(set));
     }
+    rows::rewrite(&mut parsed.query)?;
     rewrite::rewrite(&mut parsed.query);
-    using::rewrite(&mut parsed.query)?;
-    check::check(&parsed.query, functions, positions)?;
+    lift::rewrite(&mut parsed.query);
+    groups::rewrite(&mut parsed.query);
+    series::rewrite(&mut parsed.query)?;
     let config = optimizer::Config::new(signed_at_ms);
     let context = Context {
         catalog,
@@ -137,6 +147,9 @@ pub(crate) fn bind_query(
         lender: None,
         depth: 0,
     };
+    columns::complete(&mut parsed.query, &|name| context.columns(name));
+    using::rewrite(&mut parsed.query)?;
+    check::check(&parsed.query, functions, positions)?;
     let translate = |e| errors::translate(e, positions);
     let binder = SqlToRel::new_with_options(&context, parser_options());
     fetch::as_limit(&mut parsed.query);

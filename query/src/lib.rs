@@ -47,4 +47,4 @@ pub use output::{ShareVector, sql_type};
 pub use statement::{
     ResultShares, Statement, check_view, compile, compile_over, compile_with, execute,
 };
-pub use work::{Done, Work, compile_work, run_work};
+pub use work::{Done, Work, check_conditions, compile_work, run_work};

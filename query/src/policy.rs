@@ -51,6 +51,31 @@ pub(crate) fn readable_table<'a>(
     Ok(entry)
 }
 
+/// The table of this name, if it exists and the principal may write to it: its owner and administrators.
+///
+/// # Errors
+/// 42P01 for an unknown table, 42501 for somebody else's.
+pub(crate) fn writable_table<'a>(
+    catalog: &'a Catalog,
+    at: LogIndex,
+    principal: &str,
+    name: &str,
+) -> Result<&'a TableEntry, SqlError> {
+    let Some(entry) = catalog.table(name, at) else {
+        return Err(SqlError::new(
+            sqlstate::UNDEFINED_TABLE,
+            format!("relation \"{name}\" does not exist"),
+        ));
+    };
+    let administrator = catalog.principals.get(principal).is_some_and(|p| p.administrator);
+    if entry.owner == principal || administrator {
+        return Ok(entry);
+    }
+    let message = format!("permission denied for table {name}");
+    Err(SqlError::new(sqlstate::INSUFFICIENT_PRIVILEGE, message)
+        .hint(format!("only its owner \"{}\" may write", entry.owner)))
+}
+
 fn denied(kind: &str, name: &str, owner: &str, principal: &str) -> SqlError {
     SqlError::new(sqlstate::INSUFFICIENT_PRIVILEGE, format!("permission denied for {kind} {name}"))
         .hint(format!("the owner, {owner}, can say: GRANT SELECT ON {name} TO {principal}"))

@@ -7,12 +7,14 @@ use crate::frontend::{self, Bound, Explain, Positions};
 use crate::output::{ShareVector, sql_type};
 use crate::plan::{Failure as PlanFailure, Field, PLAN_FORMAT, Plan};
 use crate::planner::Planner;
+use crate::policy;
 use crate::rules;
 use crate::types::{NumberKind, Type};
+use crate::work::{self, Work};
 use std::sync::Mutex;
 use std::thread;
 use trine_mpc::{Profile, Session};
-use trine_proto::catalog::{Catalog, NetProfile, Parameters};
+use trine_proto::catalog::{Catalog, NetProfile, Parameters, WriteEntry};
 use trine_proto::ids::LogIndex;
 use trine_proto::schema::{
     Column, ColumnType, DECIMAL_DIGITS_MAX, DOUBLE_FRACTION_BITS, Secrecy, TableSchema,
@@ -33,6 +35,8 @@ pub struct Statement {
     pub plan: Plan,
     /// Replicated network profile at the statement's position.
     pub net_profile: NetProfile,
+    /// EXPLAIN of a statement that writes: what that would do.
+    work: Option<Box<Work>>,
     digest: [u8; 32],
 }
 
@@ -75,9 +79,39 @@ pub fn compile_with(
     signed_at_ms: u64,
 ) -> Result<Statement, SqlError> {
     on_a_large_stack(|| {
-        let bound = frontend::bind_with(sql, catalog, at, (principal, signed_at_ms), parameters)?;
+        let who = (principal, signed_at_ms);
+        if let Some(explained) = explained_write(sql, parameters, catalog, at, who)? {
+            return Ok(explained);
+        }
+        let bound = frontend::bind_with(sql, catalog, at, who, parameters)?;
         planned(sql, &bound, catalog)
     })
+}
+
+/// EXPLAIN of a statement that writes; none for any other.
+fn explained_write(
+    sql: &str,
+    parameters: Option<&Parameters>,
+    catalog: &Catalog,
+    at: LogIndex,
+    (principal, signed_at_ms): (&str, u64),
+) -> Result<Option<Statement>, SqlError> {
+    let Some((name, rewrites)) = frontend::explained_write(sql)? else { return Ok(None) };
+    let write = WriteEntry {
+        principal: principal.to_owned(),
+        sql: sql.to_owned(),
+        rewrites,
+        refreshes: false,
+        parameters: parameters.cloned(),
+        statement_digest: [0; 32],
+        signed_at_ms,
+    };
+    let table = policy::writable_table(catalog, at, principal, &name)?;
+    let (plan, work) = work::of_statement(catalog, table, at, &write)?;
+    let net_profile = catalog.net_profile;
+    let digest = work.digest()?;
+    let work = Some(Box::new(work));
+    Ok(Some(Statement { explain: Explain::Plan, plan, net_profile, work, digest }))
 }
 
 /// The same, with what PUBLIC columns alone decide computed in the clear from the segments of this
@@ -95,7 +129,11 @@ pub fn compile_over(
 ) -> Result<Statement, QueryError> {
     let failure = Mutex::new(None);
     let compiled = on_a_large_stack(|| {
-        let bound = frontend::bind_with(sql, catalog, at, (principal, signed_at_ms), parameters)?;
+        let who = (principal, signed_at_ms);
+        if let Some(explained) = explained_write(sql, parameters, catalog, at, who)? {
+            return Ok(explained);
+        }
+        let bound = frontend::bind_with(sql, catalog, at, who, parameters)?;
         let positions = Positions::new(sql);
         let planner = Planner::new(&positions, catalog.net_profile).over(Some(store));
         let plan = planner.plan(&bound.plan, &bound.names);
@@ -164,7 +202,7 @@ fn finished(plan: Plan, bound: &Bound, catalog: &Catalog) -> Result<Statement, S
     let net_profile = catalog.net_profile;
     let plan = rules::apply(plan);
     let digest = digest(&plan, net_profile)?;
-    Ok(Statement { explain: bound.explain, plan, net_profile, digest })
+    Ok(Statement { explain: bound.explain, plan, net_profile, work: None, digest })
 }
 
 /// The stored type that holds all values of a result column.
@@ -253,7 +291,10 @@ impl Statement {
     /// # Errors
     /// [`QueryError::Sql`] for a plan that cannot run.
     pub fn explain_rows(&self, profile: Profile) -> Result<Vec<ExplainRow>, QueryError> {
-        explain::rows(&self.plan, profile)
+        match &self.work {
+            Some(work) => work.explain_rows(profile),
+            None => explain::rows(&self.plan, profile),
+        }
     }
 
     /// The answer to EXPLAIN.

@@ -8,11 +8,13 @@
 //! were written, goes to the client in shares.
 
 mod assign;
+mod explain;
 mod rules;
 mod segment;
 mod unique;
 mod write;
 
+use crate::arith::ArithAny;
 use crate::column::Column;
 use crate::error::{QueryError, Result};
 use crate::executor::{Memory, evaluate, memory};
@@ -25,13 +27,14 @@ use crate::statement::{ResultShares, on_a_large_stack};
 use crate::types::{NumberKind, Type};
 use crate::want::Want;
 use rules::Scope;
+pub use rules::check_conditions;
 use serde::Serialize;
 use std::borrow::Cow;
-use trine_mpc::{Planes, Session, protocol};
+use trine_mpc::{Arith, Planes, Session, protocol};
 use trine_proto::catalog::{
-    Catalog, NetProfile, SegmentEntry, Subject, TableEntry, Validation, Verdict,
+    Catalog, NetProfile, SegmentEntry, Subject, TableEntry, Validation, Verdict, WriteEntry,
 };
-use trine_proto::ids::{LogIndex, TableId, TransactionId};
+use trine_proto::ids::{LogIndex, SegmentId, TableId, TransactionId};
 use trine_proto::schema::TableSchema;
 use trine_proto::status::{SqlError, sqlstate};
 use trine_proto::transaction::Overlay;
@@ -40,7 +43,7 @@ use trine_storage::Store;
 use write::Write;
 
 /// Compiled work of one attempt.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Work {
     /// The statement, if there is one, and the table that it writes to; it makes what is checked.
     write: Option<Box<(Write, TableId, TableSchema)>>,
@@ -49,7 +52,7 @@ pub struct Work {
 }
 
 /// The constraints of one table.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 struct Check {
     table: TableId,
     schema: TableSchema,
@@ -121,23 +124,52 @@ pub fn compile_work(
         return Ok(Work { write: None, checks, net_profile: catalog.net_profile });
     }
     let table = existing(catalog, validation.table)?;
-    let visible: Vec<SegmentScan> = table.visible(at).map(SegmentScan::from).collect();
-    let mut write = None;
+    let visible = table.visible(at).map(SegmentScan::from).collect();
     let (new, old, scope) = match &validation.subject {
         Subject::Batch(segment) => (vec![SegmentScan::from(segment)], visible, Scope::Batch),
         Subject::Index(index) => (visible, Vec::new(), Scope::Index(index)),
         Subject::Write(entry) => {
             let id = transaction.segment_of_attempt(validation.attempt);
-            let compiled = on_a_large_stack(|| write::compile(catalog, at, table, entry, id))?;
-            let new = vec![compiled.made];
-            let old = if entry.rewrites { Vec::new() } else { visible };
-            let compiled = write.insert(Box::new((compiled, table.id, table.schema.clone())));
-            (new, old, Scope::of_write(&compiled.0.writes))
+            return on_a_large_stack(|| statement(catalog, table, at, entry, id));
         }
         Subject::Transaction(_) => (Vec::new(), Vec::new(), Scope::Delete),
     };
     let checks = vec![check(catalog, table, at, (new, old), &scope)?];
+    Ok(Work { write: None, checks, net_profile: catalog.net_profile })
+}
+
+/// A statement that writes, and what it has to keep.
+fn statement(
+    catalog: &Catalog,
+    table: &TableEntry,
+    at: LogIndex,
+    entry: &WriteEntry,
+    id: SegmentId,
+) -> std::result::Result<Work, SqlError> {
+    let write = write::compile(catalog, at, table, entry, id)?;
+    let visible = table.visible(at).map(SegmentScan::from).collect();
+    let old = if entry.rewrites { Vec::new() } else { visible };
+    let scope = Scope::of_write(&write.writes);
+    let checks = vec![check(catalog, table, at, (vec![write.made], old), &scope)?];
+    let write = Some(Box::new((write, table.id, table.schema.clone())));
     Ok(Work { write, checks, net_profile: catalog.net_profile })
+}
+
+/// What a statement would do that nobody ordered, for EXPLAIN, and the plan that finds its rows. Runs on
+/// the stack of its caller.
+///
+/// # Errors
+/// As [`compile_work`].
+pub(crate) fn of_statement(
+    catalog: &Catalog,
+    table: &TableEntry,
+    at: LogIndex,
+    entry: &WriteEntry,
+) -> std::result::Result<(Plan, Work), SqlError> {
+    let work = statement(catalog, table, at, entry, SegmentId([0; 16]))?;
+    let source = work.write.as_ref().map(|write| write.0.source().clone());
+    let missing = || SqlError::new(sqlstate::INTERNAL_ERROR, "a statement without a plan");
+    Ok((source.ok_or_else(missing)?, work))
 }
 
 fn existing(catalog: &Catalog, id: TableId) -> std::result::Result<&TableEntry, SqlError> {
@@ -236,22 +268,13 @@ pub fn run_work(
     let mut staged = None;
     let mut hit = None;
     if let Some(write) = &work.write {
-        let (write, table, schema) = write.as_ref();
-        let written = write::run(write, (*table, schema), s, store, salts)?;
-        for (column, misfit) in written.misfits.iter().filter(|(_, m)| !m.is_empty()) {
-            let name = schema.columns.get(*column).map_or("", |c| c.name.as_str());
-            bits.push((format!("column:{name}"), protocol::or_all_rows(s, misfit)?));
-        }
-        for (failure, bit) in written.failures {
-            let SqlError { sqlstate, message, .. } = failure.error();
-            bits.push((format!("failure:{sqlstate}:{message}"), bit));
-        }
-        staged = Some(written.staged);
-        hit = Some(written.hit);
+        let written = write::run(&write.0, (write.1, &write.2), s, Some(store), salts)?;
+        (staged, hit) = (Some(written.staged), Some(written.hit.clone()));
+        bits = unfit(written, &write.2, s)?;
     }
     for check in &work.checks {
         for Labelled { label, rule } in &check.rules {
-            if let Some(bit) = violation(check, rule, s, store)? {
+            if let Some(bit) = violation(check, rule, s, Some(store))? {
                 bits.push((label.clone(), bit));
             }
         }
@@ -265,6 +288,24 @@ pub fn run_work(
     Ok(Done { verdict, shares: report(hit.as_ref(), bits, s)? })
 }
 
+/// By kind, one bit: values that do not fit their columns, and what could not be computed.
+fn unfit(
+    written: write::Written,
+    schema: &TableSchema,
+    s: &mut Session,
+) -> Result<Vec<(String, Planes)>> {
+    let mut bits = Vec::new();
+    for (column, misfit) in written.misfits.iter().filter(|(_, m)| !m.is_empty()) {
+        let name = schema.columns.get(*column).map_or("", |c| c.name.as_str());
+        bits.push((format!("column:{name}"), protocol::or_all_rows(s, misfit)?));
+    }
+    for (failure, bit) in written.failures {
+        let SqlError { sqlstate, message, .. } = failure.error();
+        bits.push((format!("failure:{sqlstate}:{message}"), bit));
+    }
+    Ok(bits)
+}
+
 fn all_hold(bits: &[(String, Planes)], s: &mut Session) -> Result<bool> {
     let mut rows = bits.iter().map(|(_, bit)| bit);
     let Some(first) = rows.next() else { return Ok(true) };
@@ -272,6 +313,15 @@ fn all_hold(bits: &[(String, Planes)], s: &mut Session) -> Result<bool> {
     let any = protocol::or_all_rows(s, &all)?;
     let opened = protocol::open_planes(s, &any, policy::permit_verdict())?;
     Ok(opened.first().is_some_and(|byte| byte & 1 == 0))
+}
+
+/// How many bits are 1, in one row.
+fn counted(hit: Option<&Planes>, s: &mut Session) -> Result<Arith<u64>> {
+    let Some(hit) = hit.filter(|hit| !hit.is_empty()) else {
+        return Ok(crate::arith::constant(s, 1, 0));
+    };
+    let ones = protocol::bits_to_arith::<u64>(s, hit)?.pop();
+    Ok(ones.ok_or_else(|| QueryError::bug("a bit without a plane"))?.sum())
 }
 
 /// One row for the client: how many rows were written, and which rules are violated.
@@ -283,14 +333,7 @@ fn report(
     let rows = hit.map_or(0, Planes::len);
     let high = i128::try_from(rows).map_err(|_| QueryError::bug("more rows than memory"))?;
     let count = Type::Number { kind: NumberKind::BigInt, low: 0, high };
-    let counted = match hit.filter(|hit| !hit.is_empty()) {
-        Some(hit) => {
-            let ones = protocol::bits_to_arith::<u64>(s, hit)?.pop();
-            ones.ok_or_else(|| QueryError::bug("a bit without a plane"))?.sum()
-        }
-        None => crate::arith::constant(s, 1, 0),
-    };
-    let counted = crate::arith::ArithAny::A64(counted);
+    let counted = ArithAny::A64(counted(hit, s)?);
     let mut fields = vec![Field { name: "rows".into(), ty: count.clone(), nullable: false }];
     let mut columns = vec![Column::from_arith(count, counted, None)];
     for (label, bit) in bits {
@@ -305,7 +348,12 @@ fn report(
 }
 
 /// One row of one bit: whether the rule is violated; none if it cannot be.
-fn violation(check: &Check, rule: &Rule, s: &mut Session, store: &Store) -> Result<Option<Planes>> {
+fn violation(
+    check: &Check,
+    rule: &Rule,
+    s: &mut Session,
+    store: Option<&Store>,
+) -> Result<Option<Planes>> {
     let rows = match rule {
         Rule::Unique(columns) => {
             let mut new = read(check, &check.new, columns, s, store)?;
@@ -320,7 +368,7 @@ fn violation(check: &Check, rule: &Rule, s: &mut Session, store: &Store) -> Resu
             rules::outside((low, high), &mut new, s)?
         }
         Rule::NoRow(plan) => {
-            let (found, failures) = evaluate(plan, s, Some(store))?;
+            let (found, failures) = evaluate(plan, s, store)?;
             // What cannot be computed does not hold.
             let mut bits = (found.rows > 0).then(|| found.valid_bit(s));
             for (_, bit) in failures {
@@ -339,9 +387,9 @@ fn read(
     segments: &[SegmentScan],
     columns: &[usize],
     s: &Session,
-    store: &Store,
+    store: Option<&Store>,
 ) -> Result<Relation> {
     let (table, schema) = (check.table, &check.schema);
     let source = Source { table, schema, segments, columns, kept: None };
-    scan(&source, &vec![Want::PLANES; columns.len()], s, Some(store))
+    scan(&source, &vec![Want::PLANES; columns.len()], s, store)
 }

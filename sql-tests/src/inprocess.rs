@@ -15,7 +15,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use trine_client::cut::{NodePart, cut_rows};
 use trine_client::open::{ResultPart, ResultVector, open_result};
-use trine_client::statement::{self, Asked, Insert, PreparedStatements, Statement, Write};
+use trine_client::statement::{
+    self, Asked, Insert, PreparedStatements, Returning, Statement, TransactionModes, Write,
+};
 use trine_client::{
     BlockStatus, ParameterRow, Table, TableDefinition, TransactionBlock, arrange, explained,
     named_result, parameter_row, query_parameters, random_id, rows_written,
@@ -100,6 +102,9 @@ impl InProcess {
             other => other,
         };
         let open = self.block().transaction();
+        if let Statement::Returning(returning) = &statement {
+            return self.run_returning(returning, open.is_none());
+        }
         match (statement, open) {
             (Statement::Begin(modes), None) => {
                 let (id, _) = self.propose(Command::Begin(wire::Begin {}))?;
@@ -132,6 +137,26 @@ impl InProcess {
         Ok(Output::done(None))
     }
 
+    /// The query for what a statement writes, then the statement, as the client does it.
+    fn run_returning(&self, returning: &Returning, idle: bool) -> Result<Output, EngineError> {
+        let alone = idle && returning.needs_snapshot();
+        if alone {
+            self.run_in_block(Statement::Begin(TransactionModes::default()))?;
+        }
+        let both = || {
+            let (_, table) = self.table(returning.table())?;
+            let output = self.run_in_block(returning.query(&table)?)?;
+            self.run_in_block(returning.write().clone())?;
+            Ok(output)
+        };
+        let outcome = both().inspect_err(|_| self.block().fails());
+        if alone {
+            let end = if outcome.is_ok() { Statement::Commit } else { Statement::Rollback };
+            self.run_in_block(end)?;
+        }
+        outcome
+    }
+
     fn run_one(
         &self,
         statement: Statement,
@@ -141,6 +166,7 @@ impl InProcess {
             Statement::Insert(insert) => return self.insert(&insert, within),
             Statement::Write(write) => return self.write(&write, within),
             Statement::Query { sql, .. } => return Ok(self.query(sql, None, within)?.into()),
+            Statement::Explain(write) => return self.explain(&write, within),
             Statement::Ask(asked) => return self.ask(&asked, within),
             Statement::Prepare(prepared) => {
                 self.prepared().prepare(prepared)?;
@@ -162,6 +188,7 @@ impl InProcess {
             Statement::Reindex
             | Statement::Set
             | Statement::Execute(_)
+            | Statement::Returning(_)
             | Statement::Begin(_)
             | Statement::SetTransaction(_)
             | Statement::Commit
@@ -188,7 +215,18 @@ impl InProcess {
                     "SHOW TABLES asks a node; there is none in process",
                 ));
             }
+            Statement::RefreshAll => {
+                return Err(EngineError::new(
+                    sqlstate::FEATURE_NOT_SUPPORTED,
+                    "REFRESH SHARES ALL asks a node for the tables; there is none in process",
+                ));
+            }
             Statement::CreateTable { schema, rules, if_not_exists } => {
+                let catalog = self.sequencer.catalog();
+                let checks: Vec<String> = rules.checks.iter().map(|c| c.sql.clone()).collect();
+                let at = catalog.applied;
+                trine_query::check_conditions(&schema, &checks, &catalog, at, PRINCIPAL)?;
+                drop(catalog);
                 let (schema, rules) = (Some(wire::TableSchema::from(&schema)), Some(rules));
                 Command::CreateTable(wire::CreateTable { schema, if_not_exists, rules })
             }
@@ -385,12 +423,7 @@ impl InProcess {
 
     /// A statement that writes: its parameters as a row of shares at the stores, its turn, its report.
     fn write(&self, write: &Write, within: Option<wire::Within>) -> Result<Output, EngineError> {
-        let (_, definition) = self.table(&write.table)?;
-        let row = parameter_row(&definition, write)?;
-        let mut parameters = None;
-        if let Some(row) = &row {
-            parameters = Some(self.stage_parameters(row)?);
-        }
+        let parameters = self.shared_parameters(write)?;
         let (sql, table) = (write.sql.clone(), write.table.clone());
         let mut command =
             wire::SubmitWrite { sql, table, kind: 0, parameters: parameters.clone(), within };
@@ -399,6 +432,20 @@ impl InProcess {
         let report = self.validate(TransactionId(id));
         self.forget_parameters(parameters.as_ref())?;
         Ok(Output::done(Some(rows_written(&report?)?)))
+    }
+
+    /// What the parties would do for a statement that writes.
+    fn explain(&self, write: &Write, within: Option<wire::Within>) -> Result<Output, EngineError> {
+        let set = self.shared_parameters(write)?;
+        let answer = self.query(write.sql.clone(), set.clone(), within);
+        self.forget_parameters(set.as_ref())?;
+        Ok(answer?.into())
+    }
+
+    fn shared_parameters(&self, write: &Write) -> Result<Option<wire::ParameterSet>, EngineError> {
+        let (_, definition) = self.table(&write.table)?;
+        let row = parameter_row(&definition, write)?;
+        row.map(|row| self.stage_parameters(&row)).transpose()
     }
 
     /// Creates a table with the columns of a SELECT and fills it, as the client does.

@@ -2,7 +2,7 @@
 
 use crate::compare::{Expected, compare};
 use crate::engine::EngineError;
-use crate::order::{order_columns, ties};
+use crate::order::{is_ordered, order_columns, ties};
 use crate::report::Reason;
 use crate::value::Output;
 use sqllogictest::{DefaultColumnType, ExpectedError, QueryExpect, SortMode, StatementExpect};
@@ -84,6 +84,16 @@ fn judge_error(error: EngineError, wanted: &ExpectedError, exact: bool) -> Resul
         !error.is_unsupported() && !error.is_internal()
     };
     if fits { Ok(()) } else { Err(Reason::Error(error)) }
+}
+
+/// Whether two systems gave the same answer to a query whose columns have these type letters.
+#[must_use]
+pub fn same_answer(sql: &str, ours: &Output, theirs: &Output, types: &[DefaultColumnType]) -> bool {
+    let lines: Vec<String> = theirs.rows.iter().flatten().map(ToString::to_string).collect();
+    let sort = if is_ordered(sql) { SortMode::NoSort } else { SortMode::RowSort };
+    let wanted = Expected { types, sort, lines: &lines };
+    ours.columns.len() == theirs.columns.len()
+        && (compare(ours, &wanted).is_ok() || same_but_for_ties(sql, ours, &wanted))
 }
 
 /// Whether the answer is the expected one with rows that tie under ORDER BY in another order.

@@ -9,6 +9,7 @@ pub use document::document;
 pub use foreign::foreign;
 
 use crate::engine::{Engine, EngineKind};
+use crate::postgres::Postgres;
 use crate::report::Report;
 use crate::runner::run_script;
 use crate::script;
@@ -37,7 +38,8 @@ impl FileReport {
 }
 
 /// Runs all test files under the paths, `jobs` at a time, each on an engine of its own thread; calls
-/// `done` after each. Reports come in the order of the files.
+/// `done` after each. Reports come in the order of the files. With `postgres` the server behind
+/// `PGHOST` runs every record as well, and failures say what it did.
 ///
 /// # Errors
 /// A path that cannot be read, or an engine that does not start.
@@ -45,6 +47,7 @@ pub fn run_files(
     kind: EngineKind,
     paths: &[PathBuf],
     jobs: usize,
+    postgres: bool,
     done: impl Fn(&FileReport) + Sync,
 ) -> Result<Vec<FileReport>, String> {
     let files = files(paths)?;
@@ -61,7 +64,7 @@ pub fn run_files(
             let mut reports = Vec::new();
             while let Some(index) = next() {
                 let (path, name) = &files[index];
-                let report = run_file(&mut engine, path, name).await;
+                let report = run_file(&mut engine, path, name, postgres).await?;
                 done(&report);
                 reports.push((index, report));
             }
@@ -81,15 +84,27 @@ pub fn run_files(
     Ok(reports.into_iter().map(|(_, report)| report).collect())
 }
 
-async fn run_file(engine: &mut Engine, path: &Path, name: &str) -> FileReport {
+async fn run_file(
+    engine: &mut Engine,
+    path: &Path,
+    name: &str,
+    postgres: bool,
+) -> Result<FileReport, String> {
     let report = match script::read(path) {
+        Ok(mut script) if postgres => {
+            name.clone_into(&mut script.name);
+            let mut beside = Postgres::start().await.map_err(|e| e.to_string())?;
+            let report = run_script(engine, &script, Some(&mut beside)).await;
+            beside.finish().await.map_err(|e| e.to_string())?;
+            report
+        }
         Ok(mut script) => {
             name.clone_into(&mut script.name);
-            run_script(engine, &script).await
+            run_script(engine, &script, None).await
         }
         Err(message) => Report::unreadable(name, message),
     };
-    FileReport { file: name.to_owned(), report }
+    Ok(FileReport { file: name.to_owned(), report })
 }
 
 /// Files with their names below the path that led to them.

@@ -29,6 +29,7 @@ pub mod ladder;
 pub mod oracle;
 pub mod order;
 pub mod peek;
+pub mod postgres;
 pub mod report;
 pub mod runner;
 pub mod script;

@@ -27,6 +27,10 @@ struct Arguments {
     /// Writes a document of every failing record, grouped by reason.
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
+    /// Runs every record on the PostgreSQL behind `PGHOST` as well: a record that it fails too is
+    /// not counted against the engine.
+    #[arg(long)]
+    postgres: bool,
     /// Instead of checking, writes the engine's answers into queries that have none yet.
     #[arg(long)]
     fill: bool,
@@ -34,6 +38,10 @@ struct Arguments {
     #[arg(required = true)]
     paths: Vec<PathBuf>,
 }
+
+/// As in the daemon.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -51,15 +59,20 @@ fn main() -> ExitCode {
 /// Runs the files; returns how many records failed.
 fn run(arguments: &Arguments) -> Result<usize, String> {
     let start = Instant::now();
-    let reports = run_files(arguments.engine, &arguments.paths, arguments.jobs, |file| {
-        let mut text = format!("{}: {}", file.file, file.report.summary());
-        if arguments.verbose {
-            let failures = file.report.failures.iter().map(|f| format!("\n{f}\n"));
-            text.extend(failures);
-        }
-        // One call, or the lines of two threads mix.
-        println!("{text}");
-    })?;
+    let postgres = arguments.postgres && std::env::var_os("PGHOST").is_some();
+    if arguments.postgres && !postgres {
+        eprintln!("PGHOST is not set: rules decide what PostgreSQL would accept");
+    }
+    let reports =
+        run_files(arguments.engine, &arguments.paths, arguments.jobs, postgres, |file| {
+            let mut text = format!("{}: {}", file.file, file.report.summary());
+            if arguments.verbose {
+                let failures = file.report.failures.iter().map(|f| format!("\n{f}\n"));
+                text.extend(failures);
+            }
+            // One call, or the lines of two threads mix.
+            println!("{text}");
+        })?;
     if let Some(path) = &arguments.report {
         std::fs::write(path, document(&reports)).map_err(|e| format!("{}: {e}", path.display()))?;
     }

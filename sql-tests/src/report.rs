@@ -31,6 +31,21 @@ pub struct Failure {
     /// The earlier failure of the same file that this one follows from, as far as it can be told:
     /// the table was not created, or not all of its rows were written.
     pub follows: Option<Cause>,
+    /// What a real PostgreSQL did with the same record after the same file, if one was asked.
+    pub postgres: Option<PostgresVerdict>,
+}
+
+/// What PostgreSQL did with a record that the engine failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PostgresVerdict {
+    /// It passed the record, or ran it to an answer that neither the file nor the engine has.
+    Accepts,
+    /// It refused the statement; its error.
+    Refuses(EngineError),
+    /// It ran a statement that the record wants to fail, as the engine did.
+    AcceptsToo,
+    /// It gave the engine's answer and not the file's.
+    SameAnswer,
 }
 
 /// The statement that a later failure follows from.
@@ -72,8 +87,14 @@ impl Report {
     #[must_use]
     pub fn unreadable(file: &str, message: String) -> Self {
         let reason = Reason::Other(message);
-        let failure =
-            Failure { file: file.to_owned(), line: 0, sql: String::new(), reason, follows: None };
+        let failure = Failure {
+            file: file.to_owned(),
+            line: 0,
+            sql: String::new(),
+            reason,
+            follows: None,
+            postgres: None,
+        };
         Self { failed: 1, failures: vec![failure], ..Self::default() }
     }
 

@@ -5,25 +5,33 @@
 //! leaves their order open, and Trine shuffles them on purpose.
 
 use crate::engine::{Engine, EngineError};
-use crate::judge::{judge_query, judge_statement};
+use crate::judge::{judge_query, judge_statement, same_answer};
 use crate::order::is_ordered;
-use crate::report::{Cause, Failure, Reason, Report};
+use crate::postgres::Postgres;
+use crate::report::{Cause, Failure, PostgresVerdict, Reason, Report};
 use crate::script::{LABELS, Script, TestRecord};
+use crate::value::Output;
 use crate::words::{target, unquoted, words};
-use sqllogictest::{Condition, Control, Record, SortMode, StatementExpect};
+use sqllogictest::{Condition, Control, QueryExpect, Record, SortMode, StatementExpect};
 use std::collections::BTreeMap;
 
 /// Runs one file on a fresh database.
 ///
 /// A record counts as failed also when the engine refuses its statement as unsupported, whatever the
-/// record expects.
-pub async fn run_script(engine: &mut Engine, script: &Script) -> Report {
+/// record expects. A `postgres` with a fresh database runs every record too, and failures say what
+/// it did with theirs.
+pub async fn run_script(
+    engine: &mut Engine,
+    script: &Script,
+    postgres: Option<&mut Postgres>,
+) -> Report {
     if let Err(e) = engine.reset().await {
         let records = script.records.iter().filter(|r| counted(r).is_some()).count();
         let report = Report::unreadable(&script.name, format!("no fresh database: {e}"));
         return Report { failed: records.max(1), ..report };
     }
-    let mut walk = Walk { script, report: Report::default(), broken: BTreeMap::new() };
+    let (report, broken) = (Report::default(), BTreeMap::new());
+    let mut walk = Walk { script, report, broken, postgres };
     let mut sort = SortMode::NoSort;
     let mut halted = false;
     for record in &script.records {
@@ -75,39 +83,98 @@ struct Walk<'a> {
     report: Report,
     /// Tables and views whose creation or change failed, with the first error.
     broken: BTreeMap<String, Cause>,
+    postgres: Option<&'a mut Postgres>,
 }
 
 impl Walk<'_> {
     async fn record(&mut self, engine: &mut Engine, record: &TestRecord, sort: SortMode) {
-        let exact = self.script.exact_errors;
-        let not_run = |what: &str| Err(Reason::Other(what.to_owned()));
-        let (line, sql, verdict) = match record {
-            Record::Statement { loc, sql, expected, .. } => {
-                let outcome = engine.run(sql).await;
-                if let (Err(e), StatementExpect::Ok | StatementExpect::Count(_)) =
-                    (&outcome, expected)
-                {
-                    self.broken_by(sql, e);
-                }
-                (loc.line(), sql, judge_statement(outcome, expected, exact))
-            }
-            Record::Query { loc, sql, expected, .. } => {
-                let outcome = engine.run(sql).await;
-                let header = self.script.header_lines.contains(&loc.line());
-                let sort = if is_ordered(sql) { sort } else { SortMode::RowSort };
-                (loc.line(), sql, judge_query(sql, outcome, expected, sort, header, exact))
+        let (line, sql) = match record {
+            Record::Statement { loc, sql, .. } | Record::Query { loc, sql, .. } => {
+                (loc.line(), sql)
             }
             Record::System { loc, command, .. } => {
-                (loc.line(), command, not_run("system commands are not run"))
+                let reason = Reason::Other("system commands are not run".to_owned());
+                return self.fail(loc.line(), command, reason, None);
             }
             Record::Let { loc, sql, .. } => {
-                (loc.line(), sql, not_run("variables are not supported"))
+                let reason = Reason::Other("variables are not supported".to_owned());
+                return self.fail(loc.line(), sql, reason, None);
             }
             _ => return,
         };
-        match verdict {
+        let outcome = engine.run(sql).await;
+        let theirs = match &mut self.postgres {
+            Some(postgres) => Some(postgres.run(sql).await),
+            None => None,
+        };
+        let wants_success = matches!(
+            record,
+            Record::Statement { expected: StatementExpect::Ok | StatementExpect::Count(_), .. }
+                | Record::Query { expected: QueryExpect::Results { .. }, .. }
+        );
+        if let (Err(e), true) = (&outcome, wants_success) {
+            self.broken_by(sql, e);
+        }
+        match self.judge(record, sort, outcome.clone()) {
             Ok(()) => self.report.passed += 1,
-            Err(reason) => self.fail(line, sql, reason),
+            Err(reason) => {
+                let verdict = theirs.map(|t| self.postgres_verdict(record, sort, outcome, t));
+                self.fail(line, sql, reason, verdict);
+            }
+        }
+    }
+
+    fn judge(
+        &self,
+        record: &TestRecord,
+        sort: SortMode,
+        outcome: Result<Output, EngineError>,
+    ) -> Result<(), Reason> {
+        let exact = self.script.exact_errors;
+        match record {
+            Record::Statement { expected, .. } => judge_statement(outcome, expected, exact),
+            Record::Query { loc, sql, expected, .. } => {
+                let header = self.script.header_lines.contains(&loc.line());
+                let sort = if is_ordered(sql) { sort } else { SortMode::RowSort };
+                judge_query(sql, outcome, expected, sort, header, exact)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What PostgreSQL's outcome says about a record that the engine failed with `ours`.
+    fn postgres_verdict(
+        &self,
+        record: &TestRecord,
+        sort: SortMode,
+        ours: Result<Output, EngineError>,
+        theirs: Result<Output, EngineError>,
+    ) -> PostgresVerdict {
+        let passed = self.judge(record, sort, theirs.clone()).is_ok();
+        match (ours, theirs) {
+            _ if passed => PostgresVerdict::Accepts,
+            (_, Err(error)) => PostgresVerdict::Refuses(error),
+            (Ok(ours), Ok(theirs)) => match record {
+                Record::Query { sql, expected: QueryExpect::Results { types, .. }, .. }
+                    if same_answer(sql, &ours, &theirs, types) =>
+                {
+                    PostgresVerdict::SameAnswer
+                }
+                Record::Query { expected: QueryExpect::Results { .. }, .. } => {
+                    PostgresVerdict::Accepts
+                }
+                Record::Statement { expected: StatementExpect::Count(_), .. }
+                    if ours.affected == theirs.affected =>
+                {
+                    PostgresVerdict::SameAnswer
+                }
+                Record::Statement { expected: StatementExpect::Count(_), .. } => {
+                    PostgresVerdict::Accepts
+                }
+                _ => PostgresVerdict::AcceptsToo,
+            },
+            // An error is wanted, and there is none.
+            (Err(_), Ok(_)) => PostgresVerdict::Accepts,
         }
     }
 
@@ -118,7 +185,7 @@ impl Walk<'_> {
         }
     }
 
-    fn fail(&mut self, line: u32, sql: &str, reason: Reason) {
+    fn fail(&mut self, line: u32, sql: &str, reason: Reason, postgres: Option<PostgresVerdict>) {
         let words = words(sql);
         let own_target = target(&words);
         let cause = |word: &String| self.broken.get(&unquoted(word));
@@ -130,7 +197,7 @@ impl Walk<'_> {
         };
         self.report.failed += 1;
         let (file, sql) = (self.script.name.clone(), sql.to_owned());
-        self.report.failures.push(Failure { file, line, sql, reason, follows });
+        self.report.failures.push(Failure { file, line, sql, reason, follows, postgres });
     }
 }
 
@@ -145,7 +212,7 @@ mod tests {
 
     async fn report(text: &str) -> Report {
         let mut engine = Engine::start(EngineKind::Oracle).await.unwrap();
-        run_script(&mut engine, &crate::script::parse(text, "f").unwrap()).await
+        run_script(&mut engine, &crate::script::parse(text, "f").unwrap(), None).await
     }
 
     #[tokio::test]

@@ -65,5 +65,5 @@ pub use digest::Digests;
 pub use error::{Result, StorageError};
 pub use header::{ComponentHeader, ComponentSource, SegmentHeader};
 pub use reader::SegmentReader;
-pub use store::{Reconciled, Store};
+pub use store::{Reconciled, Removed, Store};
 pub use writer::StageWriter;

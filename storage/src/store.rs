@@ -1,6 +1,6 @@
 //! All segments of one party.
 
-use crate::backend::{Backend, BackendFile};
+use crate::backend::{Backend, BackendFile, BackendRead};
 use crate::digest::Digests;
 use crate::error::{Result, StorageError, corrupt, io_error};
 use crate::header::SegmentHeader;
@@ -11,6 +11,7 @@ use crate::writer::StageWriter;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use trine_proto::ids::{SegmentId, TableId};
 
@@ -37,6 +38,17 @@ struct Shared {
     verified: Mutex<BTreeMap<Key, Arc<Verified>>>,
     /// Small segments that were read before.
     held: Mutex<Held>,
+    removed_files: AtomicU64,
+    removed_bytes: AtomicU64,
+}
+
+/// What a store has deleted since it was opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Removed {
+    /// Segment files.
+    pub files: u64,
+    /// Bytes in them.
+    pub bytes: u64,
 }
 
 /// What [`Store::reconcile`] found and did. Ascending by table and segment.
@@ -64,7 +76,9 @@ impl Store {
             }
         }
         let (staging, verified, held) = (Mutex::default(), Mutex::default(), Mutex::default());
-        Ok(Self { shared: Arc::new(Shared { backend, staging, verified, held }) })
+        let (removed_files, removed_bytes) = Default::default();
+        let shared = Shared { backend, staging, verified, held, removed_files, removed_bytes };
+        Ok(Self { shared: Arc::new(shared) })
     }
 
     /// Begins to write a segment.
@@ -190,6 +204,36 @@ impl Store {
         Ok(reader)
     }
 
+    /// The file of a segment as it lies there, unchecked, and its name below the data folder: for a copy
+    /// that is checked itself.
+    ///
+    /// # Errors
+    /// `NotFound` or `Io`.
+    pub fn raw(
+        &self,
+        table: TableId,
+        segment: SegmentId,
+    ) -> Result<(String, Box<dyn BackendRead>)> {
+        let name = file_name((table, segment), COMPLETE);
+        match self.shared.backend.open(&name) {
+            Ok(file) => Ok((name, file)),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                Err(StorageError::NotFound { table, segment })
+            }
+            Err(e) => Err(io_error(&name, "open")(e)),
+        }
+    }
+
+    /// What this store has deleted since it was opened.
+    #[must_use]
+    pub fn removed(&self) -> Removed {
+        let count = |of: &AtomicU64| of.load(Ordering::Relaxed);
+        Removed {
+            files: count(&self.shared.removed_files),
+            bytes: count(&self.shared.removed_bytes),
+        }
+    }
+
     /// Deletes a segment, durably; one that is being written will not be published. Nothing to
     /// delete is no error. Only for what the log has resolved.
     ///
@@ -204,9 +248,15 @@ impl Store {
         }
         lock(&self.shared.verified).remove(&(table, segment));
         lock(&self.shared.held).forget((table, segment));
+        let bytes = self.shared.backend.open(&name).and_then(|file| file.length()).unwrap_or(0);
         match self.shared.backend.remove(&name) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(io_error(&name, "remove")(e)),
-            _ => Ok(()),
+            Ok(()) => {
+                self.shared.removed_files.fetch_add(1, Ordering::Relaxed);
+                self.shared.removed_bytes.fetch_add(bytes, Ordering::Relaxed);
+                Ok(())
+            }
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(e) => Err(io_error(&name, "remove")(e)),
         }
     }
 

@@ -132,32 +132,30 @@ async fn principals(client: &Client) -> Result<Table, SqlError> {
 }
 
 fn statuses(outcomes: Vec<Result<NodeStatus, SqlError>>) -> Table {
-    let names = ["node", "state", "version", "log position", "leader", "mesh", "you are"];
+    let names = [
+        "node",
+        "state",
+        "version",
+        "log position",
+        "leader",
+        "mesh",
+        "you are",
+        "segments",
+        "reclaimed",
+        "log",
+        "share generation",
+    ];
     let rows = outcomes
         .into_iter()
         .enumerate()
         .map(|(i, outcome)| {
             let cells = match outcome {
-                Ok(s) => {
-                    let leader =
-                        if s.leader < 0 { "none".to_owned() } else { format!("node {}", s.leader) };
-                    let others = s.mesh_up.iter().enumerate().filter(|(p, _)| *p != i);
-                    let mesh: Vec<String> = others
-                        .map(|(p, up)| format!("{p} {}", if *up { "up" } else { "down" }))
-                        .collect();
-                    let who =
-                        if s.principal.is_empty() { "not enrolled".into() } else { s.principal };
-                    let position = s.applied_index.to_string();
-                    ["up".to_owned(), s.version, position, leader, mesh.join(", "), who]
+                Ok(s) => up(i, s).to_vec(),
+                Err(e) => {
+                    let mut cells = vec![e.message];
+                    cells.resize(names.len() - 1, String::new());
+                    cells
                 }
-                Err(e) => [
-                    e.message,
-                    String::new(),
-                    String::new(),
-                    String::new(),
-                    String::new(),
-                    String::new(),
-                ],
             };
             std::iter::once(i.to_string()).chain(cells).map(Value::Text).collect()
         })
@@ -165,9 +163,32 @@ fn statuses(outcomes: Vec<Result<NodeStatus, SqlError>>) -> Table {
     Table { columns: names.map(OutputColumn::text).to_vec(), rows, explain: None }
 }
 
+/// The cells of a node that answers, behind its number.
+fn up(node: usize, s: NodeStatus) -> [String; 10] {
+    let leader = if s.leader < 0 { "none".to_owned() } else { format!("node {}", s.leader) };
+    let others = s.mesh_up.iter().enumerate().filter(|(p, _)| *p != node);
+    let mesh: Vec<String> =
+        others.map(|(p, up)| format!("{p} {}", if *up { "up" } else { "down" })).collect();
+    let who = if s.principal.is_empty() { "not enrolled".into() } else { s.principal };
+    let kept = s.housekeeping.unwrap_or_default();
+    [
+        "up".to_owned(),
+        s.version,
+        s.applied_index.to_string(),
+        leader,
+        mesh.join(", "),
+        who,
+        format!("{} listed, {} staged", kept.segments_listed, kept.segments_staged),
+        format!("{} files, {} bytes", kept.segments_removed, kept.bytes_reclaimed),
+        format!("{} to {}, snapshot at {}", kept.log_first, kept.log_last, kept.snapshot),
+        kept.share_generation.to_string(),
+    ]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use trine_proto::wire::Housekeeping;
 
     #[test]
     fn a_secret_is_written_once_and_for_its_owner() {
@@ -190,12 +211,29 @@ mod tests {
             applied_index: 7,
             leader: 1,
             principal: "ann".into(),
+            housekeeping: Some(Housekeeping {
+                segments_listed: 3,
+                segments_staged: 1,
+                segments_removed: 2,
+                bytes_reclaimed: 99,
+                log_first: 5,
+                log_last: 9,
+                snapshot: 6,
+                share_generation: 4,
+                ..Default::default()
+            }),
             ..Default::default()
         };
         let down = SqlError::new(sqlstate::NODE_UNAVAILABLE, "node 1 (x:1) is down: refused");
         let table = statuses(vec![Ok(status), Err(down)]);
         let shown = |i: usize| table.rows[i].iter().map(ToString::to_string).collect::<Vec<_>>();
-        assert_eq!(shown(0), ["0", "up", "", "7", "node 1", "1 up, 2 down", "ann"]);
+        let (first, behind) = (&shown(0)[..7], &shown(0)[7..]);
+        assert_eq!(first, ["0", "up", "", "7", "node 1", "1 up, 2 down", "ann"]);
+        assert_eq!(
+            behind,
+            ["3 listed, 1 staged", "2 files, 99 bytes", "5 to 9, snapshot at 6", "4"]
+        );
+        assert_eq!(shown(1).len(), shown(0).len());
         assert_eq!(shown(1)[1], "node 1 (x:1) is down: refused");
     }
 }

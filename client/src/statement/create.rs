@@ -77,6 +77,54 @@ type Names = Vec<(String, u32)>;
 /// What a REFERENCES goes to: table, columns (none: its primary key).
 type Target = (String, Vec<String>);
 
+/// Aggregates by the names that PostgreSQL knows them by.
+const AGGREGATES: [&str; 14] = [
+    "COUNT",
+    "SUM",
+    "AVG",
+    "MIN",
+    "MAX",
+    "BOOL_AND",
+    "BOOL_OR",
+    "EVERY",
+    "STDDEV",
+    "STDDEV_POP",
+    "STDDEV_SAMP",
+    "VARIANCE",
+    "VAR_POP",
+    "VAR_SAMP",
+];
+
+/// The condition of a CHECK: of one row, and of no parameters.
+fn condition(p: &mut Parser<'_>) -> Result<String, SqlError> {
+    let mut ahead = p.clone();
+    let text = p.parenthesised()?.to_owned();
+    while ahead.position() < p.position() && ahead.peek().is_some() {
+        let at = ahead.position();
+        let name = ahead.keyword_text();
+        if AGGREGATES.contains(&name.as_str()) && ahead.peek_second() == Some(&Sql::LParen) {
+            return Err(SqlError::new(
+                sqlstate::GROUPING_ERROR,
+                "aggregate functions are not allowed in check constraints",
+            )
+            .at(at));
+        }
+        if name == "SELECT" {
+            return Err(SqlError::unsupported(
+                "cannot use subquery in check constraint",
+                "REFERENCES looks at another table",
+            )
+            .at(at));
+        }
+        if let Some(Sql::Placeholder(name)) = ahead.peek() {
+            let message = format!("there is no parameter {name}");
+            return Err(SqlError::new(sqlstate::UNDEFINED_PARAMETER, message).at(at));
+        }
+        ahead.advance();
+    }
+    Ok(text)
+}
+
 #[derive(Default)]
 struct Draft {
     columns: Vec<Column>,
@@ -206,7 +254,7 @@ fn table_constraint(p: &mut Parser<'_>, draft: &mut Draft) -> Result<bool, SqlEr
         return Ok(true);
     }
     if list_follows && p.word("CHECK") {
-        draft.checks.push((name, p.parenthesised()?.to_owned()));
+        draft.checks.push((name, condition(p)?));
         return Ok(true);
     }
     for word in ["EXCLUDE", "LIKE"] {
@@ -301,8 +349,7 @@ fn column(p: &mut Parser<'_>, draft: &mut Draft) -> Result<(), SqlError> {
             let columns = vec![(column.name.clone(), at)];
             draft.uniques.push((std::mem::take(&mut constraint_name), columns));
         } else if p.word("CHECK") {
-            let condition = p.parenthesised()?.to_owned();
-            draft.checks.push((std::mem::take(&mut constraint_name), condition));
+            draft.checks.push((std::mem::take(&mut constraint_name), condition(p)?));
         } else if p.word("REFERENCES") {
             let columns = vec![(column.name.clone(), at)];
             let target = references(p)?;

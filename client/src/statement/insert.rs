@@ -2,9 +2,9 @@
 //! see the statement.
 
 use super::constant::constant;
-use super::lexer::Fragment;
+use super::lexer::{Fragment, is_word};
 use super::parser::Parser;
-use super::{Statement, write};
+use super::{Statement, returning, write};
 use crate::encode::Cell;
 use sqlparser::tokenizer::Token as Sql;
 use std::fmt;
@@ -75,19 +75,37 @@ pub(super) fn parse(p: &mut Parser<'_>, fragment: &Fragment<'_>) -> Result<State
         .at(source));
     }
     let mut rows = Vec::new();
+    let first = p.clone();
     loop {
-        rows.push(row(p, rows.first().map(Vec::len))?);
+        match row(p, rows.first().map(Vec::len)) {
+            Ok(row) => rows.push(row),
+            // The nodes compute what holds a subquery.
+            Err(e) if e.sqlstate == sqlstate::FEATURE_NOT_SUPPORTED && has_subquery(fragment) => {
+                *p = first;
+                let table = (table, position);
+                let write = write::insert_expressions(p, fragment, table, columns);
+                return write.map(Statement::Write);
+            }
+            Err(e) => return Err(e),
+        }
         if !p.symbol(&Sql::Comma) {
             break;
         }
     }
     let after = p.position();
-    if let Some(word) = ["ON", "RETURNING"].into_iter().find(|w| p.word(w)) {
-        let message = format!("INSERT … {word} is not supported");
+    if p.word("ON") {
+        let message = "INSERT … ON is not supported";
         return Err(SqlError::unsupported(message, "leave the clause out").at(after));
+    }
+    if p.words_follow(&["RETURNING"]) {
+        return returning::of_insert(p, Insert { table, columns, rows, position });
     }
     p.end()?;
     Ok(Statement::Insert(Insert { table, columns, rows, position }))
+}
+
+fn has_subquery(fragment: &Fragment<'_>) -> bool {
+    fragment.tokens().iter().any(|token| is_word(&token.sql, "SELECT"))
 }
 
 fn column_list(p: &mut Parser<'_>) -> Result<Vec<(String, u32)>, SqlError> {

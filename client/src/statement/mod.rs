@@ -12,6 +12,8 @@ mod insert;
 mod lexer;
 mod parser;
 mod prepare;
+mod refresh;
+mod returning;
 mod settings;
 mod transaction;
 mod view;
@@ -21,6 +23,8 @@ pub use copy::Copy;
 pub use insert::{Given, Insert};
 pub use lexer::{Fragment, is_complete, split};
 pub use prepare::{Asked, Execution, Prepared, PreparedStatements};
+pub(crate) use refresh::{REFRESH, of_table as refresh_of_table};
+pub use returning::Returning;
 pub use transaction::TransactionModes;
 pub(crate) use write::TRUNCATE;
 pub use write::{Parameter, Target, Write};
@@ -92,8 +96,13 @@ pub enum Statement {
     },
     /// INSERT INTO … VALUES: rows of literals, which leave as shares only.
     Insert(Insert),
-    /// INSERT … SELECT, UPDATE, DELETE: a job whose values leave as shares only.
+    /// INSERT … SELECT, UPDATE, DELETE: a job whose values leave as shares only. REFRESH SHARES of one
+    /// table.
     Write(Write),
+    /// An INSERT or DELETE whose rows are asked for.
+    Returning(Returning),
+    /// REFRESH SHARES ALL: of every table that the principal may write.
+    RefreshAll,
     /// SELECT, WITH, VALUES or EXPLAIN: goes to the nodes as it is written.
     Query {
         /// The text, without the semicolon.
@@ -101,6 +110,8 @@ pub enum Statement {
         /// Characters before it in the whole text.
         offset: u32,
     },
+    /// EXPLAIN of a statement that writes: its values leave as shares, as if it were run.
+    Explain(Write),
     /// A query whose parameters leave as shares only.
     Ask(Asked),
     /// PREPARE: kept by the client.
@@ -137,10 +148,14 @@ pub fn parse(fragment: &Fragment<'_>) -> Result<Statement, SqlError> {
     let statement = match p.keyword_text().as_str() {
         "EXPLAIN" => match explained_execution(&mut p)? {
             Some(execution) => execution,
-            None => query(fragment)?,
+            None => match explained_write(&mut p, fragment)? {
+                Some(write) => Statement::Explain(write),
+                None => query(fragment)?,
+            },
         },
         "SELECT" | "WITH" | "VALUES" => query(fragment)?,
         "COPY" => copy::parse(&mut p)?,
+        "REFRESH" => refresh::parse(&mut p)?,
         "TRUNCATE" => Statement::Write(write::truncate(&mut p)?),
         "PREPARE" => prepare::prepare(&mut p)?,
         "EXECUTE" => prepare::execute(&mut p, None)?,
@@ -156,7 +171,7 @@ pub fn parse(fragment: &Fragment<'_>) -> Result<Statement, SqlError> {
         "REVOKE" => grant(&mut p, false)?,
         "INSERT" => insert::parse(&mut p, fragment)?,
         "UPDATE" => Statement::Write(write::update(&mut p, fragment)?),
-        "DELETE" => Statement::Write(write::delete(&mut p, fragment)?),
+        "DELETE" => write::delete(&mut p, fragment)?,
         "SHOW" => {
             p.advance();
             settings::show(&mut p)?
@@ -198,8 +213,8 @@ fn refuse(word: &str, position: u32) -> SqlError {
             )
             .hint(
                 "Trine does SELECT, EXPLAIN, INSERT, UPDATE, DELETE, TRUNCATE, COPY, PREPARE, EXECUTE, \
-                 CREATE and DROP of TABLE, VIEW and INDEX, BEGIN, COMMIT, ROLLBACK, GRANT, REVOKE, SHOW \
-                 and SET",
+                 CREATE and DROP of TABLE, VIEW and INDEX, BEGIN, COMMIT, ROLLBACK, GRANT, REVOKE, SHOW, \
+                 SET and REFRESH SHARES",
             )
             .at(position);
         }
@@ -227,7 +242,7 @@ fn query(fragment: &Fragment<'_>) -> Result<Statement, SqlError> {
         {
             return Err(SqlError::unsupported(
                 format!("{word} is not supported inside another statement"),
-                "only SELECT can be explained or stand in WITH",
+                "only SELECT can stand in WITH",
             )
             .at(token.position()));
         }
@@ -247,6 +262,48 @@ fn explained_execution(p: &mut Parser<'_>) -> Result<Option<Statement>, SqlError
     let (_, before) = found.split_last().unwrap_or((&"", &[]));
     let _ = p.words(before);
     prepare::execute(p, Some(before.join(" "))).map(Some)
+}
+
+/// EXPLAIN of INSERT … SELECT, UPDATE or DELETE.
+fn explained_write(p: &mut Parser<'_>, fragment: &Fragment<'_>) -> Result<Option<Write>, SqlError> {
+    let mut ahead = p.clone();
+    ahead.expect_word("EXPLAIN")?;
+    let analyze = ahead.word("ANALYZE") || ahead.word("ANALYSE");
+    let _ = ahead.word("VERBOSE");
+    if ahead.peek() == Some(&Sql::LParen) && !ahead.query_in_parentheses() {
+        ahead.parenthesised()?;
+    }
+    let at = ahead.position();
+    let word = ahead.keyword_text();
+    if !["INSERT", "UPDATE", "DELETE"].contains(&word.as_str()) {
+        return Ok(None);
+    }
+    if analyze {
+        return Err(SqlError::unsupported(
+            "a statement that writes can be explained, but not run by EXPLAIN",
+            "write EXPLAIN without ANALYZE: what it shows is what is counted, but for the sorts",
+        )
+        .at(at));
+    }
+    *p = ahead;
+    let statement = match word.as_str() {
+        "UPDATE" => Statement::Write(write::update(p, fragment)?),
+        "DELETE" => write::delete(p, fragment)?,
+        _ => insert::parse(p, fragment)?,
+    };
+    match statement {
+        Statement::Write(write) => Ok(Some(write)),
+        Statement::Returning(_) => Err(SqlError::unsupported(
+            "RETURNING is not explained",
+            "explain the statement without it",
+        )
+        .at(at)),
+        _ => Err(SqlError::unsupported(
+            "INSERT … VALUES has no plan",
+            "its rows are cut into shares by the client: EXPLAIN INSERT … SELECT has one",
+        )
+        .at(at)),
+    }
 }
 
 fn create(p: &mut Parser<'_>) -> Result<Statement, SqlError> {
@@ -276,7 +333,12 @@ fn create(p: &mut Parser<'_>) -> Result<Statement, SqlError> {
         "OR" => "write DROP TABLE IF EXISTS, then CREATE TABLE",
         "TYPE" => "write ENUM('a','b') as the type of the column",
         "USER" | "ROLE" => "an administrator enrols principals with `trine admin enrol`",
-        _ => "Trine has CREATE TABLE, CREATE VIEW and CREATE INDEX",
+        "SCHEMA" | "DATABASE" | "FUNCTION" | "PROCEDURE" | "TRIGGER" | "SEQUENCE" | "DOMAIN"
+        | "EXTENSION" | "RULE" | "POLICY" | "AGGREGATE" | "CAST" | "COLLATION" | "OPERATOR"
+        | "RECURSIVE" | "STATISTICS" | "SERVER" | "TABLESPACE" | "FOREIGN" => {
+            "Trine has CREATE TABLE, CREATE VIEW and CREATE INDEX"
+        }
+        _ => return Err(p.unexpected("TABLE, VIEW or INDEX is expected").at(position)),
     };
     Err(SqlError::unsupported(format!("CREATE {word} is not supported").trim_end(), hint)
         .at(position))

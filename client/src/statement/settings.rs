@@ -88,7 +88,15 @@ pub(super) fn set(p: &mut Parser<'_>, reset: bool) -> Result<Statement, SqlError
     }
     let zone = p.words_follow(&["TIME", "ZONE"]);
     let name = name(p)?;
-    if !SETTINGS.iter().any(|(known, _)| *known == name) {
+    // A name with a point is a setting of somebody's own, as in PostgreSQL; it is not kept.
+    let custom = p.symbol(&Sql::Period);
+    if custom {
+        p.identifier()?;
+        while p.symbol(&Sql::Period) {
+            p.identifier()?;
+        }
+    }
+    if !custom && !SETTINGS.iter().any(|(known, _)| *known == name) {
         return Err(unknown(&name, position));
     }
     if reset {

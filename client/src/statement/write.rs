@@ -2,11 +2,13 @@
 //! are written do not: the literals of SET, and constants in the select list of an INSERT, become
 //! secret parameters `$1`, `$2`, …. Conditions are public, as in any SELECT.
 
+use super::Statement;
 use super::constant::constant;
 use super::insert::Given;
 use super::lexer::{Fragment, is_word};
 use super::parser::{Parser, is_literal};
 use super::prepare;
+use super::returning;
 use crate::encode::{Cell, parse_date};
 use sqlparser::tokenizer::Token as Sql;
 use std::fmt;
@@ -17,7 +19,7 @@ use trine_proto::wire::WriteKind;
 /// A statement that writes, without the values it writes.
 #[derive(Clone, PartialEq)]
 pub struct Write {
-    /// INSERT, UPDATE or DELETE.
+    /// INSERT, UPDATE, DELETE, TRUNCATE TABLE or REFRESH SHARES.
     pub tag: &'static str,
     /// Adds rows, or takes the place of all of them.
     pub kind: WriteKind,
@@ -85,6 +87,18 @@ pub(super) fn placed(places: &[(u32, u32)], mut error: SqlError) -> SqlError {
 }
 
 impl Write {
+    /// A statement without parameters and with a text of our own.
+    pub(super) fn whole(
+        tag: &'static str,
+        kind: WriteKind,
+        table: String,
+        position: u32,
+        sql: String,
+    ) -> Self {
+        let (columns, parameters, places) = (None, Vec::new(), Vec::new());
+        Self { tag, kind, table, position, columns, sql, parameters, places }
+    }
+
     /// The INSERT that fills a table from a SELECT.
     #[must_use]
     pub fn filling(table: &str, sql: &str) -> Self {
@@ -101,15 +115,21 @@ impl Write {
     }
 }
 
-/// DELETE FROM …: goes on as it is.
-pub(super) fn delete(p: &mut Parser<'_>, fragment: &Fragment<'_>) -> Result<Write, SqlError> {
+/// DELETE FROM …: goes on as it is, up to RETURNING.
+pub(super) fn delete(p: &mut Parser<'_>, fragment: &Fragment<'_>) -> Result<Statement, SqlError> {
     p.expect_word("DELETE")?;
     p.expect_word("FROM")?;
     let _ = p.word("ONLY");
     let position = p.position();
     let table = p.name()?;
-    let redactor = Redactor::new(fragment);
-    Ok(redactor.finish(("DELETE", WriteKind::Rewrite), table, position, None))
+    let mut redactor = Redactor::new(fragment);
+    let returning = returning::place(fragment);
+    redactor.end = returning.unwrap_or(redactor.end);
+    let write = redactor.finish(("DELETE", WriteKind::Rewrite), table, position, None);
+    match returning {
+        Some(at) => returning::of_delete(write, fragment, at),
+        None => Ok(Statement::Write(write)),
+    }
 }
 
 /// TRUNCATE [TABLE] t: a DELETE of all rows.
@@ -130,16 +150,8 @@ pub(super) fn truncate(p: &mut Parser<'_>) -> Result<Write, SqlError> {
         .at(at));
     }
     p.end()?;
-    Ok(Write {
-        tag: TRUNCATE,
-        kind: WriteKind::Rewrite,
-        position,
-        columns: None,
-        sql: format!("DELETE FROM \"{}\"", table.replace('"', "\"\"")),
-        table,
-        parameters: Vec::new(),
-        places: Vec::new(),
-    })
+    let sql = format!("DELETE FROM \"{}\"", table.replace('"', "\"\""));
+    Ok(Write::whole(TRUNCATE, WriteKind::Rewrite, table, position, sql))
 }
 
 /// What a TRUNCATE is answered with; the number of rows stays untold, as in PostgreSQL.
@@ -253,6 +265,66 @@ pub(super) fn insert(
     Ok(redactor.finish(("INSERT", WriteKind::Insert), table.0, table.1, columns))
 }
 
+/// INSERT … VALUES of what is no constant: every row becomes a SELECT, every literal in it a parameter.
+/// The next token is the first parenthesis.
+pub(super) fn insert_expressions(
+    p: &mut Parser<'_>,
+    fragment: &Fragment<'_>,
+    table: (String, u32),
+    columns: Option<Vec<(String, u32)>>,
+) -> Result<Write, SqlError> {
+    let mut redactor = Redactor::new(fragment);
+    let tokens = fragment.tokens();
+    let values = tokens.iter().position(|t| is_word(&t.sql, "VALUES")).unwrap_or(tokens.len());
+    redactor.copy(values);
+    let mut width = None;
+    loop {
+        let start = p.position();
+        p.expect_symbol(&Sql::LParen)?;
+        redactor.push(if width.is_none() { "SELECT " } else { "UNION ALL SELECT " });
+        let mut cells = 0;
+        loop {
+            let (from, to) = p.expression(&[])?;
+            if cells == 0 {
+                // Without the parenthesis, and the comma before it.
+                redactor.next = from;
+            }
+            if to == from + 1 && is_word(&tokens[from].sql, "DEFAULT") {
+                return Err(SqlError::unsupported(
+                    "DEFAULT beside values that are no constants is not supported",
+                    "name the other columns only",
+                )
+                .at(tokens[from].position()));
+            }
+            redactor.expression(from, to, &Target::Place(cells))?;
+            redactor.copy(to);
+            redactor.end = to;
+            cells += 1;
+            if !p.symbol(&Sql::Comma) {
+                break;
+            }
+        }
+        p.expect_symbol(&Sql::RParen)?;
+        if *width.get_or_insert(cells) != cells {
+            let message = "VALUES lists must all be the same length";
+            return Err(
+                SqlError::new(trine_proto::status::sqlstate::SYNTAX_ERROR, message).at(start)
+            );
+        }
+        if !p.symbol(&Sql::Comma) {
+            break;
+        }
+    }
+    let after = p.position();
+    if let Some(word) = ["ON", "RETURNING"].into_iter().find(|w| p.word(w)) {
+        let message =
+            format!("INSERT … {word} is not supported beside values that are no constants");
+        return Err(SqlError::unsupported(message, "leave the clause out").at(after));
+    }
+    p.end()?;
+    Ok(redactor.finish(("INSERT", WriteKind::Insert), table.0, table.1, columns))
+}
+
 fn select_list(p: &mut Parser<'_>, redactor: &mut Redactor<'_>) -> Result<(), SqlError> {
     let mut place = Some(0);
     loop {
@@ -283,6 +355,8 @@ pub(super) struct Redactor<'a> {
     written: u32,
     /// First token that is not copied yet.
     next: usize,
+    /// The token behind the last one that belongs to the statement.
+    end: usize,
     parameters: Vec<Parameter>,
     places: Vec<(u32, u32)>,
 }
@@ -290,7 +364,8 @@ pub(super) struct Redactor<'a> {
 impl<'a> Redactor<'a> {
     pub(super) fn new(fragment: &'a Fragment<'a>) -> Self {
         let (sql, parameters, places) = (String::new(), Vec::new(), Vec::new());
-        Self { fragment, sql, written: 0, next: 0, parameters, places }
+        let end = fragment.tokens().len();
+        Self { fragment, sql, written: 0, next: 0, end, parameters, places }
     }
 
     fn push(&mut self, text: &str) {
@@ -412,7 +487,7 @@ impl<'a> Redactor<'a> {
 
     /// The whole statement as it is but for its parameters: text, values, places.
     pub(super) fn all(mut self) -> (String, Vec<Parameter>, Vec<(u32, u32)>) {
-        self.copy(self.fragment.tokens().len());
+        self.copy(self.end);
         (self.sql, self.parameters, self.places)
     }
 
@@ -423,7 +498,7 @@ impl<'a> Redactor<'a> {
         position: u32,
         columns: Option<Vec<(String, u32)>>,
     ) -> Write {
-        self.copy(self.fragment.tokens().len());
+        self.copy(self.end);
         let Self { sql, parameters, places, .. } = self;
         Write { tag, kind, table, position, columns, sql, parameters, places }
     }

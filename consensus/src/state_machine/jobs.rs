@@ -120,9 +120,10 @@ fn order_write(
     within: Option<Within>,
 ) -> Result<Outcome, SqlError> {
     let transaction = TransactionId(request.command_id);
+    let refreshes = command.kind() == wire::WriteKind::Refresh;
     let rewrites = match command.kind() {
         wire::WriteKind::Insert => false,
-        wire::WriteKind::Rewrite => true,
+        wire::WriteKind::Rewrite | wire::WriteKind::Refresh => true,
         wire::WriteKind::Unspecified => return Err(malformed("what does the statement write?")),
     };
     let table = ddl::existing(catalog, &command.table, request.index)?;
@@ -133,6 +134,12 @@ fn order_write(
         )
         .hint(format!("only its owner \"{}\" may write", table.owner)));
     }
+    if refreshes && within.is_some() {
+        return Err(SqlError::new(
+            sqlstate::ACTIVE_TRANSACTION,
+            "REFRESH SHARES cannot run inside a transaction block",
+        ));
+    }
     if within.as_ref().is_some_and(|w| table.created > w.snapshot) {
         return Err(transactions::made_since(&command.table));
     }
@@ -141,6 +148,7 @@ fn order_write(
         principal: request.principal.name.clone(),
         sql: command.sql.clone(),
         rewrites,
+        refreshes,
         parameters: parameters(command.parameters.as_ref())?,
         statement_digest: request.digest,
         signed_at_ms: match &within {

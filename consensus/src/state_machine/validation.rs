@@ -295,6 +295,9 @@ fn publish(
             indexes::add(catalog, id, entry);
         }
         (Subject::Write(write), Some(segment)) => {
+            if write.refreshes {
+                catalog.share_generation += 1;
+            }
             if write.rewrites {
                 // What came after the attempt's position was not read and stays as it is.
                 for old in &mut table.segments {

@@ -1,5 +1,6 @@
 //! What `trined` does from the command line, a file each.
 
+mod backup;
 mod bench;
 mod check;
 mod dev;
@@ -7,6 +8,7 @@ mod init;
 mod logging;
 mod operator;
 mod repair;
+mod restore;
 mod run;
 
 use crate::error::NodeError;
@@ -36,6 +38,10 @@ enum Command {
     Check(check::Arguments),
     /// Rebuilds what is damaged or missing of one party's segments from the two other nodes.
     Repair(repair::Arguments),
+    /// Copies one party's part of everything at one log position into a folder.
+    Backup(backup::Arguments),
+    /// Puts a backup into an empty data folder.
+    Restore(restore::Arguments),
     /// Measures an operation between three parties on this machine, and verifies its result.
     Bench(bench::Arguments),
     /// One party of a benchmark.
@@ -52,6 +58,8 @@ pub fn main() -> ExitCode {
         Command::Run(arguments) => run::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Repair(arguments) => repair::run(&arguments),
+        Command::Backup(arguments) => backup::run(&arguments),
+        Command::Restore(arguments) => restore::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::BenchParty(arguments) => bench::run_party(&arguments),
     };

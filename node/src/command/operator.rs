@@ -1,4 +1,4 @@
-//! How `trined check` and `trined repair` talk to the node that runs on the folder, and what they
+//! How `trined check`, `trined repair` and `trined backup` talk to the node that runs on the folder, and what they
 //! print.
 
 use crate::config::Config;
@@ -6,14 +6,17 @@ use crate::error::NodeError;
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use std::io::{IsTerminal as _, Write as _};
+use std::path::Path;
 use std::sync::Arc;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tonic::transport::{Channel, Endpoint};
-use trine_proto::ids::SegmentId;
+use trine_proto::ids::{Party, SegmentId};
 use trine_proto::tls::client_config;
 use trine_proto::wire::operator_client::OperatorClient;
-use trine_proto::wire::{CheckProgress, CheckRequest, SegmentReport};
+use trine_proto::wire::{
+    BackupProgress, BackupRequest, CheckProgress, CheckRequest, SegmentReport,
+};
 
 /// Asks the running node for a check of its segments; prints what comes.
 ///
@@ -32,6 +35,78 @@ pub(super) async fn ask(config: &Config, repair: bool) -> Result<(), NodeError> 
         }
     }
     Err(failed(&"it stopped before the end"))
+}
+
+/// Asks the running node for a backup into a folder of its machine; prints what comes.
+///
+/// # Errors
+/// `Unanswered`; `Backup` when there is none.
+pub(super) async fn ask_backup(
+    config: &Config,
+    to: &Path,
+    at: Option<u64>,
+) -> Result<(), NodeError> {
+    let failed = |e: &dyn std::fmt::Display| NodeError::Unanswered(e.to_string());
+    let folder = to.to_str().ok_or_else(|| {
+        NodeError::Backup(format!("{}: the name of the folder is not UTF-8", to.display()))
+    })?;
+    let channel = channel(config).await.map_err(|e| failed(&e))?;
+    let mut client = OperatorClient::new(channel);
+    let request = BackupRequest { folder: folder.to_owned(), at: at.unwrap_or(0) };
+    let answer = client.backup(request).await.map_err(|e| failed(&e.message()))?;
+    let mut messages = answer.into_inner();
+    let mut printer = BackupPrinter::new(config.party);
+    while let Some(message) = messages.message().await.map_err(|e| failed(&e.message()))? {
+        if !message.failure.is_empty() {
+            return Err(NodeError::Backup(message.failure));
+        }
+        if message.done {
+            printer.end(&message);
+            return Ok(());
+        }
+        printer.draw(&message);
+    }
+    Err(failed(&"it stopped before the end"))
+}
+
+/// Prints what a backup does.
+pub(super) struct BackupPrinter {
+    party: Party,
+    watched: bool,
+}
+
+impl BackupPrinter {
+    pub(super) fn new(party: Party) -> Self {
+        Self { party, watched: std::io::stderr().is_terminal() }
+    }
+
+    pub(super) fn draw(&mut self, message: &BackupProgress) {
+        if self.watched {
+            let (copied, files, mb) = (message.copied, message.files, message.bytes >> 20);
+            eprint!("\r\u{1b}[Kcopied {copied} of {files} segment files, {mb} MB");
+            // What cannot be drawn is not missed.
+            let _ = std::io::stderr().flush();
+        }
+    }
+
+    pub(super) fn end(&mut self, message: &BackupProgress) {
+        if self.watched {
+            eprint!("\r\u{1b}[K");
+        }
+        println!("{}", backup_line(self.party, message));
+        eprintln!(
+            "the two other parties copy the same position with: trined backup --at {}",
+            message.position
+        );
+    }
+}
+
+/// What was backed up.
+fn backup_line(party: Party, message: &BackupProgress) -> String {
+    format!(
+        "backup of party {party}: log position {}, share generation {}, {} segment files, {} bytes",
+        message.position, message.share_generation, message.files, message.bytes
+    )
 }
 
 /// A channel to this party's own node, under the node's own key.

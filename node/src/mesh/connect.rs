@@ -3,7 +3,7 @@
 use super::stream::Stream;
 use super::wire::{GREETING_BYTES, Greeting, Kind, Refusal, stream_proof};
 use crate::config::Cluster;
-use crate::limits::{HANDSHAKE_TIMEOUT, STALE_WAIT};
+use crate::limits::{HANDSHAKE_TIMEOUT, MESH_VERSION, STALE_WAIT};
 use rustls::pki_types::ServerName;
 use std::io;
 use std::sync::Arc;
@@ -135,6 +135,11 @@ impl Connector {
         stream.write_all(&mine.encode()).await.map_err(|e| plain(&e))?;
         stream.flush().await.map_err(|e| plain(&e))?;
         let code = stream.read_u8().await.map_err(|e| plain(&e))?;
+        if code == Refusal::Version(None).code() {
+            // It says which one it speaks, unless it is too old for that.
+            let theirs = stream.read_u16_le().await.ok();
+            return Err(Refusal::Version(theirs).to_string());
+        }
         if code != 0 {
             let why = Refusal::from_code(code)
                 .map_or_else(|| "it refused the connection".into(), |r| r.to_string());
@@ -173,9 +178,15 @@ impl Connector {
             Ok(known) => known,
             Err(refusal) => {
                 let _ = stream.write_u8(refusal.code()).await;
+                let why = if let Refusal::Version(_) = refusal {
+                    let _ = stream.write_u16_le(MESH_VERSION).await;
+                    refusal.to_string()
+                } else {
+                    format!("{refusal:?}")
+                };
                 let _ = stream.shutdown().await;
                 return Err(format!(
-                    "a caller with key {} was refused ({refusal:?})",
+                    "a caller with key {} was refused ({why})",
                     key.map_or_else(|| "unknown".to_owned(), hex::encode)
                 ));
             }

@@ -49,8 +49,8 @@ pub(super) fn stream_proof(secret: &[u8; 32], stream: u64, dialler: bool) -> [u8
 /// Why a greeting is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Refusal {
-    /// Not this protocol, or not this version of it.
-    Version,
+    /// Not this protocol, or not this version of it; the other side's version, if it is known.
+    Version(Option<u16>),
     /// The certificate's key is not that of the party it claims to be.
     Key,
     /// The `[cluster]` blocks differ.
@@ -64,7 +64,7 @@ pub(super) enum Refusal {
 impl Refusal {
     pub(super) const fn code(self) -> u8 {
         match self {
-            Self::Version => 1,
+            Self::Version(_) => 1,
             Self::Key => 2,
             Self::Cluster => 3,
             Self::Direction => 4,
@@ -73,7 +73,7 @@ impl Refusal {
     }
     pub(super) const fn from_code(code: u8) -> Option<Self> {
         match code {
-            1 => Some(Self::Version),
+            1 => Some(Self::Version(None)),
             2 => Some(Self::Key),
             3 => Some(Self::Cluster),
             4 => Some(Self::Direction),
@@ -86,7 +86,14 @@ impl Refusal {
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Version => "it runs another version of the mesh",
+            Self::Version(Some(theirs)) => {
+                return write!(
+                    f,
+                    "it speaks version {theirs} of the mesh, and this node version {MESH_VERSION}: \
+                     run one version of trined at all three nodes"
+                );
+            }
+            Self::Version(None) => "it speaks another version of the mesh",
             Self::Key => "its configuration lists another key for this node",
             Self::Cluster => "its [cluster] block differs from ours",
             Self::Direction => "it does not expect this connection",
@@ -114,15 +121,19 @@ impl Greeting {
     }
 
     pub(super) fn decode(bytes: &[u8; GREETING_BYTES]) -> Result<Self, Refusal> {
-        if bytes[..4] != MAGIC || bytes[4..6] != MESH_VERSION.to_le_bytes() {
-            return Err(Refusal::Version);
+        if bytes[..4] != MAGIC {
+            return Err(Refusal::Version(None));
+        }
+        let version = u16::from_le_bytes([bytes[4], bytes[5]]);
+        if version != MESH_VERSION {
+            return Err(Refusal::Version(Some(version)));
         }
         let kind = match bytes[6] {
             1 => Kind::Raft,
             2 => Kind::Control,
             3 => Kind::Stream,
             4 => Kind::Repair,
-            _ => return Err(Refusal::Version),
+            _ => return Err(Refusal::Version(None)),
         };
         let party = Party::new(usize::from(bytes[7])).ok_or(Refusal::Key)?;
         let (mut cluster, mut stream, mut random) = ([0; 32], [0; 8], [0; 32]);
@@ -339,9 +350,21 @@ mod tests {
         let back = Greeting::decode(&greeting.encode()).unwrap();
         assert_eq!((back.kind, back.party, back.stream), (Kind::Stream, Party::ALL[2], 6));
         assert_eq!((back.cluster, back.random), ([4; 32], [5; 32]));
+        for other in [MESH_VERSION - 1, MESH_VERSION + 1] {
+            let mut bytes = greeting.encode();
+            bytes[4..6].copy_from_slice(&other.to_le_bytes());
+            let refusal = Greeting::decode(&bytes).err().unwrap();
+            assert_eq!(
+                refusal.to_string(),
+                format!(
+                    "it speaks version {other} of the mesh, and this node version {MESH_VERSION}: run \
+                     one version of trined at all three nodes"
+                )
+            );
+        }
         let mut bytes = greeting.encode();
-        bytes[4] ^= 1;
-        assert_eq!(Greeting::decode(&bytes).err(), Some(Refusal::Version));
+        bytes[0] ^= 1;
+        assert_eq!(Greeting::decode(&bytes).err(), Some(Refusal::Version(None)));
         let mut bytes = greeting.encode();
         bytes[7] = 3;
         assert_eq!(Greeting::decode(&bytes).err(), Some(Refusal::Key));

@@ -1,9 +1,35 @@
 //! How the node is, and who is enrolled.
 
 use super::Shared;
+use crate::files::Files;
+use crate::repair::unlisted;
 use std::sync::Arc;
 use tonic::{Request, Response, Status};
-use trine_proto::wire::{self, NodeStatus, PrincipalEntry, PrincipalList, StatusRequest};
+use trine_proto::catalog::Catalog;
+use trine_proto::wire::{
+    self, Housekeeping, NodeStatus, PrincipalEntry, PrincipalList, StatusRequest,
+};
+
+impl Shared {
+    /// What this node keeps and has cleared away.
+    async fn housekeeping(&self, catalog: &Arc<Catalog>) -> Housekeeping {
+        let (store, counted) = (self.store.clone(), Arc::clone(catalog));
+        let staged = tokio::task::spawn_blocking(move || unlisted(&store, &counted)).await;
+        let (log, removed) = (self.consensus.log_extent(), self.store.removed());
+        Housekeeping {
+            segments_listed: Files::of(catalog).listed.len() as u64,
+            segments_staged: staged.unwrap_or(0),
+            segments_removed: removed.files,
+            bytes_reclaimed: removed.bytes,
+            log_first: log.first,
+            log_last: log.last,
+            snapshot: log.snapshot,
+            oldest_unfinished: catalog.oldest_unfinished().map_or(0, |position| position.0),
+            backups: catalog.backups.len() as u64,
+            share_generation: catalog.share_generation,
+        }
+    }
+}
 
 /// See the contract.
 pub(super) struct AdminService(pub(super) Arc<Shared>);
@@ -26,6 +52,7 @@ impl wire::admin_server::Admin for AdminService {
             leader: leader.map_or(-1, |party| i32::try_from(party.index()).unwrap_or(-1)),
             mesh_up: self.0.mesh.up().to_vec(),
             principal: catalog.principal_by_key(&key).map_or(String::new(), |p| p.name.clone()),
+            housekeeping: Some(self.0.housekeeping(&catalog).await),
         }))
     }
 

@@ -15,6 +15,7 @@ mod upload;
 
 pub(crate) use listen::serve;
 
+use crate::backup::Backups;
 use crate::limits::CATCH_UP;
 use crate::mesh::Mesh;
 use crate::repair::Repairer;
@@ -46,6 +47,7 @@ pub(crate) struct Shared {
     pub(crate) uploads: Arc<Semaphore>,
     /// What the operator may ask for.
     pub(crate) repairer: Arc<Repairer>,
+    pub(crate) backups: Arc<Backups>,
 }
 
 impl Shared {

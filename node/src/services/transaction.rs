@@ -84,6 +84,9 @@ impl wire::transaction_server::Transaction for TransactionService {
             Some(Kind::CreateView(view)) => {
                 self.plan_view(view.clone(), verified.signed.public_key).await?;
             }
+            Some(Kind::CreateTable(table)) => {
+                self.plan_conditions(table, verified.signed.public_key).await?;
+            }
             Some(Kind::SubmitWrite(write)) => {
                 let signed_at_ms = verified.command.signed_at_ms;
                 self.plan_write(write, verified.signed.public_key, signed_at_ms).await?;
@@ -163,7 +166,8 @@ impl TransactionService {
         let entry = WriteEntry {
             principal,
             sql: write.sql.clone(),
-            rewrites: write.kind() == wire::WriteKind::Rewrite,
+            rewrites: write.kind() != wire::WriteKind::Insert,
+            refreshes: write.kind() == wire::WriteKind::Refresh,
             parameters: parameters.map(|(segment, schema)| Parameters { segment, schema }),
             statement_digest: [0; 32],
             signed_at_ms,
@@ -211,6 +215,29 @@ impl TransactionService {
         })
         .await
         .map_err(|_| SqlError::new(sqlstate::INTERNAL_ERROR, "the view was not planned"))?
+    }
+
+    /// Plans the conditions of a table's CHECKs once, so that one that no row could be held against is
+    /// refused. What else is wrong with the table the log says.
+    async fn plan_conditions(
+        &self,
+        table: &wire::CreateTable,
+        key: [u8; 32],
+    ) -> Result<(), SqlError> {
+        let checks = table.rules.iter().flat_map(|rules| &rules.checks);
+        let checks: Vec<String> = checks.map(|check| check.sql.clone()).collect();
+        let schema = table.schema.as_ref().map(TableSchema::try_from).transpose()?;
+        let Some(schema) = schema.filter(|_| !checks.is_empty()) else { return Ok(()) };
+        let catalog = self.0.consensus.catalog();
+        let Some(name) = catalog.principal_by_key(&key).map(|p| p.name.clone()) else {
+            return Err(unknown_key());
+        };
+        let at = catalog.applied;
+        tokio::task::spawn_blocking(move || {
+            trine_query::check_conditions(&schema, &checks, &catalog, at, &name)
+        })
+        .await
+        .map_err(|_| SqlError::new(sqlstate::INTERNAL_ERROR, "the table was not planned"))?
     }
 
     fn state_of(&self, id: TransactionId, catalog: &Catalog) -> wire::TransactionState {

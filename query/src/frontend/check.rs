@@ -4,15 +4,18 @@
 use super::functions::Functions;
 use super::position::Positions;
 use sqlparser::ast::{
-    DataType, Expr, Function, FunctionArguments, GroupByExpr, JoinOperator, LimitClause,
-    OrderByKind, Query, Select, SelectFlavor, SetExpr, SetQuantifier, Spanned, TableFactor, Value,
-    ValueWithSpan, Visit, Visitor,
+    CeilFloorKind, DataType, DateTimeField, Expr, Function, FunctionArguments, GroupByExpr,
+    JoinOperator, LimitClause, OrderByKind, Query, Select, SelectFlavor, SelectItem, SetExpr,
+    SetQuantifier, Spanned, TableFactor, Value, ValueWithSpan, Visit, Visitor,
 };
 use std::ops::ControlFlow;
 use trine_proto::status::{SqlError, sqlstate};
 
 /// Depth of one expression at most.
 pub(crate) const EXPRESSION_DEPTH_MAX: usize = 400;
+
+/// Arguments of GROUPING at most: its value is an integer of 32 bits.
+const GROUPING_MAX: usize = 31;
 
 /// Checks a whole query.
 pub(crate) fn check(
@@ -34,6 +37,19 @@ struct Checker<'a> {
 }
 
 type Flow = ControlFlow<Box<SqlError>>;
+
+/// Operators of PostgreSQL whose operands are arrays, ranges, JSON or text search.
+const FOREIGN_OPERATORS: [&str; 12] =
+    ["->", "->>", "#>", "#>>", "#-", "@>", "<@", "@?", "@@", "?", "?|", "?&"];
+
+/// `ceil(x, 1)`.
+fn no_places(name: &str) -> SqlError {
+    SqlError::new(
+        sqlstate::UNDEFINED_FUNCTION,
+        format!("function {name}(numeric, integer) does not exist"),
+    )
+    .hint("round(x, n) takes a number of places")
+}
 
 fn refuse(message: impl Into<String>, hint: &str) -> SqlError {
     SqlError::unsupported(message, hint)
@@ -69,6 +85,10 @@ impl Checker<'_> {
                 ));
             }
         };
+        if name == "grouping" && arguments(function) > GROUPING_MAX {
+            let message = "GROUPING must have fewer than 32 arguments";
+            return Err(SqlError::new("54023", message));
+        }
         if !self.functions.exists(&name) {
             return Err(SqlError::new(
                 sqlstate::UNDEFINED_FUNCTION,
@@ -113,6 +133,26 @@ impl Checker<'_> {
             Expr::AtTimeZone { .. } => {
                 Err(refuse("time zones are not supported", "use DATE columns"))
             }
+            Expr::BinaryOp { op, .. } if FOREIGN_OPERATORS.contains(&op.to_string().as_str()) => {
+                Err(SqlError::new(
+                    sqlstate::UNDEFINED_FUNCTION,
+                    format!("operator does not exist: {op}"),
+                )
+                .hint("it works on arrays, ranges and JSON, which are not among Trine's types"))
+            }
+            Expr::Ceil { field: CeilFloorKind::Scale(_), .. } => Err(no_places("ceil")),
+            Expr::Floor { field: CeilFloorKind::Scale(_), .. } => Err(no_places("floor")),
+            Expr::Ceil { field: CeilFloorKind::DateTimeField(unit), .. }
+            | Expr::Floor { field: CeilFloorKind::DateTimeField(unit), .. }
+                if *unit != DateTimeField::NoDateTime =>
+            {
+                Err(SqlError::new(sqlstate::SYNTAX_ERROR, "syntax error at or near \"to\"")
+                    .hint("use date_trunc"))
+            }
+            Expr::Array(array) if !array.named => {
+                Err(SqlError::new(sqlstate::SYNTAX_ERROR, "syntax error at or near \"[\"")
+                    .hint("arrays are not among Trine's types"))
+            }
             Expr::Array(_) | Expr::Struct { .. } | Expr::Map(_) | Expr::Dictionary(_) => {
                 Err(refuse("arrays, structs and maps are not supported", "use plain columns"))
             }
@@ -154,9 +194,13 @@ impl Checker<'_> {
                         | LimitClause::OffsetCommaLimit { .. }
                 )
             );
-        if both || query.fetch.as_ref().is_some_and(|f| f.with_ties || f.percent) {
+        if both {
+            let message = "multiple LIMIT clauses not allowed";
+            return Err(SqlError::new(sqlstate::SYNTAX_ERROR, message));
+        }
+        if query.fetch.as_ref().is_some_and(|f| f.with_ties || f.percent) {
             return Err(refuse(
-                "FETCH FIRST with TIES, PERCENT or LIMIT is not supported",
+                "FETCH FIRST with TIES or PERCENT is not supported",
                 "write FETCH FIRST n ROWS ONLY, or filter by RANK() OVER (…)",
             ));
         }
@@ -177,7 +221,21 @@ impl Checker<'_> {
                 return Err(refuse("ORDER BY ALL is not supported", "name the columns"));
             };
         }
+        if let Some(order_by) = &query.order_by
+            && let OrderByKind::Expressions(keys) = &order_by.kind
+            && keys.iter().any(|key| is_odd_constant(&key.expr))
+        {
+            let message = "non-integer constant in ORDER BY";
+            return Err(SqlError::new(sqlstate::SYNTAX_ERROR, message));
+        }
         check_set_operations(&query.body)
+    }
+}
+
+fn arguments(function: &Function) -> usize {
+    match &function.args {
+        FunctionArguments::List(list) => list.args.len(),
+        _ => 0,
     }
 }
 
@@ -213,7 +271,58 @@ fn check_set_operations(body: &SetExpr) -> Result<(), SqlError> {
     Ok(())
 }
 
+/// A constant that is no number of a column.
+fn is_odd_constant(expr: &Expr) -> bool {
+    match expr {
+        Expr::Value(ValueWithSpan { value, .. }) => match value {
+            Value::Number(text, _) => text.contains(['.', 'e', 'E']),
+            Value::SingleQuotedString(_) | Value::Boolean(_) => true,
+            _ => false,
+        },
+        _ => false,
+    }
+}
+
+/// Whether an expression has a window function outside of its subqueries.
+fn has_window(expr: &Expr) -> bool {
+    struct Finder(usize);
+    impl Visitor for Finder {
+        type Break = ();
+        fn pre_visit_query(&mut self, _: &Query) -> ControlFlow<()> {
+            self.0 += 1;
+            ControlFlow::Continue(())
+        }
+        fn post_visit_query(&mut self, _: &Query) -> ControlFlow<()> {
+            self.0 -= 1;
+            ControlFlow::Continue(())
+        }
+        fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+            match expr {
+                Expr::Function(function) if function.over.is_some() && self.0 == 0 => {
+                    ControlFlow::Break(())
+                }
+                _ => ControlFlow::Continue(()),
+            }
+        }
+    }
+    expr.visit(&mut Finder(0)).is_break()
+}
+
 fn check_select(select: &Select) -> Result<(), SqlError> {
+    for (clause, condition) in [("WHERE", &select.selection), ("HAVING", &select.having)] {
+        if condition.as_ref().is_some_and(has_window) {
+            let message = format!("window functions are not allowed in {clause}");
+            return Err(SqlError::new("42P20", message)
+                .hint("compute them in a subquery and filter around it"));
+        }
+    }
+    for item in &select.projection {
+        if let SelectItem::Wildcard(options) | SelectItem::QualifiedWildcard(_, options) = item
+            && options.opt_alias.is_some()
+        {
+            return Err(SqlError::new(sqlstate::SYNTAX_ERROR, "syntax error at or near \"AS\""));
+        }
+    }
     if select.into.is_some() {
         return Err(refuse("SELECT INTO is not supported", "leave INTO out"));
     }
@@ -222,7 +331,8 @@ fn check_select(select: &Select) -> Result<(), SqlError> {
     }
     match &select.group_by {
         GroupByExpr::All(_) => {
-            return Err(refuse("GROUP BY ALL is not supported", "name the columns"));
+            return Err(SqlError::new(sqlstate::SYNTAX_ERROR, "GROUP BY ALL is not PostgreSQL's")
+                .hint("name the columns"));
         }
         GroupByExpr::Expressions(_, modifiers) if !modifiers.is_empty() => {
             return Err(refuse(
@@ -261,10 +371,8 @@ fn check_join(operator: &JoinOperator) -> Result<(), SqlError> {
         | J::RightOuter(_)
         | J::FullOuter(_)
         | J::CrossJoin(_) => Ok(()),
-        _ => Err(refuse(
-            "this kind of join is not supported",
-            "use INNER, LEFT, RIGHT, FULL or CROSS JOIN",
-        )),
+        _ => Err(SqlError::new(sqlstate::SYNTAX_ERROR, "this kind of join is not PostgreSQL's")
+            .hint("use INNER, LEFT, RIGHT, FULL or CROSS JOIN")),
     }
 }
 

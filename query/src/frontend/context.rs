@@ -2,13 +2,14 @@
 
 use super::functions::Functions;
 use super::tables::TrineTable;
-use super::{information, views};
+use super::{information, names, views};
 use crate::policy;
 use arrow::datatypes::DataType;
 use datafusion_common::config::ConfigOptions;
 use datafusion_common::{DataFusionError, Result, TableReference};
 use datafusion_expr::planner::{ContextProvider, ExprPlanner};
 use datafusion_expr::{AggregateUDF, HigherOrderUDF, ScalarUDF, TableSource, WindowUDF};
+use sqlparser::ast::{ObjectName, ObjectNamePart};
 use std::sync::Arc;
 use trine_proto::catalog::Catalog;
 use trine_proto::ids::LogIndex;
@@ -26,6 +27,21 @@ pub(crate) struct Context<'a> {
     pub(crate) lender: Option<&'a str>,
     /// Views around.
     pub(crate) depth: usize,
+}
+
+impl Context<'_> {
+    /// Columns of a table or view, as far as this principal may know them.
+    pub(crate) fn columns(&self, name: &ObjectName) -> Option<Vec<String>> {
+        let part = |part: &ObjectNamePart| part.as_ident().map(names::fold);
+        let parts: Vec<String> = name.0.iter().map(part).collect::<Option<_>>()?;
+        let reference = match parts.as_slice() {
+            [table] => TableReference::bare(table.as_str()),
+            [schema, table] => TableReference::partial(schema.as_str(), table.as_str()),
+            _ => return None,
+        };
+        let source = self.get_table_source(reference).ok()?;
+        Some(source.schema().fields().iter().map(|field| field.name().clone()).collect())
+    }
 }
 
 impl ContextProvider for Context<'_> {

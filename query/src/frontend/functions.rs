@@ -64,6 +64,9 @@ impl Functions {
             }
             scalar.insert(function.name().to_lowercase(), function);
         }
+        for function in super::hash_functions::all() {
+            scalar.insert(function.name().to_owned(), function);
+        }
         let mut aggregate = BTreeMap::new();
         for function in datafusion_functions_aggregate::all_default_aggregate_functions() {
             for name in function.aliases() {
@@ -106,4 +109,43 @@ impl Functions {
     pub(crate) fn is_unsupported_aggregate(&self, name: &str) -> bool {
         self.aggregate.contains_key(name) && !AGGREGATES.contains(&name)
     }
+}
+
+/// Scalar functions that are computed on shares, by DataFusion's names, beside those over ENUM labels.
+const PROTOCOLS: [&str; 30] = [
+    "abs",
+    "bit_length",
+    "btrim",
+    "ceil",
+    "character_length",
+    "coalesce",
+    "concat",
+    "contains",
+    "date_part",
+    "date_trunc",
+    "ends_with",
+    "floor",
+    "greatest",
+    "least",
+    "left",
+    "lower",
+    "ltrim",
+    "nullif",
+    "octet_length",
+    "power",
+    "right",
+    "round",
+    "rtrim",
+    "signum",
+    "sqrt",
+    "starts_with",
+    "strpos",
+    "substr",
+    "trunc",
+    "upper",
+];
+
+/// Whether a function is computed on shares; the others know only what a statement writes out.
+pub(super) fn has_protocol(name: &str) -> bool {
+    PROTOCOLS.contains(&name)
 }

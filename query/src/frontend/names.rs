@@ -22,11 +22,16 @@ pub(crate) fn of_query(query: &Query) -> Option<Vec<Item>> {
 
 fn of_body(body: &SetExpr) -> Option<Vec<Item>> {
     match body {
-        SetExpr::Select(select) => Some(select.projection.iter().map(of_item).collect()),
+        SetExpr::Select(select) => Some(of_items(&select.projection)),
         SetExpr::Query(query) => of_query(query),
         SetExpr::SetOperation { left, .. } => of_body(left),
         _ => None,
     }
+}
+
+/// Items of one select list.
+pub(super) fn of_items(items: &[SelectItem]) -> Vec<Item> {
+    items.iter().map(of_item).collect()
 }
 
 fn of_item(item: &SelectItem) -> Item {

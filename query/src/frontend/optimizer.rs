@@ -5,7 +5,9 @@ use super::dictionary_rule::DictionaryOrder;
 use super::fence_rule::Fences;
 use super::functions::Functions;
 use super::in_rule::ThreeValuedIn;
+use super::interval_rule::ComparedIntervals;
 use super::literal_rule::CheckedLiterals;
+use super::plain_rule::PlainRows;
 use chrono::{DateTime, Utc};
 use datafusion_common::alias::AliasGenerator;
 use datafusion_common::config::ConfigOptions;
@@ -98,6 +100,8 @@ static ANALYZER: LazyLock<Analyzer> = LazyLock::new(|| {
         Arc::new(DictionaryOrder),
         Arc::new(TypeCoercion::new()),
         Arc::new(CheckedLiterals),
+        Arc::new(ComparedIntervals),
+        Arc::new(PlainRows),
     ];
     Analyzer::with_rules(rules)
 });

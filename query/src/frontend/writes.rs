@@ -35,7 +35,10 @@ pub(crate) fn bind(
     overlay: &[(String, TrineTable)],
 ) -> Result<(Writes, Bound), SqlError> {
     let positions = Positions::new(&write.sql);
-    let statement = parse::parse_statement(&write.sql, &positions)?;
+    let statement = match parse::explained_write(&write.sql, &positions)? {
+        Some(explained) => explained,
+        None => parse::parse_statement(&write.sql, &positions)?,
+    };
     let schema = &table.schema;
     let (writes, query) = match statement {
         Ast::Insert(insert) => insert_query(insert, schema, &positions)?,
@@ -56,6 +59,35 @@ pub(crate) fn bind(
     let parameters = write.parameters.as_ref();
     let bound = bind_query(parsed, &positions, catalog, at, who, overlay, parameters)?;
     Ok((writes, bound))
+}
+
+/// The table that an explained statement would write to, and whether it would rewrite it; none if it is
+/// no EXPLAIN of a statement that writes.
+///
+/// # Errors
+/// As [`parse::explained_write`].
+pub(crate) fn explained(sql: &str) -> Result<Option<(String, bool)>, SqlError> {
+    let positions = Positions::new(sql);
+    let name_of = |table: &TableFactor| match table {
+        TableFactor::Table { name, .. } => Ok(name.clone()),
+        _ => Err(refuse("this table")),
+    };
+    let (name, rewrites) = match parse::explained_write(sql, &positions)? {
+        Some(Ast::Insert(insert)) => match insert.table {
+            TableObject::TableName(name) => (name, false),
+            _ => return Err(refuse("this table")),
+        },
+        Some(Ast::Update(update)) => (name_of(&update.table.relation)?, true),
+        Some(Ast::Delete(delete)) => {
+            let (FromTable::WithFromKeyword(from) | FromTable::WithoutKeyword(from)) = delete.from;
+            let first = from.first().ok_or_else(|| refuse("DELETE without a table"))?;
+            (name_of(&first.relation)?, true)
+        }
+        _ => return Ok(None),
+    };
+    let last =
+        name.0.last().and_then(|part| part.as_ident()).ok_or_else(|| refuse("this table"))?;
+    Ok(Some((fold(last), rewrites)))
 }
 
 /// The client says what a statement writes to, so that the log can order it without parsing.
@@ -242,16 +274,27 @@ fn update_query(
     Ok((Writes::Update(columns), query))
 }
 
+/// The rows for which `others` have a row that the condition is true of.
+fn matched(others: Vec<TableWithJoins>, condition: Option<Expr>) -> Result<Expr, SqlError> {
+    const TEMPLATE: &str = "SELECT 1 FROM t";
+    let mut query = *parse::parse(TEMPLATE, &Positions::new(TEMPLATE))?.query;
+    if let SetExpr::Select(select) = query.body.as_mut() {
+        select.from = others;
+        select.selection = condition;
+    }
+    Ok(Expr::Exists { subquery: Box::new(query), negated: false })
+}
+
 fn delete_query(delete: Delete, schema: &TableSchema) -> Result<(Writes, Query), SqlError> {
     let (FromTable::WithFromKeyword(from) | FromTable::WithoutKeyword(from)) = delete.from;
     let [from] = <[TableWithJoins; 1]>::try_from(from).map_err(|_| mislabelled())?;
     only(&from, schema)?;
-    if delete.using.is_some()
-        || delete.returning.is_some()
-        || delete.limit.is_some()
-        || !delete.order_by.is_empty()
-    {
-        return Err(refuse("USING, RETURNING, ORDER BY or LIMIT in DELETE"));
+    if delete.returning.is_some() || delete.limit.is_some() || !delete.order_by.is_empty() {
+        return Err(refuse("RETURNING, ORDER BY or LIMIT in DELETE"));
     }
-    Ok((Writes::Delete, select(Vec::new(), from, delete.selection)?))
+    let condition = match delete.using {
+        Some(others) => Some(matched(others, delete.selection)?),
+        None => delete.selection,
+    };
+    Ok((Writes::Delete, select(Vec::new(), from, condition)?))
 }

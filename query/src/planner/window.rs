@@ -152,6 +152,10 @@ impl Planner<'_> {
             "dense_rank" => ranked(WindowKind::DenseRank, rows),
             "ntile" => {
                 let n = self.constant(expr, params.args.first())?;
+                if n <= 0 {
+                    let message = "argument of ntile must be greater than zero";
+                    return Err(SqlError::new("22014", message).at(self.word("ntile")));
+                }
                 let n = u64::try_from(n).ok().filter(|n| (1..=BUCKETS_MAX).contains(n));
                 let Some(n) = n else {
                     return Err(self.unsupported(

@@ -10,8 +10,8 @@ use crate::relation::Relation;
 use crate::rules;
 use crate::statement::on_a_large_stack;
 use trine_mpc::{Planes, Session, protocol};
-use trine_proto::catalog::{Catalog, CheckRule, IndexEntry, ReferenceRule, TableEntry};
-use trine_proto::ids::LogIndex;
+use trine_proto::catalog::{Catalog, IndexEntry, ReferenceRule, TableEntry};
+use trine_proto::ids::{LogIndex, TableId};
 use trine_proto::schema::TableSchema;
 use trine_proto::status::SqlError;
 
@@ -117,7 +117,7 @@ fn statements(
     if !matches!(scope, Scope::Delete) {
         let single = table.rules.checks.iter();
         for check in single.filter(|_| !matches!(scope, Scope::Transaction { .. })) {
-            out.push((format!("check:{}", check.name), falsified(table, check)));
+            out.push((format!("check:{}", check.name), falsified(&table.schema.name, &check.sql)));
         }
         for rule in table.rules.references.iter().filter(|r| scope.touches(&r.columns)) {
             let sql = orphans(catalog, &table.schema, BATCH, rule);
@@ -145,9 +145,37 @@ fn quoted(name: &str) -> String {
 }
 
 /// Rows for which a CHECK is FALSE; unknown passes.
-fn falsified(table: &TableEntry, check: &CheckRule) -> String {
-    let name = quoted(&table.schema.name);
-    format!("SELECT 1 FROM {} AS {name} WHERE NOT ({})", quoted(BATCH), check.sql)
+fn falsified(table: &str, condition: &str) -> String {
+    format!("SELECT 1 FROM {} AS {} WHERE NOT ({condition})", quoted(BATCH), quoted(table))
+}
+
+/// Whether the conditions of CHECK can be used on rows of this schema: plans each once.
+///
+/// # Errors
+/// What is wrong with the first that cannot, in the words of a condition; without a position.
+pub fn check_conditions(
+    schema: &TableSchema,
+    checks: &[String],
+    catalog: &Catalog,
+    at: LogIndex,
+    principal: &str,
+) -> std::result::Result<(), SqlError> {
+    let table = TrineTable::over(TableId::PARAMETERS, schema.clone(), Vec::new());
+    let overlay = [(BATCH.to_owned(), table)];
+    on_a_large_stack(|| {
+        for condition in checks {
+            let sql = falsified(&schema.name, condition);
+            let planned = frontend::bind_over(&sql, catalog, at, principal, 0, &overlay);
+            let planned = planned.and_then(|bound| {
+                let positions = Positions::new(&sql);
+                let planner = Planner::new(&positions, catalog.net_profile);
+                planner.found(&bound.plan).map(drop)
+            });
+            // It would count in a text that nobody wrote.
+            planned.map_err(|e| SqlError { position: 0, ..e })?;
+        }
+        Ok(())
+    })
 }
 
 /// Rows of `from` without NULL in the columns and without a partner.

@@ -31,28 +31,30 @@ type Rows = [Vec<u8>; 2];
 
 /// Writes the rows; `columns` has an entry for each secret column of the table. One AND for every bit
 /// (which makes the shares fresh, and zero what does not exist or is NULL), and a conversion for every
-/// number. Zero rows: nothing is written.
+/// number. Zero rows: nothing is written. Without a store: what it costs.
 pub(super) fn stage(
     place: &Place<'_>,
     valid: Planes,
     columns: Vec<Option<Assigned>>,
     s: &mut Session,
-    store: &Store,
+    store: Option<&Store>,
 ) -> Result<Staged> {
     let schema_digest = place.schema.digest();
+    let nothing = Staged {
+        rows: 0,
+        schema_digest,
+        first_digest: [0; 32],
+        second_digest: [0; 32],
+        public_digest: [0; 32],
+    };
     if place.made.rows == 0 {
-        return Ok(Staged {
-            rows: 0,
-            schema_digest,
-            first_digest: [0; 32],
-            second_digest: [0; 32],
-            public_digest: [0; 32],
-        });
+        return Ok(nothing);
     }
     let (valid, columns) = fresh(valid, columns, s)?;
     let layout = place.schema.segment_columns(true);
-    let public = public_columns(place, &layout, store)?;
     let secret = secret_columns(place.schema, &layout, valid, columns, s)?;
+    let Some(store) = store else { return Ok(nothing) };
+    let public = public_columns(place, &layout, store)?;
     let component = |slot: usize| ComponentHeader {
         salt: place.salts[slot],
         source: ComponentSource::Explicit,
@@ -186,8 +188,9 @@ fn rows_of(planes: &Planes) -> Rows {
 
 fn row_major(words: &[u64], rows: usize, width: usize) -> Vec<u8> {
     let row_bytes = width.div_ceil(8);
-    let mut out = vec![0_u8; rows * row_bytes];
-    if rows == 0 {
+    // Rows that are only counted have no words.
+    let mut out = vec![0_u8; if words.is_empty() { 0 } else { rows * row_bytes }];
+    if out.is_empty() {
         return out;
     }
     for (plane, words) in words.chunks_exact(rows.div_ceil(64)).enumerate() {

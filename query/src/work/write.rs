@@ -31,7 +31,7 @@ use trine_proto::status::{SqlError, sqlstate};
 use trine_storage::Store;
 
 /// A compiled statement that writes.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Write {
     pub(super) writes: Writes,
     /// Finds the rows.
@@ -45,6 +45,20 @@ pub(super) struct Write {
 }
 
 impl Write {
+    /// One line of EXPLAIN about a table.
+    pub(super) fn text(&self, schema: &TableSchema) -> String {
+        let name = |column: &usize| schema.columns.get(*column).map_or("", |c| c.name.as_str());
+        let names = |columns: &[usize]| columns.iter().map(name).collect::<Vec<_>>().join(", ");
+        let table = &schema.name;
+        let head = match &self.writes {
+            Writes::Insert(columns) => return format!("Insert {table} ({})", names(columns)),
+            Writes::Update(columns) => format!("Update {table} ({})", names(columns)),
+            Writes::Delete => format!("Delete {table}"),
+        };
+        let parts = if self.replaced.len() == 1 { "segment" } else { "segments" };
+        format!("{head}, rewrites {} {parts}", self.replaced.len())
+    }
+
     /// The plan that finds the rows.
     pub(super) const fn source(&self) -> &Plan {
         &self.source
@@ -79,6 +93,8 @@ pub(super) fn compile(
     id: SegmentId,
 ) -> std::result::Result<Write, SqlError> {
     let schema = &table.schema;
+    let refresh = write.refreshes.then(|| refresh(table, write));
+    let write = refresh.as_ref().unwrap_or(write);
     let (writes, bound) = bind_write(catalog, at, table, write, &[])?;
     let positions = Positions::new(&write.sql);
     let planner = Planner::new(&positions, catalog.net_profile);
@@ -109,6 +125,14 @@ pub(super) fn compile(
     };
     let replaced = if rewrites { replaced } else { Vec::new() };
     Ok(Write { writes, source, defaults, replaced, made })
+}
+
+/// REFRESH SHARES is a DELETE of nothing, which anybody may do for the owner: all rows are written as
+/// they are, in fresh shares.
+fn refresh(table: &TableEntry, write: &WriteEntry) -> WriteEntry {
+    let name = table.schema.name.replace('"', "\"\"");
+    let sql = format!("DELETE FROM \"{name}\" WHERE FALSE");
+    WriteEntry { sql, principal: table.owner.clone(), parameters: None, ..write.clone() }
 }
 
 fn is_public(schema: &TableSchema, column: usize) -> bool {
@@ -177,15 +201,15 @@ fn aligned(plan: &Plan, table: TableId, segments: &[SegmentScan]) -> bool {
     }
 }
 
-/// Runs the statement and stages what it makes.
+/// Runs the statement and stages what it makes; dry without a store.
 pub(super) fn run(
     write: &Write,
     (table, schema): (TableId, &TableSchema),
     s: &mut Session,
-    store: &Store,
+    store: Option<&Store>,
     salts: [[u8; 16]; 2],
 ) -> Result<Written> {
-    let (found, mut failures) = evaluate(&write.source, s, Some(store))?;
+    let (found, mut failures) = evaluate(&write.source, s, store)?;
     let rows =
         usize::try_from(write.made.rows).map_err(|_| QueryError::bug("more rows than memory"))?;
     let (valid, hit, columns, mut misfits) = match &write.writes {
@@ -216,7 +240,7 @@ fn all_columns(
     found: Relation,
     schema: &TableSchema,
     s: &mut Session,
-    store: &Store,
+    store: Option<&Store>,
     failures: &mut Vec<(Failure, Planes)>,
 ) -> Result<(Vec<Option<Assigned>>, Misfits)> {
     let rows = found.rows;
@@ -227,7 +251,7 @@ fn all_columns(
     for (position, plan) in &write.defaults {
         let column = match plan {
             Some(plan) => {
-                let (one, raised) = evaluate(plan, s, Some(store))?;
+                let (one, raised) = evaluate(plan, s, store)?;
                 failures.extend(raised);
                 let one = one.columns.into_iter().next();
                 one.ok_or_else(|| QueryError::bug("a default without a column"))?
@@ -255,11 +279,11 @@ fn rewritten(
     rows: usize,
     (table, schema): (TableId, &TableSchema),
     s: &mut Session,
-    store: &Store,
+    store: Option<&Store>,
 ) -> Result<Rewritten> {
     let secret: Vec<usize> = (0..schema.columns.len()).filter(|c| !is_public(schema, *c)).collect();
     let source = Source { table, schema, segments: &write.replaced, columns: &secret, kept: None };
-    let old = scan(&source, &vec![Want::PLANES; secret.len()], s, Some(store))?;
+    let old = scan(&source, &vec![Want::PLANES; secret.len()], s, store)?;
     let valid = old.valid_bit(s);
     // A condition that is false whatever the data is has no rows at all.
     let hit =

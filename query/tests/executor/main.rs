@@ -16,3 +16,4 @@ mod sorts;
 mod support;
 mod unique;
 mod windows;
+mod writes;

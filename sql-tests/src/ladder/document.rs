@@ -15,7 +15,7 @@ const EXAMPLES: usize = 3;
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Class {
     /// Why PostgreSQL would not accept it either.
-    foreign: Option<&'static str>,
+    foreign: Option<String>,
     /// SQLSTATE, or `-` for an answer that differs.
     state: String,
     /// Message without what changes from record to record.
@@ -32,7 +32,13 @@ impl Class {
             (None, Reason::Different { .. }) => ("-".to_owned(), "another answer".to_owned()),
             (None, Reason::Other(what)) => ("-".to_owned(), masked(what)),
         };
-        Self { foreign: foreign(failure), state, message, follows: failure.follows.is_some() }
+        let foreign = foreign(failure).map(|why| masked(&why));
+        if failure.postgres.is_some() && foreign.is_some() {
+            // What PostgreSQL says is the reason, whatever the engine said.
+            let (state, message) = ("-".to_owned(), "PostgreSQL fails it too".to_owned());
+            return Self { foreign, state, message, follows: false };
+        }
+        Self { foreign, state, message, follows: failure.follows.is_some() }
     }
 }
 
@@ -68,8 +74,9 @@ fn summary(out: &mut String, reports: &[FileReport]) {
     let mut total = [0; 4];
     out.push_str(
         "Skipped records are meant for other systems (`onlyif`, `skipif`, `halt`). \"Not \
-         PostgreSQL's\" are failing records that PostgreSQL would not accept either, by the rules in \
-         `src/ladder/foreign.rs`; the share leaves them out.\n\n\
+         PostgreSQL's\" are failing records that PostgreSQL fails as well, or answers as the engine does \
+         (`--postgres`; without it by the rules in `src/ladder/foreign.rs`); the share leaves them \
+         out.\n\n\
          | corpus | passed | failed | of them not PostgreSQL's | skipped | share passed |\n\
          |---|---|---|---|---|---|\n",
     );
@@ -99,8 +106,8 @@ fn reasons(out: &mut String, classes: &[(Class, Vec<&Failure>)]) {
             out.push_str("follows from: ");
         }
         let _ = writeln!(out, "`{}` {}", class.state, escaped(&class.message));
-        if let Some(why) = class.foreign {
-            let _ = writeln!(out, "   *not PostgreSQL's: {why}*");
+        if let Some(why) = &class.foreign {
+            let _ = writeln!(out, "   *not PostgreSQL's: {}*", escaped(why));
         }
         let mut shown: Vec<String> = Vec::new();
         for failure in failures {
@@ -180,7 +187,14 @@ mod tests {
 
     fn failure(line: u32, sql: &str, state: &str, message: &str) -> Failure {
         let reason = Reason::Error(EngineError::new(state, message));
-        Failure { file: "c/f.slt".into(), line, sql: sql.into(), reason, follows: None }
+        Failure {
+            file: "c/f.slt".into(),
+            line,
+            sql: sql.into(),
+            reason,
+            follows: None,
+            postgres: None,
+        }
     }
 
     #[test]

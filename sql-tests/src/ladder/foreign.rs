@@ -1,11 +1,13 @@
-//! Which failing records PostgreSQL would not accept either, by rule.
+//! Which failing records PostgreSQL would not accept either: by what a real PostgreSQL did with
+//! them, or, where none was asked, by rule.
 //!
 //! A record is only looked at after it failed, so a rule that is too narrow costs a mark and nothing
-//! else. None of them looks at a record's place or file.
+//! else. None of them looks at a record's place or file. Beside a real PostgreSQL only those rules
+//! stay that say what SQL leaves open: there its answer is one of several.
 
-use super::answer::of_answer;
+use super::answer::{left_open, of_answer};
 use crate::engine::EngineError;
-use crate::report::{Failure, Reason};
+use crate::report::{Failure, PostgresVerdict, Reason};
 use crate::words::words;
 use trine_proto::status::sqlstate;
 
@@ -75,7 +77,30 @@ const FUNCTIONS: &str = " abs acos age any_value array_agg array_append array_le
 /// Why PostgreSQL would not accept the statement of a failed record, or the earlier one that it
 /// follows from; `None` if it would, as far as the rules know.
 #[must_use]
-pub fn foreign(failure: &Failure) -> Option<&'static str> {
+pub fn foreign(failure: &Failure) -> Option<String> {
+    match &failure.postgres {
+        Some(verdict) => by_postgres(failure, verdict),
+        None => by_rule(failure).map(str::to_owned),
+    }
+}
+
+fn by_postgres(failure: &Failure, verdict: &PostgresVerdict) -> Option<String> {
+    let error = |e: &EngineError| match e.message.lines().next() {
+        Some(first) if !first.is_empty() => format!("PostgreSQL says: {first}"),
+        _ => format!("PostgreSQL says {}", e.sqlstate),
+    };
+    match (verdict, &failure.reason) {
+        (PostgresVerdict::Refuses(e), _) => Some(error(e)),
+        (PostgresVerdict::SameAnswer, _) => Some("PostgreSQL gives the engine's answer".to_owned()),
+        (PostgresVerdict::AcceptsToo, _) => Some("PostgreSQL accepts it as well".to_owned()),
+        (PostgresVerdict::Accepts, Reason::Different { expected, actual }) => {
+            left_open(&failure.sql, expected, actual).map(str::to_owned)
+        }
+        (PostgresVerdict::Accepts, _) => None,
+    }
+}
+
+fn by_rule(failure: &Failure) -> Option<&'static str> {
     if let Some(cause) = &failure.follows {
         return of_statement(&cause.sql).or_else(|| of_error(&cause.sql, &cause.error));
     }
@@ -169,9 +194,16 @@ fn alias_in_condition(sql: &str, message: &str) -> Option<&'static str> {
 mod tests {
     use super::*;
 
-    fn why(sql: &str, state: &str, message: &str) -> Option<&'static str> {
+    fn why(sql: &str, state: &str, message: &str) -> Option<String> {
         let reason = Reason::Error(EngineError::new(state, message));
-        foreign(&Failure { file: String::new(), line: 1, sql: sql.into(), reason, follows: None })
+        foreign(&Failure {
+            file: String::new(),
+            line: 1,
+            sql: sql.into(),
+            reason,
+            follows: None,
+            postgres: None,
+        })
     }
 
     #[test]
@@ -194,5 +226,26 @@ mod tests {
         let missing = "column \"x\" does not exist";
         assert!(why("SELECT a AS x FROM t WHERE x > 1", "42703", missing).is_some());
         assert!(why("SELECT x FROM t", "42703", missing).is_none());
+    }
+    #[test]
+    fn a_real_postgres_knows_better_than_the_rules() {
+        let with = |postgres, reason| {
+            let (file, sql) = (String::new(), "SELECT a FROM t LIMIT 1".to_owned());
+            foreign(&Failure {
+                file,
+                line: 1,
+                sql,
+                reason,
+                follows: None,
+                postgres: Some(postgres),
+            })
+        };
+        let error = || EngineError::new("42883", "no such thing\nas this");
+        let refused = with(PostgresVerdict::Refuses(error()), Reason::Error(error()));
+        assert_eq!(refused.as_deref(), Some("PostgreSQL says: no such thing"));
+        assert_eq!(with(PostgresVerdict::Accepts, Reason::Error(error())), None);
+        let different = || Reason::Different { expected: "1".into(), actual: "2".into() };
+        assert!(with(PostgresVerdict::SameAnswer, different()).is_some());
+        assert!(with(PostgresVerdict::Accepts, different()).is_some_and(|w| w.contains("LIMIT")));
     }
 }

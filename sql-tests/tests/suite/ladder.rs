@@ -36,7 +36,7 @@ async fn sample() {
         for file in script::discover(&[corpora.join(part)]).unwrap() {
             let mut script = script::read(&file).unwrap();
             script.records.truncate(entries);
-            total += run_script(&mut engine, &script).await;
+            total += run_script(&mut engine, &script, None).await;
         }
     }
     // What is refused is listed by `make ladder`; an answer that is given must be right.

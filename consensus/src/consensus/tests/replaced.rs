@@ -50,10 +50,14 @@ impl RaftTransport for Others {
         let formed = self.0[party.index() - 1];
         let answer = match (decode::<Request>(&request).unwrap(), formed) {
             (_, None) => Err(ConsensusError::Peer { party, reason: "not there".into() }),
-            (Request::Formed, Some(false)) => Ok(crate::answer_unformed(&request)),
+            (Request::Formed, Some(false)) => {
+                Ok(crate::answer_waiting(&crate::Standing::Empty, &request))
+            }
             (Request::Formed, Some(true)) => Ok(encode(&Response::Formed(true)).unwrap()),
             (Request::Admit, Some(true)) => Ok(encode(&Response::Member(7)).unwrap()),
-            (Request::Admit, Some(false)) => Ok(crate::answer_unformed(&request)),
+            (Request::Admit, Some(false)) => {
+                Ok(crate::answer_waiting(&crate::Standing::Empty, &request))
+            }
             (other, _) => panic!("{other:?}"),
         };
         Box::pin(async move { answer })

@@ -82,6 +82,33 @@ fn a_rewrite_takes_the_place_of_what_it_read_and_of_nothing_else() {
 }
 
 #[test]
+fn a_refresh_begins_a_generation_when_it_is_published_and_never_inside_a_transaction() {
+    let mut world = World::new();
+    let table = world.table("t", false);
+    world.load(1, &table, 5);
+    let id = world.submit_write("t", wire::WriteKind::Refresh);
+    assert_eq!(world.catalog.share_generation, 0);
+    let at = world.all_report(id, |p| staged(p, 5, [7, 8, 9])).index();
+    assert_eq!((world.catalog.share_generation, world.rows_at(at)), (1, 5));
+    assert!(world.catalog.aborted_segments.contains(&transaction(1).into()));
+    // One that the parties do not agree on leaves everything as it was.
+    let id = world.submit_write("t", wire::WriteKind::Refresh);
+    let at = world.all_report(id, |p| staged(p, 5, [if p == 0 { 1 } else { 7 }, 8, 9])).index();
+    assert_eq!((world.catalog.share_generation, world.rows_at(at)), (1, 5));
+    let begun = world.ann(Asked::Begin(wire::Begin::default()));
+    assert!(matches!(begun, Outcome::Applied(_)), "{begun:?}");
+    let open = u128::from(world.commands).to_be_bytes();
+    let mut refresh = write("t", wire::WriteKind::Refresh);
+    if let Asked::SubmitWrite(refresh) = &mut refresh {
+        let within = wire::Within { transaction_id: open.to_vec(), sequence: 0 };
+        refresh.within = Some(within);
+    }
+    let Outcome::Refused(_, error) = world.ann(refresh) else { panic!("a refresh inside") };
+    assert_eq!(error.sqlstate, sqlstate::ACTIVE_TRANSACTION);
+    assert_eq!(error.message, "REFRESH SHARES cannot run inside a transaction block");
+}
+
+#[test]
 fn an_older_query_keeps_what_it_reads() {
     let mut world = World::new();
     let table = world.table("t", false);
