@@ -22,7 +22,8 @@ if [ ! -x "$bin" ]; then
 fi
 
 # operation, rows, bits, repetitions
-table='and 1048576 64 5
+table='round 16000 1 5
+and 1048576 64 5
 mul 1048576 64 5
 lt 1048576 64 5
 eq 1048576 64 5

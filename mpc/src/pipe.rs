@@ -2,7 +2,8 @@
 //! sends it, while the processor's caches still hold it, and the link is busy before all is computed.
 //!
 //! Pieces are cut by the length of the message alone. They are messages of their own to the network, and one
-//! round to the protocol: nobody waits for a piece before it has sent what the link holds.
+//! round to the protocol: nobody waits for a piece before it has sent what the link holds. A link as fast as
+//! the processor has nothing to wait for: there a message goes in whole.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -20,6 +21,8 @@ pub(crate) struct Pipe {
     lane: u32,
     to: usize,
     from: usize,
+    /// Bytes of a piece.
+    size: usize,
     /// Pieces under way before one is waited for.
     ahead: usize,
     /// Pieces sent and received.
@@ -27,9 +30,9 @@ pub(crate) struct Pipe {
     received: usize,
 }
 
-/// Piece number i of a message of so many elements; none beyond the last.
-fn piece<T: Ring>(i: usize, total: usize) -> Option<Range<usize>> {
-    let size = PIECE_BYTES / T::BYTES;
+/// Piece number i, of so many bytes, of a message of so many elements; none beyond the last.
+fn piece<T: Ring>(size: usize, i: usize, total: usize) -> Option<Range<usize>> {
+    let size = size / T::BYTES;
     let count = (total / size).max(1);
     let end = if i + 1 == count { total } else { (i + 1) * size };
     (i < count).then_some(i * size..end)
@@ -46,15 +49,19 @@ impl Pipe {
         // What a link holds, and two pieces.
         let held = u64::from(profile.round_trip_us) * u64::from(profile.megabits_per_s) / 8;
         let ahead = usize::try_from(held).unwrap_or(usize::MAX) / PIECE_BYTES + 2;
-        Self { net, lane, to, from, ahead, sent: 0, received: 0 }
+        let is_slower = profile.megabits_per_s < Profile::LOCAL.megabits_per_s;
+        let size = if is_slower { PIECE_BYTES } else { usize::MAX };
+        Self { net, lane, to, from, size, ahead, sent: 0, received: 0 }
     }
 
     /// Sends what is whole of the first `made` elements of `own`.
     pub(crate) fn step<T: Ring>(&mut self, own: &[T], other: &mut [T], made: usize) -> Result<()> {
-        while let Some(out) = piece::<T>(self.sent, own.len()).filter(|piece| piece.end <= made) {
+        while let Some(out) =
+            piece::<T>(self.size, self.sent, own.len()).filter(|piece| piece.end <= made)
+        {
             let out = bytes(&own[out]);
             self.sent += 1;
-            match piece::<T>(self.received, other.len()) {
+            match piece::<T>(self.size, self.received, other.len()) {
                 Some(into) if self.received + self.ahead < self.sent => {
                     self.received += 1;
                     let into = bytes_mut(&mut other[into]);
@@ -62,7 +69,7 @@ impl Pipe {
                 }
                 _ if self.sent == 1 && made == own.len() => {
                     self.received = 1;
-                    let into = piece::<T>(0, other.len()).unwrap_or(0..0);
+                    let into = piece::<T>(self.size, 0, other.len()).unwrap_or(0..0);
                     let into = bytes_mut(&mut other[into]);
                     self.net.exchange(self.lane, self.to, out, self.from, into)?;
                 }
@@ -75,7 +82,7 @@ impl Pipe {
     /// Sends the rest and waits for everything.
     pub(crate) fn end<T: Ring>(&mut self, own: &[T], other: &mut [T]) -> Result<()> {
         self.step(own, other, own.len())?;
-        while let Some(into) = piece::<T>(self.received, other.len()) {
+        while let Some(into) = piece::<T>(self.size, self.received, other.len()) {
             self.received += 1;
             self.net.receive(self.from, self.lane, bytes_mut(&mut other[into]))?;
         }
@@ -118,7 +125,7 @@ mod tests {
     fn pieces_cover_a_message_of_any_length() {
         let size = PIECE_BYTES / 8;
         for total in [0, 1, size - 1, size, 2 * size - 1, 2 * size, 5 * size + 7] {
-            let pieces: Vec<_> = (0..).map_while(|i| piece::<u64>(i, total)).collect();
+            let pieces: Vec<_> = (0..).map_while(|i| piece::<u64>(PIECE_BYTES, i, total)).collect();
             assert_eq!((pieces[0].start, pieces[pieces.len() - 1].end), (0, total));
             assert!(pieces.windows(2).all(|pair| pair[0].end == pair[1].start));
             assert!(pieces.iter().all(|piece| piece.len() < 2 * size));
@@ -129,7 +136,8 @@ mod tests {
     #[test]
     fn what_is_sent_arrives_however_it_is_made() {
         let size = PIECE_BYTES / 8;
-        for profile in [Profile::LOCAL, Profile::WIDE] {
+        let near = Profile { megabits_per_s: 1024, ..Profile::LOCAL };
+        for profile in [Profile::LOCAL, near, Profile::WIDE] {
             for total in [1, size, 2 * size + 1, 7 * size + 100] {
                 for steps in [1000, size, 3 * size, total] {
                     around(total, steps, profile);

@@ -5,7 +5,7 @@
 #![allow(clippy::disallowed_methods, reason = "there is no policy to check here")]
 
 use trine_mpc::testing::{
-    Noise, reconstruct_arith, reconstruct_values, run_as, share_arith, share_values,
+    Noise, reconstruct_arith, reconstruct_values, record, run_as, share_arith, share_values,
 };
 use trine_mpc::{Arith, Cost, Disclosure, MpcError, Planes, Profile, Ring, Session, protocol};
 
@@ -448,4 +448,32 @@ fn shapes_that_do_not_fit_are_errors_before_anything_is_sent() {
     assert_eq!(s.cost(), Cost::default());
     let results = run_as(Profile::LOCAL, 1, |s| protocol::and(s, &a, &a).map(|_| ()));
     assert!(results.iter().all(|r| matches!(r, Err(MpcError::Shape(_)))));
+}
+
+#[test]
+fn long_messages_over_slow_links_leave_in_pieces_and_cost_the_same() {
+    let (rows, mut noise) = (100_000, Noise::new(5));
+    let [x, y] = [0, 1].map(|_| values(&mut noise, rows, 128));
+    let (a, b) = (share_values(1, 128, &x), share_values(2, 128, &y));
+    let (u, w) = (share_arith::<u128>(3, &x), share_arith::<u128>(4, &y));
+    let work = |s: &mut Session| {
+        let party = s.party();
+        let and = protocol::and(s, &a[party], &b[party]).unwrap();
+        (and, protocol::mul(s, &u[party], &w[party]).unwrap(), s.cost())
+    };
+    for (profile, pieces) in [(PROFILES[0], 3), (PROFILES[1], 1)] {
+        let (results, sent) = record(profile, 1, work);
+        let ands = [0, 1, 2].map(|party: usize| results[party].0.clone());
+        let products = [0, 1, 2].map(|party: usize| results[party].1.clone());
+        let both = || x.iter().zip(&y);
+        assert_eq!(reconstruct_values(&ands), both().map(|(x, y)| x & y).collect::<Vec<_>>());
+        let expected: Vec<u128> = both().map(|(x, y)| x.wrapping_mul(*y)).collect();
+        assert_eq!(reconstruct_arith(&products), expected);
+        let length = (rows.div_ceil(64) * 128 * 8 + rows * 16) as u64;
+        for (party, (_, _, cost)) in results.iter().enumerate() {
+            assert_eq!((cost.rounds, cost.bytes[party]), (2, length));
+            assert_eq!(sent[party].len(), 2 * pieces);
+            assert_eq!(sent[party].iter().map(|m| m.bytes.len() as u64).sum::<u64>(), length);
+        }
+    }
 }
