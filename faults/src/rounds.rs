@@ -143,6 +143,8 @@ struct Shared {
     stop: AtomicBool,
     acknowledged: AtomicU64,
     failed: AtomicU64,
+    /// Batches that one transaction wrote to both tables, and whose fate no client was told.
+    pairs: Mutex<Vec<i128>>,
     /// The first thing that was seen and must not be.
     wrong: Mutex<Option<Failure>>,
 }
@@ -150,6 +152,10 @@ struct Shared {
 impl Shared {
     fn model(&self, table: usize) -> std::sync::MutexGuard<'_, Model> {
         self.models[table].lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    fn pairs(&self) -> std::sync::MutexGuard<'_, Vec<i128>> {
+        self.pairs.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     fn report(&self, failure: Failure) {
@@ -218,6 +224,7 @@ impl World {
             stop: AtomicBool::new(false),
             acknowledged: AtomicU64::new(0),
             failed: AtomicU64::new(0),
+            pairs: Mutex::default(),
             wrong: Mutex::default(),
         });
         let batches = (0..options.writers).collect();

@@ -1,4 +1,5 @@
-//! One client that writes batches of its own, changes and deletes them, and now and then reads.
+//! One client that writes batches of its own, changes and deletes them, and now and then reads, writes to
+//! both tables in one transaction, or refreshes the shares of a table.
 
 use super::verify::batches_of;
 use super::{STATEMENT_WAIT, Shared, TABLES};
@@ -41,7 +42,7 @@ impl Writer {
     pub(super) async fn run(mut self) -> u64 {
         while !self.shared.stop.load(Ordering::SeqCst) {
             let table = usize::from(self.random.one_in(2));
-            let choice = self.random.below(10);
+            let choice = self.random.below(13);
             let own =
                 self.shared.model(table).settled(i128::from(self.number), i128::from(self.writers));
             match choice {
@@ -58,6 +59,8 @@ impl Writer {
                     let sql = format!("DELETE FROM {} WHERE batch = {batch}", TABLES[table]);
                     self.write(table, batch, None, &sql).await;
                 }
+                10 | 11 => self.insert_both().await,
+                12 => self.refresh(table).await,
                 _ => self.read(table).await,
             }
         }
@@ -65,14 +68,49 @@ impl Writer {
     }
 
     async fn insert(&mut self, table: usize) {
+        let (batch, after, values) = self.new_batch();
+        let sql = format!("INSERT INTO {} VALUES {values}", TABLES[table]);
+        self.write(table, batch, after, &sql).await;
+    }
+
+    /// The next batch: its number, its state, and its rows as SQL.
+    fn new_batch(&mut self) -> (i128, State, String) {
         let batch = i128::from(self.next_batch);
         self.next_batch += self.writers;
         let first = i128::from(self.random.below(1_000));
         let rows: Vec<String> =
             (0..ROWS).map(|i| format!("({batch}, {i}, {})", first + i)).collect();
         let after = Some((ROWS, (0..ROWS).map(|i| first + i).sum()));
-        let sql = format!("INSERT INTO {} VALUES {}", TABLES[table], rows.join(", "));
-        self.write(table, batch, after, &sql).await;
+        (batch, after, rows.join(", "))
+    }
+
+    /// One batch in both tables, or in none.
+    async fn insert_both(&mut self) {
+        let (batch, after, values) = self.new_batch();
+        let inserts = TABLES.map(|table| format!("INSERT INTO {table} VALUES {values};"));
+        let sql = format!("BEGIN; {} COMMIT", inserts.concat());
+        (0..TABLES.len()).for_each(|table| self.shared.model(table).sent(batch, after));
+        match tokio::time::timeout(STATEMENT_WAIT, self.client.execute(&sql)).await {
+            Ok(Ok(_)) => {
+                (0..TABLES.len()).for_each(|table| self.shared.model(table).acknowledged(batch));
+                self.shared.acknowledged.fetch_add(1, Ordering::SeqCst);
+            }
+            Ok(Err(_)) => {
+                self.shared.pairs().push(batch);
+                self.failed().await;
+            }
+            Err(_) => self.shared.report(format!("hangs: {sql}")),
+        }
+    }
+
+    /// Changes no row.
+    async fn refresh(&self, table: usize) {
+        let sql = format!("REFRESH SHARES {}", TABLES[table]);
+        match tokio::time::timeout(STATEMENT_WAIT, self.client.execute(&sql)).await {
+            Ok(Ok(_)) => drop(self.shared.acknowledged.fetch_add(1, Ordering::SeqCst)),
+            Ok(Err(_)) => self.failed().await,
+            Err(_) => self.shared.report(format!("hangs: {sql}")),
+        }
     }
 
     async fn write(&self, table: usize, batch: i128, after: State, sql: &str) {

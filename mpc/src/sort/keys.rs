@@ -4,7 +4,7 @@
 //! of its segment, plane by plane as they are compared, and a segment is split by packing the bits of every plane by a mask. Nothing is
 //! picked row by row and nothing transposed. Pivots and short segments are kept row by row.
 
-use super::moves::{Lengths, Move, Stream};
+use super::moves::{Lengths, Move, Stream, hands_over};
 use super::segment::Level;
 use super::segments::Segments;
 use super::sides::Sides;
@@ -28,6 +28,7 @@ pub(super) struct Keys {
     width: usize,
     active: Run,
     waiting: Run,
+    waiting_rows: usize,
     kept: Kept,
     /// Memory of both sides of the pairs that one level leaves to the next: fresh memory costs more than
     /// what is done with it.
@@ -112,12 +113,24 @@ impl Keys {
         let (a, b) = key.into_components();
         let kept = Kept::new(width, words * 64);
         let active = Run { words, parts: [a, b] };
-        Self { width, active, waiting: Run::EMPTY, kept, spare: Default::default(), threads }
+        Self {
+            width,
+            active,
+            waiting: Run::EMPTY,
+            waiting_rows: 0,
+            kept,
+            spare: Default::default(),
+            threads,
+        }
     }
 
     /// Follows the moves. `less` are the opened bits of the active rows.
     pub(super) fn follow(&mut self, moves: &[Move], lengths: Lengths, less: &[u64]) {
         let width = self.width;
+        if hands_over(moves, lengths, std::mem::replace(&mut self.waiting_rows, lengths.waiting)) {
+            self.active = std::mem::replace(&mut self.waiting, Run::EMPTY);
+            return;
+        }
         let (mut all_masks, mut masks) = (Vec::new(), Vec::new());
         for Move { range, .. } in moves {
             range.masks(less, &mut masks);

@@ -91,6 +91,17 @@ pub(super) struct Move {
     pub(super) at: usize,
 }
 
+/// Whether these moves make all of `waiting` waiting rows active as they stand, and do nothing else.
+pub(super) fn hands_over(moves: &[Move], lengths: Lengths, waiting: usize) -> bool {
+    let as_they_stand = |m: &Move| {
+        let from_to = (m.range.source, m.target, m.range.which);
+        from_to == (Stream::Waiting, Stream::Active, Which::All) && m.at == m.range.from
+    };
+    lengths == Lengths { active: waiting, ..Lengths::default() }
+        && waiting > 0
+        && moves.iter().all(as_they_stand)
+}
+
 /// Rows of the three streams after a level.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Lengths {

@@ -7,7 +7,7 @@
 
 use super::list::{List, index};
 use super::moves::{
-    Lengths, Move, Outlet, Range, Stream, Verdicts, Which, for_each_row, push_pairs,
+    Lengths, Move, Outlet, Range, Stream, Verdicts, Which, for_each_row, hands_over, push_pairs,
 };
 use super::segment::{Fill, Home, Level, Segment, Task};
 use super::shape::Shape;
@@ -384,6 +384,11 @@ impl Segments {
     /// Moves the row numbers and takes the next level in force.
     fn step(&mut self, next: Next, less: &[u64]) -> (Vec<Move>, Lengths) {
         let lengths = next.lengths;
+        if hands_over(&next.moves, lengths, self.waiting.len()) {
+            self.active = std::mem::take(&mut self.waiting);
+            self.list = next.list;
+            return (next.moves, lengths);
+        }
         let (mut active, mut waiting) = (vec![0; lengths.active], vec![0; lengths.waiting]);
         let kept = self.kept.len();
         self.kept.resize(kept + lengths.leaving, 0);
