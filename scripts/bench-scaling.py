@@ -3,7 +3,8 @@
 
     scripts/bench-scaling.py TRINED [--net tls|mem] [--to 23] [--from-json FILE]
 
-Each run's JSON goes to standard output, a line each; with --from-json such lines are drawn again
+Each run's JSON goes to standard output, a line each; the whole takes some minutes and, at 2^23, 2 GB for all parties
+and the comparison with the plaintext. With --from-json such lines are drawn again
 instead of measured. The vertical axis is processor time of a party for one row and one level,
 t / (n log2 n): a flat line is n log n. (Wall time says more about what else runs on the machine.)
 """

@@ -17,6 +17,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::ConsensusError;
+use crate::limits::{WAL_BYTES_MAX, WRITE_BUFFER_BYTES};
 
 /// A column family.
 #[derive(Clone, Copy, Debug)]
@@ -57,6 +58,10 @@ impl Database {
         options.create_if_missing(true);
         options.create_missing_column_families(true);
         options.set_keep_log_file_num(2);
+        // Small, so that memory stays flat: entries and state are a few kilobytes each, and read from memory
+        // anyway.
+        options.set_db_write_buffer_size(WRITE_BUFFER_BYTES);
+        options.set_max_total_wal_size(WAL_BYTES_MAX);
         // A torn last record is what a crash leaves behind. Damage anywhere else must not be
         // taken for the end of the log: that would forget acknowledged entries and votes.
         options.set_wal_recovery_mode(DBRecoveryMode::TolerateCorruptedTailRecords);

@@ -30,6 +30,12 @@ pub const LANES_MAX: u32 = 64;
 /// How long another node may take to show that it is there, before an error names it.
 pub(crate) const ASK_WAIT: Duration = Duration::from_secs(1);
 
+/// Bytes that the database of log and state keeps in memory before it writes them to a sorted file.
+pub(crate) const WRITE_BUFFER_BYTES: usize = 16 << 20;
+
+/// Bytes of write-ahead log at which old ones are written out and dropped.
+pub(crate) const WAL_BYTES_MAX: u64 = 64 << 20;
+
 /// Tables that exist at one position at most.
 pub const TABLES_MAX: usize = 10_000;
 

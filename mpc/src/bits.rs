@@ -154,15 +154,26 @@ pub(crate) fn planes_from_rows(len: usize, width: usize, rows: &[u8]) -> Vec<u64
 
 /// Row-major bytes of planes; the inverse of [`planes_from_rows`].
 pub(crate) fn rows_from_planes(len: usize, width: usize, planes: &[u64]) -> Vec<u8> {
-    let (words, stride) = (words(len), row_bytes(width));
-    let mut rows = vec![0; len * stride];
+    let mut rows = vec![0; len * row_bytes(width)];
+    write_rows(len, width, planes, &mut rows, row_bytes(width), 0);
+    rows
+}
+
+/// The same among other things: `row_bytes(width)` bytes from byte `offset` of every `stride` on.
+pub(crate) fn write_rows(
+    len: usize,
+    width: usize,
+    planes: &[u64],
+    rows: &mut [u8],
+    stride: usize,
+    offset: usize,
+) {
     for first in (0..width).step_by(64) {
-        let group = Group { len, stride, offset: first / 8 };
-        read_planes(planes, words, width, first, |word, block| {
-            with_bytes!(stride - first / 8, group.write(&mut rows, word, block));
+        let group = Group { len, stride, offset: offset + first / 8 };
+        read_planes(planes, words(len), width, first, |word, block| {
+            with_bytes!(row_bytes(width) - first / 8, group.write(rows, word, block));
         });
     }
-    rows
 }
 
 /// Row-major 64-bit groups: bits `first..first+64` of row r are written to

@@ -78,6 +78,7 @@ mod lanes;
 pub mod net;
 pub mod net_delay;
 pub mod net_memory;
+mod pipe;
 mod prg;
 pub mod protocol;
 pub mod ring;

@@ -6,6 +6,7 @@ use zeroize::Zeroize;
 
 use crate::kernel::{bytes, bytes_mut};
 use crate::net::Net;
+use crate::pipe::Pipe;
 use crate::prg::{PairStream, Position, ZeroMask};
 use crate::ring::Ring;
 use crate::{Chosen, Cost, MpcError, Planes, Result};
@@ -338,6 +339,27 @@ impl Session {
     /// component i is then with both that hold it. Nothing for empty slices.
     pub(crate) fn reshare<T: Ring>(&mut self, own: &[T], other: &mut [T]) -> Result<()> {
         self.exchange(self.previous(), own, self.next(), other)
+    }
+    /// The same for a message that leaves while it is made; to be ended by [`Session::end_pipe`].
+    pub(crate) fn pipe(&mut self) -> Result<Pipe> {
+        let (to, from, profile) = (self.previous(), self.next(), self.profile);
+        let live = self.live()?;
+        Ok(Pipe::new(Arc::clone(&live.net), live.lane, to, from, profile))
+    }
+    /// Sends what is left of `own` and waits for `other`: with that the round is over.
+    pub(crate) fn end_pipe<T: Ring>(
+        &mut self,
+        mut pipe: Pipe,
+        own: &[T],
+        other: &mut [T],
+    ) -> Result<()> {
+        if own.is_empty() {
+            return Ok(());
+        }
+        pipe.end(own, other)?;
+        self.cost.bytes[self.party] += size_of_val(own) as u64;
+        self.end_round();
+        Ok(())
     }
     /// One round in which everyone sends `own` to the next party and takes the component that it
     /// lacks from the previous one. Nothing for empty slices.

@@ -41,6 +41,7 @@ fn check(figures: &Value, arguments: &str) {
 #[test]
 fn every_operation_is_verified_in_memory() {
     let operations = [
+        "round",
         "and",
         "mul",
         "eq",
@@ -79,6 +80,16 @@ fn three_processes_over_tls_send_what_threads_in_memory_send() {
 }
 
 #[test]
+fn a_round_is_one_message_of_one_word() {
+    let run = figures("round --rows 20 --net tls --repeat 1");
+    check(&run, "round");
+    assert_eq!(run["rounds"], 20);
+    assert_eq!(run["bytes_per_party"], serde_json::json!([160, 160, 160]));
+    assert!(run["round_us"].as_f64().unwrap() > 0.0);
+    assert!(figures("and --rows 20 --net mem --repeat 1")["round_us"].is_null());
+}
+
+#[test]
 fn a_simulated_round_trip_changes_the_circuit_and_not_the_result() {
     let near = figures("lt --rows 100 --bits 32 --net mem --repeat 1 --form ripple");
     let far =
@@ -102,8 +113,8 @@ fn what_makes_no_sense_is_refused_in_words() {
     let cases = [
         (
             "sorted",
-            "no operation \"sorted\"; there are and, mul, eq, lt, a2b, b2a, shuffle, sort, \
-             partition, groupby-sum, groupby-small, join-unique, topk, load, and tpch",
+            "no operation \"sorted\"; there are round, and, mul, eq, lt, a2b, b2a, shuffle, \
+             sort, partition, groupby-sum, groupby-small, join-unique, topk, load, and tpch",
         ),
         ("sort --bits 129", "sort takes --bits 1 to 128 (width of the key), not 129"),
         ("sort --rows 0", "--rows is 1 to 268435456, not 0"),

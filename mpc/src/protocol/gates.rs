@@ -120,19 +120,20 @@ pub(crate) fn run(
     own: &mut [u64],
     other: &mut [u64],
 ) -> Result<()> {
-    let party = s.party();
+    let (party, mut pipe) = (s.party(), s.pipe()?);
     let mut mask = s.zero_mask()?;
     let mut scratch = Scratch([[0; PIECE_WORDS]; 5]);
-    let mut rest = &mut *own;
+    let mut made = 0;
     for gate in gates {
-        let (out, after) = rest.split_at_mut(gate.words);
-        rest = after;
-        for (piece, out) in out.chunks_mut(PIECE_WORDS).enumerate() {
-            evaluate(gate, party, piece * PIECE_WORDS, out, &mut mask, &mut scratch);
+        for from in (0..gate.words).step_by(PIECE_WORDS) {
+            let end = made + (gate.words - from).min(PIECE_WORDS);
+            evaluate(gate, party, from, &mut own[made..end], &mut mask, &mut scratch);
+            made = end;
+            pipe.step(own, other, made)?;
         }
     }
-    assert!(rest.is_empty(), "a word for every gate");
-    s.reshare(own, other)
+    assert!(made == own.len(), "a word for every gate");
+    s.end_pipe(pipe, own, other)
 }
 
 /// [`run`] into buffers of the session.

@@ -9,7 +9,7 @@ mod adder;
 mod compare;
 mod convert;
 mod divide;
-mod gates;
+pub(crate) mod gates;
 mod multiply;
 mod open;
 mod sqrt;

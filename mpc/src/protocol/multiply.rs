@@ -21,21 +21,23 @@ fn products<T: Ring>(
     total: usize,
 ) -> Result<(Vec<T>, Vec<T>)> {
     let (mut own, mut other) = (vec![T::default(); total], vec![T::default(); total]);
+    let mut pipe = s.pipe()?;
     let mut mask = s.zero_mask()?;
-    let (mut rest, piece) = (&mut own[..], PIECE_BYTES / T::BYTES);
+    let (mut made, piece) = (0, PIECE_BYTES / T::BYTES);
     for (x, y) in pairs {
-        let (out, after) = rest.split_at_mut(x.len());
-        rest = after;
         let ((xa, xb), (ya, yb)) = (x.components(), y.components());
-        for (i, out) in out.chunks_mut(piece).enumerate() {
-            let rows = i * piece..i * piece + out.len();
+        for from in (0..x.len()).step_by(piece) {
+            let rows = from..x.len().min(from + piece);
+            let out = &mut own[made..made + rows.len()];
             let [xa, xb] = [xa, xb].map(|c| &c[rows.clone()]);
             let [ya, yb] = [ya, yb].map(|c| &c[rows.clone()]);
             kernel::product_terms(out, xa, xb, ya, yb);
             mask.add_into(out);
+            made += rows.len();
+            pipe.step(&own, &mut other, made)?;
         }
     }
-    s.reshare(&own, &mut other)?;
+    s.end_pipe(pipe, &own, &mut other)?;
     Ok((own, other))
 }
 

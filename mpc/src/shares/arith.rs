@@ -93,6 +93,31 @@ impl<T: Ring> Arith<T> {
     pub fn sub(&self, other: &Self) -> Self {
         self.zip(other, T::minus)
     }
+    /// [`Arith::add`] in place.
+    #[must_use]
+    pub(crate) fn into_sum(self, other: &Self) -> Self {
+        self.change_by(other, T::plus)
+    }
+    /// [`Arith::sub`] in place.
+    #[must_use]
+    pub(crate) fn into_difference(self, other: &Self) -> Self {
+        self.change_by(other, T::minus)
+    }
+    /// + a column of one row, in every row, in place; local.
+    #[must_use]
+    pub(crate) fn plus_row(mut self, row: &Self) -> Self {
+        assert_eq!(row.len, 1, "one row");
+        if self.ghost || row.ghost {
+            return Self::ghost(self.len);
+        }
+        for (target, source) in [(&mut self.a, &row.a), (&mut self.b, &row.b)] {
+            let value = source[0];
+            for x in Arc::make_mut(target).as_mut_slice() {
+                *x = x.plus(value);
+            }
+        }
+        self
+    }
     /// Row-wise negation; local.
     #[must_use]
     pub fn neg(&self) -> Self {
@@ -111,6 +136,19 @@ impl<T: Ring> Arith<T> {
             *x = x.plus(value);
         }
         out
+    }
+    /// + a public number that follows from the row's, modulo 2^32, in place; local.
+    #[must_use]
+    pub(crate) fn plus_public(mut self, party: usize, value: impl Fn(u32) -> T) -> Self {
+        let component: &mut [T] = match party {
+            0 => Arc::make_mut(&mut self.a).as_mut_slice(),
+            2 => Arc::make_mut(&mut self.b).as_mut_slice(),
+            _ => &mut [],
+        };
+        for (x, row) in component.iter_mut().zip(0_u32..) {
+            *x = x.plus(value(row));
+        }
+        self
     }
     /// * public constant; local.
     #[must_use]
@@ -217,6 +255,20 @@ impl<T: Ring> Arith<T> {
         if !self.ghost {
             f(Arc::make_mut(&mut self.a).as_mut_slice());
             f(Arc::make_mut(&mut self.b).as_mut_slice());
+        }
+        self
+    }
+
+    /// Both components with those of another column, in place.
+    fn change_by(mut self, other: &Self, f: impl Fn(T, T) -> T) -> Self {
+        assert_eq!(self.len, other.len, "columns of equal length");
+        if self.ghost || other.ghost {
+            return Self::ghost(self.len);
+        }
+        for (target, source) in [(&mut self.a, &other.a), (&mut self.b, &other.b)] {
+            for (x, y) in Arc::make_mut(target).iter_mut().zip(source.iter()) {
+                *x = f(*x, *y);
+            }
         }
         self
     }

@@ -1,20 +1,22 @@
 //! The secret side of the quicksort: shuffled keys that follow the public moves.
 //!
 //! Keys of long segments stay in planes in the order found so far: a pivot is *filled* over the range
-//! of its segment, and a segment is split by packing the bits of every plane by a mask. Nothing is
+//! of its segment, plane by plane as they are compared, and a segment is split by packing the bits of every plane by a mask. Nothing is
 //! picked row by row and nothing transposed. Pivots and short segments are kept row by row.
 
-use super::moves::{Lengths, Move, Stream};
+use super::moves::{Lengths, Move, Stream, hands_over};
 use super::segment::Level;
+use super::segments::Segments;
+use super::sides::Sides;
 use crate::Planes;
-use crate::bits::{chunk_rows, words};
+use crate::bits::{row_bytes, words, write_rows};
 use crate::kernel::{TILE_WORDS, Tile, TileRows, compress, tile_of_rows};
 
 /// Both components of the keys of a run of rows, in planes.
-struct Run {
-    /// Words from plane to plane; there may be more than the rows take.
-    words: usize,
-    parts: [Vec<u64>; 2],
+pub(super) struct Run {
+    /// Words from plane to plane.
+    pub(super) words: usize,
+    pub(super) parts: [Vec<u64>; 2],
 }
 
 impl Run {
@@ -24,13 +26,13 @@ impl Run {
 /// Shuffled, distinct keys.
 pub(super) struct Keys {
     width: usize,
-    /// Behind the active rows there is room for the pairs of the level.
     active: Run,
     waiting: Run,
+    waiting_rows: usize,
     kept: Kept,
-    /// Memory of the pivots that one level leaves to the next: fresh memory costs more than what is done
-    /// with it.
-    spare: [Vec<u64>; 2],
+    /// Memory of both sides of the pairs that one level leaves to the next: fresh memory costs more than
+    /// what is done with it.
+    spare: [[Vec<u64>; 2]; 2],
     /// Threads for what is local; two are of use.
     threads: usize,
 }
@@ -38,40 +40,69 @@ pub(super) struct Keys {
 /// Words of planes that are worth a thread.
 const WORDS_A_THREAD: usize = 1 << 16;
 
-/// Makes a vector so long; memory that was four times too much goes back.
-fn resize(buffer: &mut Vec<u64>, words: usize) {
-    if buffer.capacity() / 4 > words {
+/// Makes a vector shorter; where that is by a good part its memory goes back.
+fn shorten(buffer: &mut Vec<u64>, words: usize) {
+    buffer.truncate(words);
+    if buffer.capacity() / 8 * 7 > words {
+        buffer.shrink_to(words);
+    }
+}
+
+/// A vector of so many words of anything, in the memory of another if it is large enough and not much
+/// larger.
+fn reuse(mut buffer: Vec<u64>, words: usize) -> Vec<u64> {
+    if buffer.capacity() < words {
+        drop(buffer);
+        return vec![0; words];
+    }
+    if buffer.capacity() / 2 > words {
         buffer.truncate(words);
         buffer.shrink_to(words);
     }
     buffer.resize(words, 0);
+    buffer
 }
 
-/// Keys row by row: for every 64 bits of the key one word of each component.
+/// Keys row by row, as many bytes as they need: one component, then the other.
 struct Kept {
-    groups: usize,
+    /// Bytes of one component of a row.
+    bytes: usize,
     rows: usize,
-    words: Vec<u64>,
+    /// Behind the last row there are [`Kept::BEHIND`] bytes of anything.
+    data: Vec<u8>,
 }
 
 impl Kept {
-    /// Bits `64 * group ..` of one component of a row.
+    /// A word may be read from the last byte of a row on.
+    const BEHIND: usize = 8;
+
+    fn new(width: usize, rows: usize) -> Self {
+        let bytes = row_bytes(width);
+        let mut data = Vec::with_capacity(rows * 2 * bytes + Self::BEHIND);
+        data.resize(Self::BEHIND, 0);
+        Self { bytes, rows: 0, data }
+    }
+
+    /// Groups of 64 bits.
+    fn groups(&self) -> usize {
+        self.bytes.div_ceil(8)
+    }
+
+    /// Bits `64 * group ..` of one component of a row; those beyond the key are anything.
     fn word(&self, row: u32, part: usize, group: usize) -> u64 {
-        self.words[(row as usize * 2 + part) * self.groups + group]
+        let at = (row as usize * 2 + part) * self.bytes + 8 * group;
+        let mut word = [0; 8];
+        word.copy_from_slice(&self.data[at..at + 8]);
+        u64::from_le_bytes(word)
     }
 
     fn append(&mut self, run: &Run, rows: usize, width: usize) {
-        let (stride, start) = (2 * self.groups, self.rows * 2 * self.groups);
-        self.words.resize(start + run.words * 64 * stride, 0);
+        let (stride, start) = (2 * self.bytes, self.rows * 2 * self.bytes);
+        self.data.resize(start + rows * stride + Self::BEHIND, 0);
         for (part, planes) in run.parts.iter().enumerate() {
-            for group in 0..self.groups {
-                let rows_of = &mut self.words[start..];
-                let offset = part * self.groups + group;
-                chunk_rows(planes, rows, width, group * 64, rows_of, stride, offset);
-            }
+            write_rows(rows, width, planes, &mut self.data[start..], stride, part * self.bytes);
         }
         self.rows += rows;
-        self.words.truncate(self.rows * stride);
     }
 }
 
@@ -80,16 +111,26 @@ impl Keys {
     pub(super) fn new(key: Planes, threads: usize) -> Self {
         let (width, words) = (key.width(), key.words());
         let (a, b) = key.into_components();
-        let groups = width.div_ceil(64);
-        let room = Vec::with_capacity((words + 1) * 64 * 2 * groups);
-        let kept = Kept { groups, rows: 0, words: room };
+        let kept = Kept::new(width, words * 64);
         let active = Run { words, parts: [a, b] };
-        Self { width, active, waiting: Run::EMPTY, kept, spare: [Vec::new(), Vec::new()], threads }
+        Self {
+            width,
+            active,
+            waiting: Run::EMPTY,
+            waiting_rows: 0,
+            kept,
+            spare: Default::default(),
+            threads,
+        }
     }
 
-    /// Follows the moves, to where `level` wants the rows. `less` are the opened bits of the active rows.
-    pub(super) fn follow(&mut self, moves: &[Move], lengths: Lengths, less: &[u64], level: &Level) {
+    /// Follows the moves. `less` are the opened bits of the active rows.
+    pub(super) fn follow(&mut self, moves: &[Move], lengths: Lengths, less: &[u64]) {
         let width = self.width;
+        if hands_over(moves, lengths, std::mem::replace(&mut self.waiting_rows, lengths.waiting)) {
+            self.active = std::mem::replace(&mut self.waiting, Run::EMPTY);
+            return;
+        }
         let (mut all_masks, mut masks) = (Vec::new(), Vec::new());
         for Move { range, .. } in moves {
             range.masks(less, &mut masks);
@@ -98,8 +139,7 @@ impl Keys {
         let strides = Strides {
             width,
             before: [self.active.words, self.waiting.words],
-            after: [words(level.comparisons()), words(lengths.waiting)],
-            used: [words(lengths.active), words(lengths.waiting)],
+            after: [words(lengths.active), words(lengths.waiting)],
             leaving: words(lengths.leaving),
         };
         let Self { active, waiting, .. } = self;
@@ -121,28 +161,68 @@ impl Keys {
         self.kept.append(&leaving, lengths.leaving, width);
     }
 
-    /// The two sides of every comparison of a level, to be given back.
-    pub(super) fn operands(&mut self, level: &Level) -> (Planes, Planes) {
-        let total = level.comparisons();
-        let mut xs = std::mem::take(&mut self.active.parts);
-        let mut ys = std::mem::take(&mut self.spare);
-        for y in &mut ys {
-            resize(y, words(total) * self.width);
+    /// The two sides of every comparison of a level. Their memory is to be given back.
+    pub(super) fn sides<'a>(&'a mut self, segments: &Segments, level: &'a Level) -> Sides<'a> {
+        let stride = words(level.pairs);
+        let mut pairs = std::mem::take(&mut self.spare)
+            .map(|side| side.map(|part| reuse(part, stride * self.width)));
+        let mut first = 0;
+        segments.pairs(level, |rows| {
+            for (side, planes) in pairs.iter_mut().enumerate() {
+                let row = |pair: &(u32, u32)| if side == 0 { pair.0 } else { pair.1 };
+                self.pick(rows.iter().map(row), first, stride, planes);
+            }
+            first += words(rows.len());
+        });
+        let pivots = [0, 1].map(|part| {
+            let group = |group| level.fills.iter().map(move |fill| (fill.pivot, group));
+            let places = (0..self.kept.groups()).flat_map(group);
+            places.map(|(pivot, group)| self.kept.word(pivot, part, group)).collect()
+        });
+        Sides {
+            width: self.width,
+            active: &self.active,
+            rows: level.active,
+            fills: &level.fills,
+            pivots,
+            pairs,
+            pair_rows: level.pairs,
         }
-        for (part, (x, y)) in xs.iter_mut().zip(&mut ys).enumerate() {
-            self.fill_pivots(level, part, words(total), y);
-            self.pick_pairs(level, part, words(total), x, y);
-        }
-        let planes = |[a, b]: [Vec<u64>; 2]| Planes::from_components(total, self.width, a, b);
-        (planes(xs), planes(ys))
     }
 
-    /// Takes back both sides, the first of which holds the active rows.
-    pub(super) fn give_back(&mut self, x: Planes, y: Planes) {
-        let (a, b) = x.into_components();
-        self.active.parts = [a, b];
-        let (a, b) = y.into_components();
-        self.spare = [a, b];
+    /// Takes back what `sides` lent.
+    pub(super) fn give_back(&mut self, spare: [[Vec<u64>; 2]; 2]) {
+        self.spare = spare;
+    }
+
+    /// Planes of kept rows, up to a tile of them, from word `first` of each plane on.
+    fn pick(
+        &self,
+        rows: impl ExactSizeIterator<Item = u32> + Clone,
+        first: usize,
+        stride: usize,
+        out: &mut [Vec<u64>; 2],
+    ) {
+        let mut parts: [TileRows; 2] = [[[0; 64]; TILE_WORDS]; 2];
+        let mut tile: Tile = [[0; TILE_WORDS]; 64];
+        let (count, used) = (rows.len(), words(rows.len()));
+        for group in 0..self.kept.groups() {
+            let [a, b] = parts.each_mut().map(|part| part.as_flattened_mut());
+            for ((a, b), row) in a.iter_mut().zip(b.iter_mut()).zip(rows.clone()) {
+                *a = self.kept.word(row, 0, group);
+                *b = self.kept.word(row, 1, group);
+            }
+            a[count..].fill(0);
+            b[count..].fill(0);
+            for (part, out) in parts.iter().zip(out.iter_mut()) {
+                tile_of_rows(part, &mut tile);
+                let planes = group * 64..self.width.min(group * 64 + 64);
+                for (plane, line) in planes.zip(&tile) {
+                    let at = plane * stride + first;
+                    out[at..at + used].copy_from_slice(&line[..used]);
+                }
+            }
+        }
     }
 
     /// Planes from `first` on of the rows of `order`, kept rows all of them. Frees everything else first.
@@ -153,7 +233,7 @@ impl Keys {
         let (mut rows, mut tile): (TileRows, Tile) = ([[0; 64]; TILE_WORDS], [[0; TILE_WORDS]; 64]);
         let [a, b] = [0, 1].map(|part| {
             let mut out = vec![0; stride * (width - first)];
-            for group in first / 64..kept.groups {
+            for group in first / 64..kept.groups() {
                 let planes = first.max(group * 64)..width.min(group * 64 + 64);
                 for (number, order) in order.chunks(64 * TILE_WORDS).enumerate() {
                     for (slot, &row) in rows.as_flattened_mut().iter_mut().zip(order) {
@@ -172,53 +252,6 @@ impl Keys {
         });
         Planes::from_components(order.len(), width - first, a, b)
     }
-
-    /// Every active row's pivot.
-    fn fill_pivots(&self, level: &Level, part: usize, stride: usize, y: &mut [u64]) {
-        let mut pivots = Vec::with_capacity(level.fills.len());
-        for plane in 0..self.width {
-            let (group, bit) = (plane / 64, plane % 64);
-            if bit == 0 {
-                pivots.clear();
-                let words = level.fills.iter();
-                pivots.extend(words.map(|fill| self.kept.word(fill.pivot, part, group)));
-            }
-            let target = &mut y[plane * stride..(plane + 1) * stride];
-            let mut from = 0;
-            for (fill, pivot) in level.fills.iter().zip(&pivots) {
-                let value = 0_u64.wrapping_sub(pivot >> bit & 1);
-                fill_bits(target, from, from + fill.len, value);
-                from += fill.len;
-            }
-        }
-    }
-
-    /// The pairs of kept rows, behind the words of the active ones.
-    fn pick_pairs(&self, level: &Level, part: usize, stride: usize, x: &mut [u64], y: &mut [u64]) {
-        let (mut xs, mut ys): (TileRows, TileRows) = ([[0; 64]; TILE_WORDS], [[0; 64]; TILE_WORDS]);
-        let mut tile: Tile = [[0; TILE_WORDS]; 64];
-        for (number, pairs) in level.pairs.chunks(64 * TILE_WORDS).enumerate() {
-            let first = words(level.active) + number * TILE_WORDS;
-            let used = words(pairs.len());
-            for group in 0..self.kept.groups {
-                let slots = xs.as_flattened_mut().iter_mut().zip(ys.as_flattened_mut());
-                for ((x, y), &(row, pivot)) in slots.zip(pairs) {
-                    *y = self.kept.word(pivot, part, group);
-                    *x = self.kept.word(row, part, group);
-                }
-                xs.as_flattened_mut()[pairs.len()..].fill(0);
-                ys.as_flattened_mut()[pairs.len()..].fill(0);
-                for (rows, out) in [(&xs, &mut *x), (&ys, &mut *y)] {
-                    tile_of_rows(rows, &mut tile);
-                    let planes = group * 64..self.width.min(group * 64 + 64);
-                    for (plane, line) in planes.zip(&tile) {
-                        let at = plane * stride + first;
-                        out[at..at + used].copy_from_slice(&line[..used]);
-                    }
-                }
-            }
-        }
-    }
 }
 
 /// How the planes of one component lie before and behind a step: active, then waiting rows.
@@ -228,8 +261,6 @@ struct Strides {
     before: [usize; 2],
     /// The same afterwards.
     after: [usize; 2],
-    /// Words of a plane that rows take afterwards.
-    used: [usize; 2],
     /// Words of a plane of leaving rows.
     leaving: usize,
 }
@@ -240,7 +271,7 @@ impl Strides {
     fn pack(&self, own: [&mut Vec<u64>; 2], moves: &[Move], masks: &[u64]) -> Vec<u64> {
         let [active, waiting] = own;
         let mut leaving = vec![0; self.leaving * self.width];
-        let mut planes = self.used.map(|words| vec![0; words]);
+        let mut planes = self.after.map(|words| vec![0; words]);
         let fresh = |i: usize| {
             let grows = self.after[i] > self.before[i];
             grows.then(|| vec![0; self.after[i] * self.width])
@@ -269,13 +300,13 @@ impl Strides {
             for (i, (target, plane_of)) in targets.into_iter().zip(&planes).enumerate() {
                 let target = grown[i].as_mut().unwrap_or(target);
                 let first = plane * self.after[i];
-                target[first..first + self.used[i]].copy_from_slice(plane_of);
+                target[first..first + self.after[i]].copy_from_slice(plane_of);
             }
         }
         for (i, target) in [active, waiting].into_iter().enumerate() {
             match grown[i].take() {
                 Some(grown) => *target = grown,
-                None => resize(target, self.after[i] * self.width),
+                None => shorten(target, self.after[i] * self.width),
             }
         }
         leaving
@@ -285,50 +316,4 @@ impl Strides {
 /// Words that hold bits `from..to`.
 const fn words_of(from: usize, to: usize) -> usize {
     if from >= to { 0 } else { (to - 1) / 64 - from / 64 + 1 }
-}
-
-/// Writes `value` (zeros or ones) to bits `from..to`, behind bits that stand already; what follows in the
-/// last word becomes zero.
-fn fill_bits(target: &mut [u64], from: usize, to: usize, value: u64) {
-    if from >= to {
-        return;
-    }
-    let (first, last) = (from / 64, (to - 1) / 64);
-    let high = crate::bits::tail_mask(to);
-    let below = if from.is_multiple_of(64) { 0 } else { target[first] };
-    let start = below | (value << (from % 64));
-    if first == last {
-        target[first] = start & high;
-        return;
-    }
-    target[first] = start;
-    target[first + 1..last].fill(value);
-    target[last] = value & high;
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn fills_follow_each_other() {
-        let lengths = [1, 62, 1, 64, 5, 130, 59, 200, 3];
-        let mut target = vec![u64::MAX; 9];
-        let (mut from, mut expected) = (0, Vec::new());
-        for (i, length) in lengths.into_iter().enumerate() {
-            let set = i % 2 == 0;
-            fill_bits(&mut target, from, from + length, 0_u64.wrapping_sub(u64::from(set)));
-            from += length;
-            expected.resize(from, set);
-        }
-        expected.resize(target.len() * 64, false);
-        let bit = |i: usize| target[i / 64] >> (i % 64) & 1 == 1;
-        assert!(
-            expected
-                .into_iter()
-                .enumerate()
-                .take(from.next_multiple_of(64))
-                .all(|(i, e)| bit(i) == e)
-        );
-    }
 }

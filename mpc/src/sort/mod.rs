@@ -11,8 +11,10 @@
 
 mod choose;
 mod column;
+mod compare;
 mod expected;
 mod keys;
+mod list;
 mod movement;
 mod moves;
 mod order;
@@ -24,6 +26,7 @@ mod segment;
 mod segments;
 mod shape;
 mod shuffle;
+mod sides;
 #[cfg(test)]
 mod simulation;
 

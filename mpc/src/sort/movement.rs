@@ -152,7 +152,11 @@ impl Roles<'_> {
     fn run_b(mut self, s: &mut Session, columns: Flat) -> Result<(SharedWith, SharedWith)> {
         // What A lacks is the second component of the party after it and the first of the one before.
         let is_after = self.pair_b == (self.pair_a + 1) % 3;
-        let part = if is_after { columns.b } else { columns.a };
+        let Flat { mut a, b: mut part, .. } = columns;
+        if !is_after {
+            std::mem::swap(&mut a, &mut part);
+        }
+        drop(a);
         let mut part = self.gather(0, part)?;
         self.mask(s, self.pair_a, 0, &mut part, Kind::minus)?;
         s.end_round();

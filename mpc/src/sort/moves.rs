@@ -1,6 +1,7 @@
 //! How rows go from one level of the quicksort to the next: public ranges and masks.
 
 use crate::bits::tail_mask;
+use crate::kernel::TILE_WORDS;
 
 /// Where a moved row comes from or goes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,6 +91,17 @@ pub(super) struct Move {
     pub(super) at: usize,
 }
 
+/// Whether these moves make all of `waiting` waiting rows active as they stand, and do nothing else.
+pub(super) fn hands_over(moves: &[Move], lengths: Lengths, waiting: usize) -> bool {
+    let as_they_stand = |m: &Move| {
+        let from_to = (m.range.source, m.target, m.range.which);
+        from_to == (Stream::Waiting, Stream::Active, Which::All) && m.at == m.range.from
+    };
+    lengths == Lengths { active: waiting, ..Lengths::default() }
+        && waiting > 0
+        && moves.iter().all(as_they_stand)
+}
+
 /// Rows of the three streams after a level.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Lengths {
@@ -155,6 +167,38 @@ impl Verdicts<'_> {
 pub(super) fn push_pairs(pairs: &mut Vec<(u32, u32)>, rows: &[u32]) {
     for (high, &row) in rows.iter().enumerate() {
         pairs.extend(rows[..high].iter().map(|&low| (row, low)));
+    }
+}
+
+/// Pairs handed out at a time; the last ones may be fewer.
+pub(super) const PAIRS: usize = 64 * TILE_WORDS;
+
+/// Pairs on their way to who compares them.
+pub(super) struct Outlet<F> {
+    pub(super) pairs: Vec<(u32, u32)>,
+    take: F,
+}
+
+impl<F: FnMut(&[(u32, u32)])> Outlet<F> {
+    pub(super) fn new(take: F) -> Self {
+        Self { pairs: Vec::with_capacity(2 * PAIRS), take }
+    }
+
+    /// Hands out what is there, in whole portions.
+    pub(super) fn flush(&mut self) {
+        let whole = self.pairs.len() / PAIRS * PAIRS;
+        for portion in self.pairs[..whole].chunks_exact(PAIRS) {
+            (self.take)(portion);
+        }
+        self.pairs.drain(..whole);
+    }
+
+    /// Hands out the rest.
+    pub(super) fn end(mut self) {
+        self.flush();
+        if !self.pairs.is_empty() {
+            (self.take)(&self.pairs);
+        }
     }
 }
 

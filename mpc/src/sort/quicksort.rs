@@ -18,6 +18,7 @@
 //! ever learned is that permutation, which the sort reveals in full anyway.
 
 use super::choose::Ties;
+use super::compare::open_verdicts;
 use super::expected::{Plan, cost_level};
 use super::keys::Keys;
 use super::order::SortOrder;
@@ -25,7 +26,6 @@ use super::radix::row_index;
 use super::segments::Segments;
 use super::shuffle::{Shuffle, Shuffled};
 use crate::cost::ceil_log2;
-use crate::protocol::{less_than_distinct, open_words};
 use crate::{Cost, MpcError, Planes, Result, Session};
 
 /// Ascending sort by `key` as unsigned numbers, of which the first `wanted` places are found out and kept.
@@ -127,21 +127,20 @@ fn open_order(
     let threads = usize::try_from(s.profile().lanes).map_or(1, |lanes| lanes.max(1));
     let mut keys = Keys::new(key, threads);
     let (mut segments, moves, lengths) = Segments::new(plan.shape, rows, wanted);
-    let mut level = segments.level();
-    keys.follow(&moves, lengths, &[], &level);
+    keys.follow(&moves, lengths, &[]);
     let mut recomputed = Cost::default();
     while !segments.is_done() {
+        let level = segments.level();
         let (form, cost) = cost_level(s.profile(), level.comparisons(), width);
         recomputed += cost;
-        let (x, y) = keys.operands(&level);
-        let less = less_than_distinct(s, form, &x, &y)?;
-        let less = open_words(s, &less)?;
-        keys.give_back(x, y);
+        let sides = keys.sides(&segments, &level);
+        let less = open_verdicts(s, form, &sides)?;
+        let spare = sides.into_spare();
+        keys.give_back(spare);
         let (moves, lengths) = segments.advance(&level, &less)?;
-        level = segments.level();
-        keys.follow(&moves, lengths, &less, &level);
+        keys.follow(&moves, lengths, &less);
     }
     let order = segments.into_order()?;
     let sorted = back.map(|from| keys.into_sorted(&order.kept, from));
-    Ok((order.shuffled, sorted, recomputed))
+    Ok((order.into_shuffled(), sorted, recomputed))
 }

@@ -132,26 +132,32 @@ pub(super) fn destinations(s: &mut Session, digit: &Planes) -> Result<Arith<u32>
         s.charge(cost_destinations(rows, digit.width()));
         return Ok(Arith::ghost(rows));
     }
-    let values = 1 << digit.width();
     let cells = one_hot(s, digit)?;
-    let index: Vec<u32> = (0_u32..).take(rows).collect();
-    // Every row has one value: the zeros are what the others leave.
-    let others = sum_of(&cells, rows, party);
-    let zero_place = Arith::public(party, index).sub(&others.prefix_sum());
-    let mut before =
-        Arith::constant(party, 1, u32::try_from(rows).unwrap_or(u32::MAX)).sub(&others.sum());
-    let mut gains = Vec::with_capacity(values);
+    let n = u32::try_from(rows).unwrap_or(u32::MAX);
+    // Every row has one value: a zero goes behind the zeros above it, of which there are as many as the others
+    // leave.
+    let others = sum_of(&cells);
+    let mut before = Arith::constant(party, 1, n).sub(&others.sum());
+    let others = others.into_prefix_sum();
+    let mut gains = Vec::with_capacity(cells.len());
     for cell in &cells {
-        let place = cell.prefix_sum().add_constant(party, u32::MAX).add(&before.repeat_row(rows));
-        gains.push(place.sub(&zero_place));
+        // What a row with this value gains on the place that it would have as a zero.
+        let behind = cell.prefix_sum().into_sum(&others);
+        gains.push(behind.plus_row(&before).plus_public(party, |i| !i));
         before = before.add(&cell.sum());
     }
+    drop(others);
     let pairs: Vec<_> = cells.iter().zip(&gains).collect();
-    Ok(zero_place.add(&sum_of_products(s, &pairs)?))
+    let gained = sum_of_products(s, &pairs)?;
+    drop(gains);
+    let others = sum_of(&cells);
+    drop(cells);
+    Ok(gained.into_difference(&others.into_prefix_sum()).plus_public(party, |i| i))
 }
 
-fn sum_of(cells: &[Arith<u32>], rows: usize, party: usize) -> Arith<u32> {
-    cells.iter().fold(Arith::constant(party, rows, 0), |sum, cell| sum.add(cell))
+fn sum_of(cells: &[Arith<u32>]) -> Arith<u32> {
+    let (first, rest) = cells.split_at(1);
+    rest.iter().fold(first[0].clone(), |sum, cell| sum.into_sum(cell))
 }
 
 /// For every value of the digit but 0 whether a row has it.
@@ -199,7 +205,8 @@ pub(super) fn open_destinations(
         return Ok((Vec::new(), along));
     }
     let (a, b) = destinations.into_components();
-    let (mut a, mut b) = (pack(&a), pack(&b));
+    let mut a = pack(a);
+    let mut b = pack(b);
     let mut kinds = vec![Kind::Ring32];
     if let Some(along) = along {
         kinds.push(Kind::Bits(along.width()));
@@ -210,8 +217,10 @@ pub(super) fn open_destinations(
     let Shuffled(Flat { kinds, mut a, mut b }) = shuffle.apply_flat(s, Flat { kinds, a, b })?;
     let from = Kind::Ring32.words(rows);
     let (planes_a, planes_b) = (a.split_off(from), b.split_off(from));
-    let column = Arith::from_components(unpack(&a, rows), unpack(&b, rows));
-    let public = inverse_of(&open_elements(s, &column)?)?;
+    let (a, b) = (unpack(a, rows), unpack(b, rows));
+    let opened = open_elements(s, &Arith::from_components(a, b))?;
+    let public = inverse_of(&opened)?;
+    drop(opened);
     let moved = match kinds[..] {
         [_, Kind::Bits(width)] => {
             let move_on = |planes| permute(&kinds[1..], rows, planes, &public);
@@ -248,14 +257,14 @@ fn numbers(planes: &[u64], rows: usize, width: usize) -> Vec<u32> {
 }
 
 /// Two elements a word.
-fn pack(elements: &[u32]) -> Vec<u64> {
+fn pack(elements: Vec<u32>) -> Vec<u64> {
     let word =
         |pair: &[u32]| u64::from(pair[0]) | pair.get(1).map_or(0, |&high| u64::from(high)) << 32;
     elements.chunks(2).map(word).collect()
 }
 
 #[allow(clippy::cast_possible_truncation, reason = "the halves of a word are meant")]
-fn unpack(words: &[u64], rows: usize) -> Vec<u32> {
+fn unpack(words: Vec<u64>, rows: usize) -> Vec<u32> {
     words.iter().flat_map(|w| [*w as u32, (w >> 32) as u32]).take(rows).collect()
 }
 

@@ -15,13 +15,11 @@ pub(super) enum Home {
 pub(super) struct Segment {
     pub(super) place: usize,
     pub(super) rows: usize,
-    /// First of its pivots in the arena of pivots.
-    pub(super) pivots_from: usize,
     pub(super) pivots: usize,
     /// Whether the pivots are in order.
     pub(super) ranked: bool,
     pub(super) home: Home,
-    /// First of its rows in its stream, or in the arena of members.
+    /// First of its rows in its stream.
     pub(super) at: usize,
 }
 
@@ -37,7 +35,7 @@ pub(super) enum Task {
 impl Segment {
     pub(super) fn all(rows: usize) -> Self {
         let home = Home::Active;
-        Self { place: 0, rows, pivots_from: 0, pivots: 0, ranked: true, home, at: 0 }
+        Self { place: 0, rows, pivots: 0, ranked: true, home, at: 0 }
     }
 
     /// What is next where only the first `wanted` places of all matter.
@@ -69,6 +67,16 @@ impl Segment {
         self.pivots / 2
     }
 
+    /// Pairs of kept rows that a level compares.
+    pub(super) fn pairs(&self, task: &Task) -> usize {
+        match task {
+            Task::Rank => self.pivots * (self.pivots - 1) / 2,
+            Task::Split(_) if self.home == Home::Active => 0,
+            Task::Split(chosen) => self.rows * chosen,
+            Task::All => self.all_pairs(),
+        }
+    }
+
     /// Comparisons that finish it at once.
     pub(super) fn all_pairs(&self) -> usize {
         if !self.ranked {
@@ -84,7 +92,6 @@ impl Segment {
         let high = Self {
             place: self.place + below + middle + 1,
             rows: self.rows - below,
-            pivots_from: self.pivots_from + middle + 1,
             pivots: self.pivots - middle - 1,
             ..*self
         };
@@ -105,8 +112,8 @@ pub(super) struct Level {
     /// Rows of the active stream, all of them covered by `fills` in order.
     pub(super) active: usize,
     pub(super) fills: Vec<Fill>,
-    /// Whether the first is less than the second.
-    pub(super) pairs: Vec<(u32, u32)>,
+    /// How many pairs.
+    pub(super) pairs: usize,
     /// Whether every segment is finished by comparing all that is left of it.
     pub(super) last: bool,
 }
@@ -114,6 +121,6 @@ pub(super) struct Level {
 impl Level {
     /// Comparisons as they are paid for: pairs begin at a word of their own.
     pub(super) fn comparisons(&self) -> usize {
-        words(self.active) * 64 + self.pairs.len()
+        words(self.active) * 64 + self.pairs
     }
 }

@@ -39,7 +39,7 @@ impl Plain {
         self.waiting = waiting;
     }
 
-    fn answer(&self, level: &Level) -> Vec<u64> {
+    fn answer(&self, segments: &Segments, level: &Level) -> Vec<u64> {
         let mut bits = vec![0_u64; level.comparisons().div_ceil(64)];
         let mut set = |at: usize, less: bool| bits[at / 64] |= u64::from(less) << (at % 64);
         let mut row = 0;
@@ -51,10 +51,15 @@ impl Plain {
         }
         assert_eq!(row, level.active);
         let first = level.active.div_ceil(64) * 64;
-        for (i, &(x, y)) in level.pairs.iter().enumerate() {
-            assert_ne!(x, y, "a row never meets itself");
-            set(first + i, self.kept[x as usize] < self.kept[y as usize]);
-        }
+        let mut at = first;
+        segments.pairs(level, |pairs| {
+            for &(x, y) in pairs {
+                assert_ne!(x, y, "a row never meets itself");
+                set(at, self.kept[x as usize] < self.kept[y as usize]);
+                at += 1;
+            }
+        });
+        assert_eq!(at, level.comparisons(), "as many pairs as were counted");
         bits
     }
 }
@@ -78,13 +83,14 @@ fn simulate(shape: Shape, rows: usize, wanted: usize, seed: u64) -> Vec<usize> {
     while !segments.is_done() {
         let level = segments.level();
         levels.push(level.comparisons());
-        let less = plain.answer(&level);
+        let less = plain.answer(&segments, &level);
         let (moves, lengths) = segments.advance(&level, &less).unwrap();
         plain.follow(&moves, lengths, &less);
     }
     let order = segments.into_order().unwrap();
-    assert_eq!(order.shuffled.len(), wanted.min(rows));
-    for (place, (row, kept)) in order.shuffled.into_iter().zip(order.kept).enumerate() {
+    assert_eq!(order.kept.len(), wanted.min(rows));
+    let by_kept = order.kept.clone();
+    for (place, (row, kept)) in order.into_shuffled().into_iter().zip(by_kept).enumerate() {
         assert_eq!(keys[row as usize] as usize, place, "{shape:?} {rows} {wanted}");
         assert_eq!(plain.kept[kept as usize] as usize, place, "{shape:?} {rows} {wanted}");
     }

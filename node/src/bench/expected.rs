@@ -23,7 +23,8 @@ pub(super) fn verify(job: &Job, opened: &Opened) -> Result<(), String> {
     };
     let pairs = || plain[0].iter().zip(&plain[1]);
     match job.operation {
-        Operation::And => same(&got(0)?, pairs().map(|(x, y)| x & y)),
+        // x & y & y & ...
+        Operation::Round | Operation::And => same(&got(0)?, pairs().map(|(x, y)| x & y)),
         Operation::Mul => same(&got(0)?, pairs().map(|(x, y)| x.wrapping_mul(*y) & mask(job.bits))),
         Operation::Eq => same(&got(0)?, pairs().map(|(x, y)| u128::from(x == y))),
         Operation::Lt => same(&got(0)?, pairs().map(|(x, y)| u128::from(x < y))),

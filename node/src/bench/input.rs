@@ -72,6 +72,7 @@ pub(super) fn plain(job: &Job) -> Vec<Plain> {
     let random = |column, form| Plain { form, values: random(job, column, form) };
     let boolean = Form::Boolean(job.bits);
     match job.operation {
+        Operation::Round => plain(&Job { operation: Operation::And, rows: 64, ..job.clone() }),
         Operation::And => vec![random(0, boolean), random(1, boolean)],
         Operation::Mul => vec![random(0, Form::Ring(job.bits)), random(1, Form::Ring(job.bits))],
         Operation::Eq | Operation::Lt => {

@@ -6,6 +6,8 @@ use std::fmt;
 /// One operation. Its rows and bits are those of its input columns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Operation {
+    /// One small round after the other: every message depends on the one before.
+    Round,
     /// AND of two boolean columns.
     And,
     /// Product of two arithmetic columns.
@@ -38,7 +40,8 @@ pub(crate) enum Operation {
 
 impl Operation {
     /// All of them, as they are listed.
-    pub(crate) const ALL: [Self; 14] = [
+    pub(crate) const ALL: [Self; 15] = [
+        Self::Round,
         Self::And,
         Self::Mul,
         Self::Eq,
@@ -58,6 +61,7 @@ impl Operation {
     /// Name on the command line.
     pub(crate) const fn name(self) -> &'static str {
         match self {
+            Self::Round => "round",
             Self::And => "and",
             Self::Mul => "mul",
             Self::Eq => "eq",
@@ -86,6 +90,7 @@ impl Operation {
     /// What `--bits` means.
     pub(crate) const fn bits_mean(self) -> &'static str {
         match self {
+            Self::Round => "words of a message; --rows is how many rounds there are",
             Self::And | Self::Eq | Self::Lt => "width of either boolean column",
             Self::Mul => "ring of either arithmetic column",
             Self::A2b => "width of the boolean result",
@@ -99,9 +104,18 @@ impl Operation {
         }
     }
 
+    /// Rows when none are asked for.
+    pub(crate) const fn rows_default(self) -> usize {
+        match self {
+            Self::Round => 1000,
+            _ => 1 << 20,
+        }
+    }
+
     /// Bits when none are asked for.
     pub(crate) const fn bits_default(self) -> usize {
         match self {
+            Self::Round => 1,
             Self::GroupbySum | Self::GroupbySmall | Self::JoinUnique | Self::Topk | Self::Load => {
                 32
             }
@@ -152,7 +166,7 @@ mod tests {
     fn unknown_names_and_widths_are_refused_in_words() {
         assert_eq!(
             Operation::parse("sorted").unwrap_err(),
-            "no operation \"sorted\"; there are and, mul, eq, lt, a2b, b2a, shuffle, sort, partition, \
+            "no operation \"sorted\"; there are round, and, mul, eq, lt, a2b, b2a, shuffle, sort, partition, \
              groupby-sum, groupby-small, join-unique, topk, load, and tpch"
         );
         assert_eq!(

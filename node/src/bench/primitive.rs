@@ -34,7 +34,10 @@ pub(super) fn inputs(job: &Job, party: usize) -> Vec<Input> {
 pub(super) fn ghosts(job: &Job) -> Vec<Input> {
     let one_row = Job { rows: 1, ..job.clone() };
     let ghost = |plain: input::Plain| match plain.form {
-        Form::Boolean(bits) => Input::Planes(Planes::ghost(job.rows, bits)),
+        Form::Boolean(bits) => {
+            let rows = if job.operation == Operation::Round { 64 } else { job.rows };
+            Input::Planes(Planes::ghost(rows, bits))
+        }
         Form::Ring(32) => Input::Ring32(Arith::ghost(job.rows)),
         Form::Ring(64) => Input::Ring64(Arith::ghost(job.rows)),
         Form::Ring(_) => Input::Ring128(Arith::ghost(job.rows)),
@@ -57,6 +60,10 @@ pub(super) fn input_bytes(job: &Job) -> u64 {
 pub(super) fn run(job: &Job, inputs: &[Input], s: &mut Session, t: &mut Sample) -> Result<Part> {
     let part = Part::of_rows(job.rows);
     match (job.operation, inputs) {
+        (Operation::Round, [Input::Planes(x), Input::Planes(y)]) => {
+            let chain = |s: &mut Session| (0..job.rows).try_fold(x.clone(), |z, _| and(s, &z, y));
+            t.timed(s, chain).map(|z| Part::of_rows(64).with_planes(&z))
+        }
         (Operation::And, [Input::Planes(x), Input::Planes(y)]) => {
             t.timed(s, |s| and(s, x, y)).map(|z| part.with_planes(&z))
         }

@@ -51,6 +51,8 @@ pub(crate) struct Report {
     pub(crate) bytes_per_row: f64,
     /// Rows a second.
     pub(crate) elements_per_s: f64,
+    /// `round`: microseconds from one message to the next.
+    pub(crate) round_us: Option<f64>,
     /// Most memory during the run, of the party that took most (`mem`: of all three together).
     pub(crate) peak_rss_mb: f64,
     /// The same right before it.
@@ -180,6 +182,8 @@ impl Report {
             cost_as_predicted: as_predicted,
             bytes_per_row: float(bytes_per_party.iter().sum()) / 3.0 / float(job.rows as u64),
             elements_per_s: float(job.rows as u64) / wall_s.max(1e-9),
+            round_us: (job.operation == Operation::Round)
+                .then(|| wall_s * 1e6 / float(counted[0].rounds.max(1))),
             peak_rss_mb: largest(|s| s.peak_kb),
             rss_before_mb: largest(|s| s.before_kb),
             input_mb: float(input_bytes(job)) / f64::from(1 << 20),
@@ -237,6 +241,9 @@ impl Report {
             format!("{a}, {b}, {c} bytes by party; {:.2} a row and party", self.bytes_per_row),
         );
         line("rounds", self.rounds.to_string());
+        if let Some(round_us) = self.round_us {
+            line("one round", format!("{round_us:.1} us"));
+        }
         line("predicted", self.prediction());
         let whose = if self.net == "mem" { "all three parties" } else { "a party" };
         line(

@@ -7,15 +7,15 @@ use std::path::PathBuf;
 /// Arguments of `trined bench`.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Operations: and, mul, eq, lt, a2b, b2a, shuffle, sort, partition, groupby-sum, \
+    after_help = "Operations: round, and, mul, eq, lt, a2b, b2a, shuffle, sort, partition, groupby-sum, \
     groupby-small, join-unique, topk, load; and tpch. A wrong result is an error, not a figure."
 )]
 pub(super) struct Arguments {
     /// What to measure.
     operation: String,
-    /// Rows of the (larger) input.
-    #[arg(long, value_name = "N", default_value_t = 1 << 20)]
-    rows: usize,
+    /// Rows of the (larger) input; 1048576 when absent. Of `round`: how many; 1000 when absent.
+    #[arg(long, value_name = "N")]
+    rows: Option<usize>,
     /// Width of the values; what exactly depends on the operation.
     #[arg(long, value_name = "W")]
     bits: Option<usize>,
@@ -95,7 +95,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), NodeError> {
         corrupt: arguments.corrupt,
         ..Job::new(
             operation,
-            arguments.rows,
+            arguments.rows.unwrap_or_else(|| operation.rows_default()),
             arguments.bits.unwrap_or_else(|| operation.bits_default()),
         )
     };

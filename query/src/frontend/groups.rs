@@ -2,9 +2,10 @@
 //! columns in one element of ROLLUP or CUBE, CUBE inside GROUPING SETS, the empty set beside others;
 //! and HAVING without GROUP BY, which makes one group of all rows.
 
+use super::functions::Functions;
 use sqlparser::ast::{
     BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr,
-    Query, Select, Value, VisitMut, VisitorMut,
+    Query, Select, Value, Visit, VisitMut, Visitor, VisitorMut,
 };
 use std::ops::ControlFlow;
 
@@ -111,7 +112,7 @@ fn cube(elements: &Sets) -> Option<Sets> {
         return None;
     }
     let set = |chosen: usize| {
-        let part = |(i, e): (usize, &Vec<Expr>)| (chosen >> i & 1 == 1).then(|| e.clone());
+        let part = |(i, e): (usize, &Vec<Expr>)| ((chosen >> i) & 1 == 1).then(|| e.clone());
         elements.iter().enumerate().filter_map(part).flatten().collect()
     };
     Some((0..count).rev().map(set).collect())
@@ -141,10 +142,10 @@ fn elements(function: &Function) -> Option<Sets> {
     list.args.iter().map(element).collect()
 }
 
-/// `HAVING h` without GROUP BY: an aggregate that is always true makes DataFusion group.
+/// `HAVING h` without GROUP BY and aggregates: one that is always true makes DataFusion group.
 fn group_all(select: &mut Select) {
     let GroupByExpr::Expressions(items, _) = &select.group_by else { return };
-    if !items.is_empty() {
+    if !items.is_empty() || aggregates(&select.projection) || aggregates(&select.having) {
         return;
     }
     let Some(having) = select.having.take() else { return };
@@ -159,6 +160,20 @@ fn group_all(select: &mut Select) {
         op: BinaryOperator::And,
         right: Box::new(always),
     });
+}
+
+fn aggregates(node: &impl Visit) -> bool {
+    struct Finder;
+    impl Visitor for Finder {
+        type Break = ();
+        fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+            let Expr::Function(function) = expr else { return ControlFlow::Continue(()) };
+            let name = function.name.to_string().to_lowercase();
+            let found = Functions::shared().aggregate.contains_key(&name);
+            if found { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        }
+    }
+    node.visit(&mut Finder).is_break()
 }
 
 fn number(text: &str) -> Expr {

@@ -19,7 +19,7 @@ pub(crate) async fn check(engine: &mut Engine, paths: &[PathBuf], records_min: u
             continue;
         }
         let script = script::read(&file).unwrap();
-        let report = run_script(engine, &script).await;
+        let report = run_script(engine, &script, None).await;
         assert!(report.passed + report.failed + report.skipped > 0, "{} is empty", file.display());
         total += report;
     }
