@@ -124,6 +124,7 @@ fn the_log_is_cut_back_behind_snapshots_whoever_is_killed() {
             }
         }
         assert!(last.0 > SNAPSHOT_ENTRIES + ENTRIES_KEPT);
+        harness.start(absent).await;
         let before = harness.agreed(last).await;
         for party in Party::ALL {
             let raft = &harness.member(party).inner.raft;
