@@ -126,10 +126,11 @@ pub(crate) const PROPOSE_PAUSE: Duration = Duration::from_millis(50);
 pub(crate) const RECENT_OUTCOMES_MAX: usize = 4_096;
 
 /// Applied entries after which the state is written out as a snapshot for lagging nodes.
-pub(crate) const SNAPSHOT_ENTRIES: u64 = 2_000;
+/// Fewer in tests of this crate, which would else order thousands of commands to see one.
+pub(crate) const SNAPSHOT_ENTRIES: u64 = if cfg!(test) { 400 } else { 2_000 };
 
 /// Log entries kept behind a snapshot, so that a node that was away for a moment needs none.
-pub(crate) const ENTRIES_KEPT: u64 = 500;
+pub(crate) const ENTRIES_KEPT: u64 = if cfg!(test) { 100 } else { 500 };
 
 const _: () = assert!(COMMAND_BYTES_MAX + ENTRIES_BYTES_PER_MESSAGE_MAX < MESSAGE_BYTES_MAX);
 const _: () = assert!(SNAPSHOT_PIECE_BYTES < COMMAND_BYTES_MAX as u64);

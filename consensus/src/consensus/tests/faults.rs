@@ -107,11 +107,11 @@ fn the_log_is_cut_back_behind_snapshots_whoever_is_killed() {
         let mut harness = Harness::started().await;
         let leader = harness.leader().await;
         let mut last = harness.create(leader, "a").await;
-        let mut killed = None;
-        for batch in 0..45_u64 {
-            if batch == 20 {
-                harness.kill(leader.next());
-                killed = Some(leader.next());
+        let absent = leader.next();
+        let batches = (SNAPSHOT_ENTRIES + 2 * ENTRIES_KEPT) / 64 + 1;
+        for batch in 0..batches {
+            if batch == batches / 2 {
+                harness.kill(absent);
             }
             // Commands that change nothing, 64 at a time.
             let commands = (0..64).map(|n| {
@@ -124,9 +124,7 @@ fn the_log_is_cut_back_behind_snapshots_whoever_is_killed() {
             }
         }
         assert!(last.0 > SNAPSHOT_ENTRIES + ENTRIES_KEPT);
-        if let Some(party) = killed {
-            harness.start(party).await;
-        }
+        harness.start(absent).await;
         let before = harness.agreed(last).await;
         for party in Party::ALL {
             let raft = &harness.member(party).inner.raft;
