@@ -79,13 +79,10 @@ impl Postgres {
              \\echo :LAST_ERROR_MESSAGE\n\\echo '{MARK}'\n"
         );
         let answer = timeout(PATIENCE, self.psql.ask(&script)).await;
-        let [described, rows, state, message] = match answer {
-            Ok(Some(parts)) => parts,
+        let Ok(Some([described, rows, state, message])) = answer else {
             // Inside an open quotation everything is text, also what we wrote.
-            Ok(None) | Err(_) => {
-                self.psql = Psql::start(&self.database)?;
-                return Err(EngineError::new(sqlstate::SYNTAX_ERROR, "the text has no end"));
-            }
+            self.psql = Psql::start(&self.database)?;
+            return Err(EngineError::new(sqlstate::SYNTAX_ERROR, "the text has no end"));
         };
         let mut state = state.split_whitespace();
         let (failed, code) = (state.next() != Some("false"), state.next().unwrap_or_default());

@@ -48,9 +48,8 @@ impl VisitorMut for Completer<'_> {
 
     fn post_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<()> {
         let own = self.0.unaliased(factor);
-        let alias = match factor {
-            TableFactor::Table { alias, .. } | TableFactor::Derived { alias, .. } => alias,
-            _ => return ControlFlow::Continue(()),
+        let (TableFactor::Table { alias, .. } | TableFactor::Derived { alias, .. }) = factor else {
+            return ControlFlow::Continue(());
         };
         if let (Some(alias), Some(own)) = (alias, own)
             && !alias.columns.is_empty()

@@ -50,11 +50,11 @@ fn rewritten(expr: &Expr) -> Result<Option<Expr>, SqlError> {
             Ok(is_among(row, subquery).map(|found| if *negated { not(found) } else { found }))
         }
         Expr::BinaryOp { left, op: op @ (BinaryOperator::Eq | BinaryOperator::NotEq), right } => {
-            let (row, subquery) = match (row(left), right.as_ref(), left.as_ref(), row(right)) {
-                (Some(row), Expr::Subquery(q), _, _) | (_, _, Expr::Subquery(q), Some(row)) => {
-                    (row, q)
-                }
-                _ => return Ok(None),
+            let ((Some(row), Expr::Subquery(subquery), _, _)
+            | (_, _, Expr::Subquery(subquery), Some(row))) =
+                (row(left), right.as_ref(), left.as_ref(), row(right))
+            else {
+                return Ok(None);
             };
             same_width(row, subquery)?;
             let equal = one_value(all_equal(row), row, subquery);
@@ -93,7 +93,7 @@ fn over(row: &[Expr], subquery: &Query) -> Option<Query> {
     else {
         return None;
     };
-    *inner = Box::new(subquery.clone());
+    **inner = subquery.clone();
     let name = |i: usize| TableAliasColumnDef { name: column(i), data_type: None };
     alias.as_mut()?.columns = (0..row.len()).map(name).collect();
     Some(query)

@@ -45,7 +45,7 @@ impl VisitorMut for Rewriter {
 fn written_out(factor: &TableFactor) -> Result<Option<TableFactor>, SqlError> {
     let TableFactor::Table { name, args: Some(args), alias, .. } = factor else { return Ok(None) };
     let ident = name.0.last().and_then(|part| part.as_ident());
-    if !ident.is_some_and(|i| names::fold(i) == NAME) {
+    if ident.is_none_or(|i| names::fold(i) != NAME) {
         return Ok(None);
     }
     let constants: Option<Vec<i64>> = args.args.iter().map(constant).collect();
