@@ -45,7 +45,7 @@ async fn a_filtered_sum_is_the_same_after_a_restart_of_all() {
     // An administrator of the database is not the operator of the machine.
     let mut operator = OperatorClient::new(raw.channel(P[2]).await);
     let denied = operator.check(CheckRequest { repair: true }).await.unwrap_err();
-    let text = "only this node's own operator may check or repair its segments";
+    let text = "only this node's own operator may check, repair or back up its segments";
     assert!(denied.message().contains(text), "{denied}");
     // Who is not enrolled may know that the node lives, and no more.
     let stranger = Identity::generate().unwrap();

@@ -41,7 +41,7 @@ impl AnalyzerRule for ComparedIntervals {
 
 fn compared(expr: Expr) -> Result<Transformed<Expr>> {
     let (left, op, right) = match &expr {
-        Expr::BinaryExpr(BinaryExpr { left, op, right }) => (left, *op, right),
+        Expr::BinaryExpr(BinaryExpr { left, op, right }) if compares(*op) => (left, *op, right),
         Expr::Between(between) if is_interval(&between.expr) => {
             return Err(unsupported("BETWEEN of intervals is not supported"));
         }
@@ -67,6 +67,11 @@ fn compared(expr: Expr) -> Result<Transformed<Expr>> {
         _ => return Ok(Transformed::no(expr)),
     };
     Ok(Transformed::yes(lit(ScalarValue::Boolean(found))))
+}
+
+const fn compares(op: Operator) -> bool {
+    use Operator::{Eq, Gt, GtEq, IsDistinctFrom, IsNotDistinctFrom, Lt, LtEq, NotEq};
+    matches!(op, Eq | NotEq | Lt | LtEq | Gt | GtEq | IsDistinctFrom | IsNotDistinctFrom)
 }
 
 fn is_interval(expr: &Expr) -> bool {
