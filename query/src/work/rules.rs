@@ -9,11 +9,12 @@ use crate::planner::Planner;
 use crate::relation::Relation;
 use crate::rules;
 use crate::statement::on_a_large_stack;
+use arrow::datatypes::DataType;
 use trine_mpc::{Planes, Session, protocol};
 use trine_proto::catalog::{Catalog, IndexEntry, ReferenceRule, TableEntry};
 use trine_proto::ids::{LogIndex, TableId};
 use trine_proto::schema::TableSchema;
-use trine_proto::status::SqlError;
+use trine_proto::status::{SqlError, sqlstate};
 
 /// Name under which the rows of a batch are found.
 const BATCH: &str = "$batch";
@@ -171,8 +172,25 @@ pub fn check_conditions(
                 let planner = Planner::new(&positions, catalog.net_profile);
                 planner.found(&bound.plan).map(drop)
             });
-            // It would count in a text that nobody wrote.
-            planned.map_err(|e| SqlError { position: 0, ..e })?;
+            let Err(error) = planned else { continue };
+            // Its position would count in a text that nobody wrote.
+            let error = SqlError { position: 0, ..error };
+            let value = frontend::bind_over(
+                &format!("SELECT ({condition}) FROM {}", quoted(BATCH)),
+                catalog,
+                at,
+                principal,
+                0,
+                &overlay,
+            );
+            let ty = value.ok().map(|bound| bound.plan.schema().field(0).data_type().clone());
+            return Err(match ty {
+                Some(ty) if !matches!(ty, DataType::Boolean | DataType::Null) => SqlError::new(
+                    sqlstate::DATATYPE_MISMATCH,
+                    "the condition of CHECK must be a boolean",
+                ),
+                _ => error,
+            });
         }
         Ok(())
     })
