@@ -39,7 +39,7 @@ struct Arguments {
     paths: Vec<PathBuf>,
 }
 
-/// As in the daemon.
+/// Plans come and go by the thousand small pieces.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
