@@ -22,10 +22,8 @@ pub fn render(headers: [&ResultHeader; 3]) -> Vec<String> {
     let mut differing = 0;
     for (index, (row, text)) in rows.iter().zip(&texts).enumerate() {
         let mut line = format!("{text:<width$}  rows {}", grouped(row.rows));
-        let counted =
-            headers.map(|h| h.explain.get(index).and_then(|r| r.counted).unwrap_or_default());
         if analyze {
-            let check = Check::of(row, counted);
+            let check = Check::of(row, counted(headers, index));
             line.push_str(&check.text(row));
             differing += usize::from(!check.agrees);
         } else {
@@ -50,17 +48,12 @@ pub fn render(headers: [&ResultHeader; 3]) -> Vec<String> {
 pub fn render_json(headers: [&ResultHeader; 3]) -> String {
     let rows = &headers[0].explain;
     let analyze = rows.iter().any(|r| r.counted.is_some());
-    let mut next = 0;
-    let mut roots = Vec::new();
-    while next < rows.len() {
-        roots.push(node(headers, analyze, &mut next));
-    }
     let mut whole = Map::new();
-    // One statement has one plan.
-    whole.insert("Plan".into(), roots.into_iter().next().unwrap_or_default());
+    if !rows.is_empty() {
+        whole.insert("Plan".into(), node(headers, analyze, &mut 0));
+    }
     if analyze {
-        let totals = headers.map(|h| h.total.unwrap_or_default());
-        let seconds = headers.iter().map(|h| h.seconds).fold(0.0, f64::max);
+        let (totals, seconds) = totals(headers);
         whole.insert("Counted Rounds".into(), totals.map(|c| c.rounds).to_vec().into());
         whole.insert("Counted Bytes".into(), totals.map(|c| c.bytes_sent).to_vec().into());
         whole.insert("Execution Time".into(), (seconds * 1000.0).into());
@@ -83,8 +76,7 @@ fn node(headers: [&ResultHeader; 3], analyze: bool, next: &mut usize) -> Json {
     own.insert("Expected".into(), row.expected.into());
     own.insert("Opens".into(), row.opens.as_str().into());
     if analyze {
-        let counted =
-            headers.map(|h| h.explain.get(at).and_then(|r| r.counted).unwrap_or_default());
+        let counted = counted(headers, at);
         own.insert("Counted Rounds".into(), counted.map(|c| c.rounds).to_vec().into());
         own.insert("Counted Bytes".into(), counted.map(|c| c.bytes_sent).to_vec().into());
         own.insert("Agrees".into(), Check::of(row, counted).agrees.into());
@@ -178,11 +170,21 @@ impl Check {
     }
 }
 
+/// What each party counted at an operator.
+fn counted(headers: [&ResultHeader; 3], operator: usize) -> [Counted; 3] {
+    headers.map(|h| h.explain.get(operator).and_then(|r| r.counted).unwrap_or_default())
+}
+
+/// What each party counted in all, and the seconds of the slowest.
+fn totals(headers: [&ResultHeader; 3]) -> ([Counted; 3], f64) {
+    let seconds = headers.iter().map(|h| h.seconds).fold(0.0, f64::max);
+    (headers.map(|h| h.total.unwrap_or_default()), seconds)
+}
+
 fn analyze_summary(headers: [&ResultHeader; 3], differing: usize) -> Vec<String> {
-    let totals = headers.map(|h| h.total.unwrap_or_default());
+    let (totals, seconds) = totals(headers);
     let rounds = totals.iter().map(|c| c.rounds).max().unwrap_or(0);
     let bytes = sum(&totals.map(|c| c.bytes_sent));
-    let seconds = headers.iter().map(|h| h.seconds).fold(0.0, f64::max);
     vec![
         format!(
             "Counted in all: rounds {}, {} sent by the three parties together, {seconds:.3} s",

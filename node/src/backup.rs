@@ -270,21 +270,7 @@ fn copy(from: &dyn BackendRead, to: &Disk, name: &str, keys: &Keys) -> Result<En
 
 /// Writes a small file, whole or not at all.
 fn put(to: &Disk, name: &str, bytes: &[u8], keys: &Keys) -> Result<Entry, NodeError> {
-    copy(&Bytes(bytes), to, name, keys)
-}
-
-/// A file in memory.
-struct Bytes<'a>(&'a [u8]);
-
-impl BackendRead for Bytes<'_> {
-    fn length(&self) -> std::io::Result<u64> {
-        Ok(self.0.len() as u64)
-    }
-    fn read_at(&self, offset: u64, length: usize) -> std::io::Result<Vec<u8>> {
-        let start = usize::try_from(offset).unwrap_or(usize::MAX);
-        let bytes = self.0.get(start..start.saturating_add(length));
-        bytes.map(<[u8]>::to_vec).ok_or_else(|| std::io::ErrorKind::UnexpectedEof.into())
-    }
+    copy(&bytes, to, name, keys)
 }
 
 #[cfg(test)]

@@ -42,6 +42,7 @@ mod shown;
 mod tables;
 mod using;
 mod views;
+mod walk;
 mod writes;
 
 pub(crate) use fence_rule::ONLY_VALUE;

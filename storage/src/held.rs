@@ -71,8 +71,6 @@ impl BackendRead for Content {
         Ok(self.bytes())
     }
     fn read_at(&self, offset: u64, length: usize) -> io::Result<Vec<u8>> {
-        let start = usize::try_from(offset).unwrap_or(usize::MAX);
-        let bytes = self.0.get(start..start.saturating_add(length));
-        bytes.map(<[u8]>::to_vec).ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
+        self.0.as_slice().read_at(offset, length)
     }
 }

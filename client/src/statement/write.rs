@@ -102,16 +102,8 @@ impl Write {
     /// The INSERT that fills a table from a SELECT.
     #[must_use]
     pub fn filling(table: &str, sql: &str) -> Self {
-        Self {
-            tag: "SELECT",
-            kind: WriteKind::Insert,
-            table: table.to_owned(),
-            position: 0,
-            columns: None,
-            sql: format!("INSERT INTO \"{}\" {sql}", table.replace('"', "\"\"")),
-            parameters: Vec::new(),
-            places: Vec::new(),
-        }
+        let sql = format!("INSERT INTO \"{}\" {sql}", table.replace('"', "\"\""));
+        Self::whole("SELECT", WriteKind::Insert, table.to_owned(), 0, sql)
     }
 }
 

@@ -4,6 +4,7 @@
 //! which is not found is one of several. Result names were taken down before.
 
 use super::names;
+use super::walk::{self, Flow};
 use sqlparser::ast::{
     Expr, GroupByExpr, Ident, OrderByKind, Query, Select, SelectItem, SetExpr, UnaryOperator,
     VisitMut, Visitor, VisitorMut,
@@ -24,10 +25,7 @@ const REPEATED: &str = "__trine_same_";
 pub(crate) fn separate(query: &mut Query) -> Result<(), SqlError> {
     top(&mut query.body);
     let mut aliaser = Aliaser { next: 0, depth: 0 };
-    match query.visit(&mut aliaser) {
-        ControlFlow::Break(error) => Err(*error),
-        ControlFlow::Continue(()) => Ok(()),
-    }
+    walk::finished(query.visit(&mut aliaser))
 }
 
 /// A column's name as its user knows it.
@@ -88,8 +86,6 @@ struct Aliaser {
     /// Queries around.
     depth: usize,
 }
-
-type Flow = ControlFlow<Box<SqlError>>;
 
 impl VisitorMut for Aliaser {
     type Break = Box<SqlError>;

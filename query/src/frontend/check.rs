@@ -3,6 +3,7 @@
 
 use super::functions::Functions;
 use super::position::Positions;
+use super::walk::{self, Flow};
 use sqlparser::ast::{
     CeilFloorKind, DataType, DateTimeField, Expr, Function, FunctionArguments, GroupByExpr,
     JoinOperator, LimitClause, OrderByKind, Query, Select, SelectFlavor, SelectItem, SetExpr,
@@ -24,10 +25,7 @@ pub(crate) fn check(
     positions: &Positions<'_>,
 ) -> Result<(), SqlError> {
     let mut checker = Checker { functions, positions, depth: 0 };
-    match query.visit(&mut checker) {
-        ControlFlow::Break(error) => Err(*error),
-        ControlFlow::Continue(()) => Ok(()),
-    }
+    walk::finished(query.visit(&mut checker))
 }
 
 struct Checker<'a> {
@@ -35,8 +33,6 @@ struct Checker<'a> {
     positions: &'a Positions<'a>,
     depth: usize,
 }
-
-type Flow = ControlFlow<Box<SqlError>>;
 
 /// Operators of PostgreSQL whose operands are arrays, ranges, JSON or text search.
 const FOREIGN_OPERATORS: [&str; 12] =

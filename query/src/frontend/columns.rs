@@ -47,13 +47,13 @@ impl VisitorMut for Completer<'_> {
     type Break = ();
 
     fn post_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<()> {
-        let own = self.0.unaliased(factor);
-        let (TableFactor::Table { alias, .. } | TableFactor::Derived { alias, .. }) = factor else {
+        // Most relations have no list, and need not be looked at.
+        if alias_of(factor).is_none_or(|alias| alias.columns.is_empty()) {
             return ControlFlow::Continue(());
-        };
-        if let (Some(alias), Some(own)) = (alias, own)
-            && !alias.columns.is_empty()
-            && alias.columns.len() < own.len()
+        }
+        let own = self.0.unaliased(factor).unwrap_or_default();
+        if let TableFactor::Table { alias: Some(alias), .. }
+        | TableFactor::Derived { alias: Some(alias), .. } = factor
         {
             let rest = own.iter().skip(alias.columns.len());
             alias.columns.extend(rest.map(|name| TableAliasColumnDef {
@@ -149,27 +149,13 @@ impl Columns<'_> {
         let mut all = self.of_factor(&from.relation)?;
         for join in &from.joins {
             let right = self.of_factor(&join.relation)?;
-            all = match constraint(join)? {
-                JoinConstraint::Using(columns) => {
-                    let merged: Option<Vec<String>> = columns
-                        .iter()
-                        .map(|c| c.0.last().and_then(|p| p.as_ident()).map(names::fold))
-                        .collect();
-                    beside(merged?, all, right)
-                }
-                JoinConstraint::Natural => beside(common(&all, &right), all, right),
-                _ => [all, right].concat(),
-            };
+            all = joined(join, all, right)?;
         }
         Some(all)
     }
 
     fn of_factor(&self, factor: &TableFactor) -> Option<Vec<String>> {
-        let own = self.unaliased(factor)?;
-        let (TableFactor::Table { alias, .. } | TableFactor::Derived { alias, .. }) = factor else {
-            return Some(own);
-        };
-        Some(renamed(own, alias.as_ref()))
+        Some(renamed(self.unaliased(factor)?, alias_of(factor)))
     }
 
     fn unaliased(&self, factor: &TableFactor) -> Option<Vec<String>> {
@@ -194,6 +180,10 @@ impl Columns<'_> {
 
     /// NATURAL as USING, as far as the columns are known.
     fn name_natural(&self, from: &mut TableWithJoins) {
+        if !from.joins.iter().any(|join| matches!(constraint(join), Some(JoinConstraint::Natural)))
+        {
+            return;
+        }
         let Some(mut left) = self.of_factor(&from.relation) else { return };
         for join in &mut from.joins {
             let Some(right) = self.of_factor(&join.relation) else { return };
@@ -206,15 +196,30 @@ impl Columns<'_> {
                 let named = shared.iter().map(|n| ObjectName::from(vec![ident(n)])).collect();
                 *constraint = JoinConstraint::Using(named);
             }
-            left = match constraint(join) {
-                Some(JoinConstraint::Using(columns)) => {
-                    let ident = |c: &ObjectName| c.0.last()?.as_ident().map(names::fold);
-                    beside(columns.iter().filter_map(ident).collect(), left, right)
-                }
-                _ => [left, right].concat(),
-            };
+            let Some(all) = joined(join, left, right) else { return };
+            left = all;
         }
     }
+}
+
+fn alias_of(factor: &TableFactor) -> Option<&TableAlias> {
+    match factor {
+        TableFactor::Table { alias, .. } | TableFactor::Derived { alias, .. } => alias.as_ref(),
+        _ => None,
+    }
+}
+
+/// Columns of two joined relations.
+fn joined(join: &Join, left: Vec<String>, right: Vec<String>) -> Option<Vec<String>> {
+    Some(match constraint(join)? {
+        JoinConstraint::Using(columns) => {
+            let name = |c: &ObjectName| c.0.last()?.as_ident().map(names::fold);
+            let merged: Option<Vec<String>> = columns.iter().map(name).collect();
+            beside(merged?, left, right)
+        }
+        JoinConstraint::Natural => beside(common(&left, &right), left, right),
+        _ => [left, right].concat(),
+    })
 }
 
 fn common(left: &[String], right: &[String]) -> Vec<String> {

@@ -40,8 +40,11 @@ impl AnalyzerRule for ComparedIntervals {
 }
 
 fn compared(expr: Expr) -> Result<Transformed<Expr>> {
-    let (left, op, right) = match &expr {
-        Expr::BinaryExpr(BinaryExpr { left, op, right }) if compares(*op) => (left, *op, right),
+    let (left, holds, right) = match &expr {
+        Expr::BinaryExpr(BinaryExpr { left, op, right }) => match comparison(*op) {
+            Some(holds) if is_interval(left) || is_interval(right) => (left, holds, right),
+            _ => return Ok(Transformed::no(expr)),
+        },
         Expr::Between(between) if is_interval(&between.expr) => {
             return Err(unsupported("BETWEEN of intervals is not supported"));
         }
@@ -50,28 +53,27 @@ fn compared(expr: Expr) -> Result<Transformed<Expr>> {
         }
         _ => return Ok(Transformed::no(expr)),
     };
-    if !is_interval(left) && !is_interval(right) {
-        return Ok(Transformed::no(expr));
-    }
-    let (x, y) = (length(left)?, length(right)?);
-    let order = x.zip(y).map(|(x, y)| x.cmp(&y));
-    let found = match op {
-        Operator::Eq => order.map(|o| o.is_eq()),
-        Operator::NotEq => order.map(|o| o.is_ne()),
-        Operator::Lt => order.map(|o| o.is_lt()),
-        Operator::LtEq => order.map(|o| o.is_le()),
-        Operator::Gt => order.map(|o| o.is_gt()),
-        Operator::GtEq => order.map(|o| o.is_ge()),
-        Operator::IsDistinctFrom => Some(x != y),
-        Operator::IsNotDistinctFrom => Some(x == y),
-        _ => return Ok(Transformed::no(expr)),
-    };
+    let found = holds(length(left)?, length(right)?);
     Ok(Transformed::yes(lit(ScalarValue::Boolean(found))))
 }
 
-const fn compares(op: Operator) -> bool {
-    use Operator::{Eq, Gt, GtEq, IsDistinctFrom, IsNotDistinctFrom, Lt, LtEq, NotEq};
-    matches!(op, Eq | NotEq | Lt | LtEq | Gt | GtEq | IsDistinctFrom | IsNotDistinctFrom)
+/// Of two lengths, in SQL's logic.
+type Comparison = fn(Option<i128>, Option<i128>) -> Option<bool>;
+
+/// What an operator says of two lengths, if it compares.
+fn comparison(op: Operator) -> Option<Comparison> {
+    let holds: Comparison = match op {
+        Operator::Eq => |x, y| Some(x? == y?),
+        Operator::NotEq => |x, y| Some(x? != y?),
+        Operator::Lt => |x, y| Some(x? < y?),
+        Operator::LtEq => |x, y| Some(x? <= y?),
+        Operator::Gt => |x, y| Some(x? > y?),
+        Operator::GtEq => |x, y| Some(x? >= y?),
+        Operator::IsDistinctFrom => |x, y| Some(x != y),
+        Operator::IsNotDistinctFrom => |x, y| Some(x == y),
+        _ => return None,
+    };
+    Some(holds)
 }
 
 fn is_interval(expr: &Expr) -> bool {

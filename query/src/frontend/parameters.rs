@@ -4,6 +4,7 @@
 use super::TrineTable;
 use super::parse;
 use super::position::Positions;
+use super::walk;
 use crate::plan::SegmentScan;
 use sqlparser::ast::{Expr, Query, Value, ValueWithSpan, Visit, VisitMut, Visitor, VisitorMut};
 use std::ops::ControlFlow;
@@ -23,10 +24,7 @@ pub(super) fn overlay(parameters: &Parameters) -> (String, TrineTable) {
 /// Puts a subquery in the place of every `$n`.
 pub(super) fn replace(query: &mut Query, parameters: &Parameters) -> Result<(), SqlError> {
     let mut replacer = Replacer { parameters };
-    match VisitMut::visit(query, &mut replacer) {
-        ControlFlow::Break(error) => Err(*error),
-        ControlFlow::Continue(()) => Ok(()),
-    }
+    walk::finished(VisitMut::visit(query, &mut replacer))
 }
 
 struct Replacer<'a> {

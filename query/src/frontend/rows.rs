@@ -4,11 +4,11 @@
 use super::columns::width;
 use super::parse;
 use super::position::Positions;
+use super::walk::{self, Flow};
 use sqlparser::ast::{
     BinaryOperator, Expr, Ident, Query, SelectItem, SetExpr, TableAliasColumnDef, TableFactor,
     UnaryOperator, VisitMut, VisitorMut,
 };
-use std::ops::ControlFlow;
 use trine_proto::status::{SqlError, sqlstate};
 
 /// Name of the subquery's rows, and the start of those of its columns.
@@ -19,10 +19,7 @@ const ROW: &str = "__trine_row";
 /// # Errors
 /// 42601 for a subquery of another width than the row.
 pub(super) fn rewrite(query: &mut Query) -> Result<(), SqlError> {
-    match query.visit(&mut Rewriter) {
-        ControlFlow::Break(error) => Err(*error),
-        ControlFlow::Continue(()) => Ok(()),
-    }
+    walk::finished(query.visit(&mut Rewriter))
 }
 
 struct Rewriter;
@@ -30,15 +27,9 @@ struct Rewriter;
 impl VisitorMut for Rewriter {
     type Break = Box<SqlError>;
 
-    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Self::Break> {
-        match rewritten(expr) {
-            Ok(Some(other)) => {
-                *expr = other;
-                ControlFlow::Continue(())
-            }
-            Ok(None) => ControlFlow::Continue(()),
-            Err(error) => ControlFlow::Break(Box::new(error)),
-        }
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> Flow {
+        let found = rewritten(expr);
+        walk::replace(expr, found)
     }
 }
 

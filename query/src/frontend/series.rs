@@ -3,11 +3,11 @@
 use super::names;
 use super::parse;
 use super::position::Positions;
+use super::walk::{self, Flow};
 use sqlparser::ast::{
     Expr, FunctionArg, FunctionArgExpr, Ident, Query, SetExpr, TableAlias, TableAliasColumnDef,
     TableFactor, UnaryOperator, Value, ValueWithSpan, VisitMut, VisitorMut,
 };
-use std::ops::ControlFlow;
 use trine_proto::status::{SqlError, sqlstate};
 
 /// Rows of a series at most: they become part of the plan.
@@ -19,10 +19,7 @@ const NAME: &str = "generate_series";
 /// # Errors
 /// 22023 for a step of zero; 54000 for a series that is too long.
 pub(super) fn rewrite(query: &mut Query) -> Result<(), SqlError> {
-    match query.visit(&mut Rewriter) {
-        ControlFlow::Break(error) => Err(*error),
-        ControlFlow::Continue(()) => Ok(()),
-    }
+    walk::finished(query.visit(&mut Rewriter))
 }
 
 struct Rewriter;
@@ -30,15 +27,9 @@ struct Rewriter;
 impl VisitorMut for Rewriter {
     type Break = Box<SqlError>;
 
-    fn post_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<Self::Break> {
-        match written_out(factor) {
-            Ok(Some(rows)) => {
-                *factor = rows;
-                ControlFlow::Continue(())
-            }
-            Ok(None) => ControlFlow::Continue(()),
-            Err(error) => ControlFlow::Break(Box::new(error)),
-        }
+    fn post_visit_table_factor(&mut self, factor: &mut TableFactor) -> Flow {
+        let found = written_out(factor);
+        walk::replace(factor, found)
     }
 }
 

@@ -2,6 +2,7 @@
 //! that comes first in `*`. DataFusion takes the left side's column and leaves it in its place. The
 //! condition becomes ON, the merged column an expression.
 
+use super::walk;
 use sqlparser::ast::{
     BinaryOperator, ExcludeSelectItem, Expr, Ident, JoinConstraint, JoinOperator, ObjectName,
     Query, Select, SelectItem, SelectItemQualifiedWildcardKind, TableFactor, TableWithJoins,
@@ -15,10 +16,7 @@ use trine_proto::status::SqlError;
 /// # Errors
 /// `0A000` for a FULL JOIN of which the columns to merge are not named.
 pub(super) fn rewrite(query: &mut Query) -> Result<(), SqlError> {
-    match VisitMut::visit(query, &mut Rewriter) {
-        ControlFlow::Break(error) => Err(*error),
-        ControlFlow::Continue(()) => Ok(()),
-    }
+    walk::finished(VisitMut::visit(query, &mut Rewriter))
 }
 
 struct Rewriter;

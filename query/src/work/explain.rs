@@ -1,7 +1,7 @@
 //! EXPLAIN of a statement that writes: the same code on ghosts.
 
 use super::{Labelled, Rule, Work, all_hold, counted, unfit, violation, write};
-use crate::error::Result;
+use crate::error::{QueryError, Result};
 use crate::executor::difference;
 use crate::explain::{SORT_OPENS, rows_below};
 use crate::policy;
@@ -16,21 +16,18 @@ impl Work {
     /// # Errors
     /// As a dry run.
     pub(crate) fn explain_rows(&self, profile: Profile) -> Result<Vec<ExplainRow>> {
+        let write = self.write.as_deref();
+        let (write, table, schema) =
+            write.ok_or_else(|| QueryError::bug("EXPLAIN of work without a statement"))?;
         let mut session = Session::dry(profile);
         let s = &mut session;
-        let mut bits = Vec::new();
-        let mut lines = Vec::new();
-        let mut hit = None;
-        if let Some(write) = &self.write {
-            let (write, table, schema) = write.as_ref();
-            let below = rows_below(write.source(), 1, profile)?;
-            let written = write::run(write, (*table, schema), s, None, [[0; 16]; 2])?;
-            hit = Some(written.hit.clone());
-            bits = unfit(written, schema, s)?;
-            let root = Line { depth: 0, text: write.text(schema), rows: write.made.rows };
-            lines.push(root.cost(s, Books::default(), &below));
-            lines.extend(below);
-        }
+        let below = rows_below(write.source(), 1, profile)?;
+        let written = write::run(write, (*table, schema), s, None, [[0; 16]; 2])?;
+        let hit = written.hit.clone();
+        let mut bits = unfit(written, schema, s)?;
+        let root = Line { depth: 0, text: write.text(schema), rows: write.made.rows };
+        let mut root = root.cost(s, Books::default(), &below);
+        let mut lines = below;
         for check in &self.checks {
             for Labelled { label, rule } in &check.rules {
                 let below = match rule {
@@ -50,19 +47,13 @@ impl Work {
         }
         let before = s.cost();
         all_hold(&bits, s)?;
-        if let Some(hit) = hit {
-            counted(Some(&hit), s)?;
+        counted(Some(&hit), s)?;
+        add(&mut root, difference(s.cost(), before));
+        if !bits.is_empty() {
+            // The lines below say what their sorts open.
+            policy::VERDICT.clone_into(&mut root.opens);
         }
-        if let Some(first) = lines.first_mut() {
-            add(first, difference(s.cost(), before));
-            if !bits.is_empty() {
-                first.opens = [first.opens.as_str(), policy::VERDICT]
-                    .into_iter()
-                    .filter(|opened| !opened.is_empty())
-                    .collect::<Vec<_>>()
-                    .join("; ");
-            }
-        }
+        lines.insert(0, root);
         Ok(lines)
     }
 }

@@ -109,13 +109,7 @@ impl BackendRead for Handle {
         Ok(lock(&self.0).bytes.len() as u64)
     }
     fn read_at(&self, offset: u64, length: usize) -> io::Result<Vec<u8>> {
-        let content = lock(&self.0);
-        let start = usize::try_from(offset).unwrap_or(usize::MAX);
-        content
-            .bytes
-            .get(start..start.saturating_add(length))
-            .map(<[u8]>::to_vec)
-            .ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
+        lock(&self.0).bytes.as_slice().read_at(offset, length)
     }
 }
 

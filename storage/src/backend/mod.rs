@@ -71,3 +71,16 @@ pub trait BackendRead: Send + Sync {
     /// `UnexpectedEof` if the file ends before, or those of the medium.
     fn read_at(&self, offset: u64, length: usize) -> io::Result<Vec<u8>>;
 }
+
+/// Bytes in memory.
+impl BackendRead for &[u8] {
+    fn length(&self) -> io::Result<u64> {
+        Ok(self.len() as u64)
+    }
+    fn read_at(&self, offset: u64, length: usize) -> io::Result<Vec<u8>> {
+        let start = usize::try_from(offset).unwrap_or(usize::MAX);
+        self.get(start..start.saturating_add(length))
+            .map(<[u8]>::to_vec)
+            .ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
+    }
+}
