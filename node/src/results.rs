@@ -79,7 +79,11 @@ impl Results {
         let mut found = Vec::new();
         for name in results.backend.list(FOLDER)? {
             match results.backend.open(&name).and_then(ResultReader::open) {
-                Ok(reader) if results.is_mine(&name, reader.head()) => found.push(reader),
+                Ok(reader) if results.is_mine(&name, reader.head()) => {
+                    let head = reader.head();
+                    let kept = Kept { attempt: head.attempt, owner: head.owner.clone() };
+                    found.push((head.kept_at_ms, head.job, kept, reader.bytes));
+                }
                 Ok(_) => results.delete(&name, "it is no result of this node"),
                 Err(e) if e.kind() == io::ErrorKind::InvalidData => {
                     results.delete(&name, &e.to_string());
@@ -87,14 +91,12 @@ impl Results {
                 Err(e) => return Err(e),
             }
         }
-        found.sort_by_key(|reader| (reader.head().kept_at_ms, reader.head().attempt));
+        found.sort_by_key(|(kept_at_ms, _, kept, _)| (*kept_at_ms, kept.attempt));
         let now = now_ms();
-        for reader in found {
-            let head = reader.head();
+        for (kept_at_ms, job, kept, bytes) in found {
             // A clock that was ahead must not keep a result for longer than it would be kept anew.
-            let age = Duration::from_millis(now.saturating_sub(head.kept_at_ms));
-            let kept = Kept { attempt: head.attempt, owner: head.owner.clone() };
-            results.shelve(head.job, kept, reader.bytes, age);
+            let age = Duration::from_millis(now.saturating_sub(kept_at_ms));
+            results.shelve(job, kept, bytes, age);
         }
         results.expire();
         Ok(results)

@@ -27,16 +27,19 @@ fn row(a: usize) -> Vec<Value> {
     vec![number(a), b, number(a % 5)]
 }
 
-/// Adds a row, once, whatever dies meanwhile.
-async fn insert(cluster: &mut Cluster, client: &Client, a: usize) {
+/// Adds a row, once, whatever dies meanwhile. Whether node 1 has.
+async fn insert(cluster: &mut Cluster, client: &Client, a: usize) -> bool {
     let b = if a.is_multiple_of(7) { "NULL".to_owned() } else { format!("'row {a}'") };
     let sql = format!("INSERT INTO t VALUES ({a}, {b}, {})", a % 5);
+    let mut died = false;
     while client.execute(&sql).await.is_err() {
+        died |= !cluster.runs(1);
         cluster.start_all().unwrap();
         if rows(client).await.iter().any(|found| found[0] == row(a)[0]) {
-            return;
+            break;
         }
     }
+    died
 }
 
 /// Waits until every node has so many files.
@@ -81,17 +84,18 @@ async fn many_small_segments_become_one_whoever_dies() {
         cluster.start(1, Some(point)).unwrap();
         cluster.wait_ready(1).unwrap();
         let from = expected.len();
+        let mut died = false;
         for a in from..from + MANY {
-            insert(&mut cluster, &client, a).await;
+            died |= insert(&mut cluster, &client, a).await;
             expected.push(row(a));
         }
         for _ in 0..200 {
-            if !cluster.runs(1) {
+            if died || !cluster.runs(1) {
                 break;
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        reached += u32::from(!cluster.runs(1));
+        reached += u32::from(died || !cluster.runs(1));
         cluster.kill(1);
         cluster.start_all().unwrap();
         files += 1;

@@ -85,6 +85,11 @@ async fn results_survive_the_death_of_the_nodes() {
         let job = loop {
             match client.submit(QUERY).await {
                 Ok(job) => break job,
+                // A query that was cancelled because of a stale connection may have been its death.
+                Err(_) if !cluster.runs(2) => {
+                    cluster.start(2, Some(point)).unwrap();
+                    cluster.wait_ready(2).unwrap();
+                }
                 Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
             }
         };
