@@ -16,6 +16,7 @@
 //! | the turn and the verdicts of checks and of statements that write | `validation` |
 //! | queries, and how statements that write come in | `jobs` |
 //! | BEGIN, the statements inside, COMMIT | `transactions` |
+//! | small segments that become one | `packing` |
 //! | positions that are backed up | `backups` |
 //! | what is forgotten, and when | `retention` |
 
@@ -26,6 +27,7 @@ mod indexes;
 mod jobs;
 mod names;
 mod network;
+mod packing;
 mod principals;
 mod retention;
 mod rules;
@@ -34,6 +36,8 @@ mod tests;
 mod transactions;
 mod validation;
 mod views;
+
+pub use packing::packable;
 
 use prost::Message as _;
 use trine_proto::catalog::{Catalog, Principal};
@@ -195,6 +199,7 @@ fn node(catalog: &mut Catalog, index: LogIndex, signed: &SignedBytes) -> Result<
         NodeCommandKind::BackupMark => Ok(backups::mark(catalog, index)),
         NodeCommandKind::BackupDone(position) => Ok(backups::done(catalog, index, party, position)),
         NodeCommandKind::BackupEnd(position) => Ok(backups::end(catalog, index, position)),
+        NodeCommandKind::Pack(table) => packing::pack(catalog, index, table),
     }
 }
 

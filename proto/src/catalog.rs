@@ -332,6 +332,8 @@ pub enum Subject {
     Write(Box<WriteEntry>),
     /// All that a transaction wrote, once it is to be committed. `table` is its first one.
     Transaction(Box<OpenTransaction>),
+    /// Small segments that become one.
+    Pack(PackEntry),
 }
 
 /// A statement that writes: INSERT … SELECT, UPDATE, DELETE.
@@ -351,6 +353,18 @@ pub struct WriteEntry {
     pub statement_digest: [u8; 32],
     /// The client's signed time, Unix milliseconds: now() of the statement.
     pub signed_at_ms: u64,
+}
+
+/// Small segments of a table that become one with the same rows. No protocol runs: each party puts its own
+/// components of them one after the other.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PackEntry {
+    /// Which, in the order of the table's list.
+    pub segments: Vec<SegmentId>,
+    /// Rows of all of them.
+    pub rows: u64,
+    /// Whether each of them has a *valid* column, and so the new one.
+    pub has_valid: bool,
 }
 
 /// A row of secret parameters that its client uploaded: where it lies and how it is encoded.

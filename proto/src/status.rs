@@ -49,9 +49,11 @@ pub mod sqlstate {
     pub const INVALID_TABLE_DEFINITION: &str = "42P16";
     pub const QUERY_CANCELED: &str = "57014";
     pub const NODE_UNAVAILABLE: &str = "57P03";
+    pub const DISK_FULL: &str = "53100";
     pub const OUT_OF_MEMORY: &str = "53200";
     pub const OBJECT_IN_USE: &str = "55006";
     pub const LIMIT_EXCEEDED: &str = "54000";
+    pub const IO_ERROR: &str = "58030";
     pub const INTERNAL_ERROR: &str = "XX000";
     pub const DATA_CORRUPTED: &str = "XX001";
 }
@@ -130,7 +132,7 @@ impl From<SqlError> for tonic::Status {
             s::NODE_UNAVAILABLE | s::CONNECTION_FAILURE => tonic::Code::Unavailable,
             s::FEATURE_NOT_SUPPORTED => tonic::Code::Unimplemented,
             s::UNDEFINED_TABLE | s::UNDEFINED_OBJECT => tonic::Code::NotFound,
-            s::LIMIT_EXCEEDED => tonic::Code::ResourceExhausted,
+            s::LIMIT_EXCEEDED | s::DISK_FULL => tonic::Code::ResourceExhausted,
             s::QUERY_CANCELED => tonic::Code::Cancelled,
             s::SERIALIZATION_FAILURE => tonic::Code::Aborted,
             s::INTERNAL_ERROR => tonic::Code::Internal,

@@ -133,6 +133,10 @@ pub fn compile_work(
             return on_a_large_stack(|| statement(catalog, table, at, entry, id));
         }
         Subject::Transaction(_) => (Vec::new(), Vec::new(), Scope::Delete),
+        Subject::Pack(_) => {
+            let message = "packing segments is no work for the planner";
+            return Err(SqlError::new(sqlstate::INTERNAL_ERROR, message));
+        }
     };
     let checks = vec![check(catalog, table, at, (new, old), &scope)?];
     Ok(Work { write: None, checks, net_profile: catalog.net_profile })

@@ -207,7 +207,7 @@ pub(super) fn end(catalog: &mut Catalog, transaction: TransactionId, state: Tran
         Some(TransactionState::Open(open)) => transactions::leftovers(open, aborted),
         Some(TransactionState::Validating(v)) => match &v.subject {
             Subject::Transaction(open) => transactions::leftovers(open, aborted),
-            Subject::Write(_) => attempts_over(transaction, v, aborted),
+            Subject::Write(_) | Subject::Pack(_) => attempts_over(transaction, v, aborted),
             _ if aborted => vec![transaction.into()],
             _ => Vec::new(),
         },
@@ -223,7 +223,7 @@ pub(super) fn end(catalog: &mut Catalog, transaction: TransactionId, state: Tran
     retention::transactions(catalog);
 }
 
-/// Every attempt at a statement that writes may have left a segment at some nodes; the last one's
+/// Every attempt at a statement that writes, or at packing, may have left a segment at some nodes; the last one's
 /// counts if it was committed.
 fn attempts_over(id: TransactionId, validation: &Validation, aborted: bool) -> Vec<SegmentId> {
     let lost = if aborted { validation.attempt } else { validation.attempt.saturating_sub(1) };

@@ -5,6 +5,7 @@ mod definitions;
 mod identities;
 mod networks;
 mod objects;
+mod packs;
 mod queries;
 mod transactions;
 mod validations;

@@ -209,7 +209,7 @@ pub(super) fn join(
             catalog.aborted_segments.insert(id);
             (None, write.rewrites)
         }
-        (Subject::Index(_) | Subject::Transaction(_), _) => (None, false),
+        (Subject::Index(_) | Subject::Transaction(_) | Subject::Pack(_), _) => (None, false),
     };
     if let Some(TransactionState::Open(open)) = catalog.transactions.get_mut(&within.transaction) {
         write(open, index, validation.table, segment, replaces);

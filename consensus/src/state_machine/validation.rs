@@ -1,5 +1,5 @@
-//! Work on a table that takes its turn: checks of batches and of unique indexes, and statements that
-//! write. One at a time per table, in log order. The nodes work over everything visible at the
+//! Work on a table that takes its turn: checks of batches and of unique indexes, packing, and statements
+//! that write. One at a time per table, in log order. The nodes work over everything visible at the
 //! attempt's position and report a verdict each; the third equal one decides.
 
 use trine_proto::catalog::{
@@ -11,7 +11,7 @@ use trine_proto::status::{SqlError, sqlstate};
 use trine_proto::transaction::Within;
 
 use super::commit::end;
-use super::{indexes, retention, transactions};
+use super::{indexes, packing, retention, transactions};
 use crate::limits::{ATTEMPTS_MAX, VALIDATIONS_MAX};
 
 /// Puts work into the queue of its tables; it starts at once when nothing older is in its way.
@@ -68,6 +68,16 @@ pub(super) fn is_busy(catalog: &Catalog, table: TableId) -> bool {
     queue(catalog).any(|(_, v)| v.tables().contains(&table))
 }
 
+/// Whether work that may replace the rows of a table, or its columns, waits or runs.
+pub(super) fn may_change(catalog: &Catalog, table: TableId) -> bool {
+    let adds = |subject: &Subject| match subject {
+        Subject::Batch(_) => true,
+        Subject::Write(write) => !write.rewrites,
+        _ => false,
+    };
+    queue(catalog).any(|(_, v)| v.tables().contains(&table) && !adds(&v.subject))
+}
+
 /// Whether a unique index of the table waits for its check.
 pub(super) fn constrains(catalog: &Catalog, table: TableId) -> bool {
     queue(catalog).any(|(_, v)| v.table == table && matches!(v.subject, Subject::Index(_)))
@@ -94,12 +104,12 @@ pub(super) fn verdict(
         return Ok(Outcome::Applied(index));
     };
     let validation = Validation::clone(validation);
-    let is_write = matches!(validation.subject, Subject::Write(_));
+    let stages = matches!(validation.subject, Subject::Write(_) | Subject::Pack(_));
     let error = match [zero, one, two] {
-        [Verdict::Holds, Verdict::Holds, Verdict::Holds] if !is_write => {
+        [Verdict::Holds, Verdict::Holds, Verdict::Holds] if !stages => {
             return Ok(publish(catalog, index, transaction, &validation, None));
         }
-        [Verdict::Staged(a), Verdict::Staged(b), Verdict::Staged(c)] if is_write => {
+        [Verdict::Staged(a), Verdict::Staged(b), Verdict::Staged(c)] if stages => {
             match agreed(&[a, b, c]) {
                 Ok(segment) => {
                     return Ok(publish(catalog, index, transaction, &validation, Some(segment)));
@@ -275,6 +285,12 @@ fn publish(
         transactions::join(catalog, index, transaction, within, (validation, written));
         return Outcome::Applied(index);
     }
+    if let (Subject::Pack(entry), Some(segment)) = (&validation.subject, &written) {
+        let made = (transaction, transaction.segment_of_attempt(validation.attempt));
+        let outcome = packing::publish(catalog, index, made, (validation.table, entry), segment);
+        start_next(catalog, index);
+        return outcome;
+    }
     if let Subject::Transaction(open) = &validation.subject {
         transactions::publish(catalog, index, transaction, open);
         start_next(catalog, index);
@@ -314,7 +330,7 @@ fn publish(
                 catalog.aborted_segments.insert(id);
             }
         }
-        (Subject::Write(_) | Subject::Transaction(_), _) => {}
+        (Subject::Write(_) | Subject::Transaction(_) | Subject::Pack(_), _) => {}
     }
     end(catalog, transaction, TransactionState::Committed(index));
     if ended {
