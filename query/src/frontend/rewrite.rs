@@ -2,8 +2,8 @@
 
 use sqlparser::ast::{
     BinaryOperator, DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList,
-    FunctionArguments, Ident, ObjectName, ObjectNamePart, Query, UnaryOperator, Value,
-    ValueWithSpan, VisitMut, VisitorMut,
+    FunctionArguments, Ident, ObjectName, ObjectNamePart, OrderByExpr, OrderByOptions, Query,
+    UnaryOperator, Value, ValueWithSpan, VisitMut, VisitorMut,
 };
 use std::ops::ControlFlow;
 
@@ -29,6 +29,7 @@ impl VisitorMut for Rewriter {
 
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
         without_exponent(expr);
+        plain_zero(expr);
         if let Some(other) = as_call(expr).or_else(|| rows_compared(expr)) {
             *expr = other;
         }
@@ -38,6 +39,8 @@ impl VisitorMut for Rewriter {
             if let Some((_, other)) = SYNONYMS.iter().find(|(own, _)| *own == name) {
                 let part = ObjectNamePart::Identifier(Ident::new(*other));
                 function.name = ObjectName(vec![part]);
+            } else if name == "median" {
+                as_percentile(function);
             } else if name == "mod"
                 && let Some([x, y]) = two_arguments(function)
             {
@@ -49,6 +52,23 @@ impl VisitorMut for Rewriter {
         }
         ControlFlow::Continue(())
     }
+}
+
+/// MEDIAN(x) as the percentile that it is.
+fn as_percentile(function: &mut Function) {
+    let FunctionArguments::List(list) = &mut function.args else { return };
+    let [FunctionArg::Unnamed(FunctionArgExpr::Expr(value))] = list.args.as_slice() else {
+        return;
+    };
+    if !function.within_group.is_empty() || !list.clauses.is_empty() {
+        return;
+    }
+    let options = OrderByOptions { asc: None, nulls_first: None };
+    function.within_group = vec![OrderByExpr { expr: value.clone(), options, with_fill: None }];
+    let half = Expr::Value(Value::Number("0.5".to_owned(), false).into());
+    list.args = vec![FunctionArg::Unnamed(FunctionArgExpr::Expr(half))];
+    let part = ObjectNamePart::Identifier(Ident::new("percentile_cont"));
+    function.name = ObjectName(vec![part]);
 }
 
 /// SUBSTRING(… FROM … FOR …) and POSITION(… IN …) as calls.
@@ -83,6 +103,18 @@ fn without_exponent(expr: &mut Expr) {
         && let Some(plain) = expanded(text.trim())
     {
         *text = plain;
+    }
+}
+
+/// `0e100` is 0, however far its point is moved to the right.
+fn plain_zero(expr: &mut Expr) {
+    let Expr::Value(ValueWithSpan { value: Value::Number(text, _), .. }) = expr else { return };
+    let Some((mantissa, exponent)) = text.split_once(['e', 'E']) else { return };
+    let fraction = mantissa.split_once('.').map_or(0, |(_, fraction)| fraction.len());
+    let is_zero = mantissa.bytes().all(|b| matches!(b, b'0' | b'.'));
+    let moved = exponent.parse::<i32>().ok().and_then(|moved| usize::try_from(moved).ok());
+    if is_zero && moved.is_some_and(|moved| moved >= fraction) {
+        "0".clone_into(text);
     }
 }
 
