@@ -30,6 +30,7 @@ impl VisitorMut for Rewriter {
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
         without_exponent(expr);
         plain_zero(expr);
+        plain_date(expr);
         if let Some(other) = as_call(expr).or_else(|| rows_compared(expr)) {
             *expr = other;
         }
@@ -116,6 +117,30 @@ fn plain_zero(expr: &mut Expr) {
     if is_zero && moved.is_some_and(|moved| moved >= fraction) {
         "0".clone_into(text);
     }
+}
+
+/// `' 2020-1-5 12:00:00 '::DATE`: DataFusion reads a date in full digits and nothing else.
+fn plain_date(expr: &mut Expr) {
+    let Expr::Cast { expr, data_type: DataType::Date, .. } = expr else { return };
+    if let Expr::Value(ValueWithSpan { value: Value::SingleQuotedString(text), .. }) = expr.as_mut()
+        && let Some(date) = date_in(text)
+    {
+        *text = date;
+    }
+}
+
+/// The date that a text begins with, if only a time of day follows.
+fn date_in(text: &str) -> Option<String> {
+    let text = text.trim();
+    let (date, time) = text.split_once([' ', 'T']).unwrap_or((text, ""));
+    let is_time = time.trim().bytes().all(|b| b.is_ascii_digit() || matches!(b, b':' | b'.'));
+    let parts: Vec<&str> = date.split('-').collect();
+    let [year, month, day] = parts.as_slice() else { return None };
+    let digits = |part: &str, most: usize| {
+        (1..=most).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_digit())
+    };
+    let clear = year.len() == 4 && digits(year, 4) && digits(month, 2) && digits(day, 2);
+    (clear && is_time).then(|| format!("{year}-{month:0>2}-{day:0>2}"))
 }
 
 /// Digits that an exponent may add at most.
@@ -273,6 +298,31 @@ mod tests {
         }
         for text in ["", "1", "e5", "1e", "xe1", "1e400", "1e-400", "1e99999999999"] {
             assert_eq!(expanded(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn dates_are_written_in_full() {
+        for (text, due) in [
+            (" 2020-01-05 ", Some("2020-01-05")),
+            ("2020-1-5", Some("2020-01-05")),
+            ("2020-01-01 12:34:56.7", Some("2020-01-01")),
+            ("2020-01-01T12:34", Some("2020-01-01")),
+            ("2020-01-01 noon", None),
+            ("20-01-01", None),
+            ("2020-01", None),
+            ("2020-001-01", None),
+        ] {
+            assert_eq!(date_in(text).as_deref(), due, "{text}");
+        }
+    }
+
+    #[test]
+    fn zero_has_no_exponent() {
+        for (text, due) in [("0e100", "0"), ("0.0E1", "0"), ("0.00e1", "0.00e1"), ("1e2", "1e2")] {
+            let mut expr = Expr::Value(Value::Number(text.to_owned(), false).into());
+            plain_zero(&mut expr);
+            assert_eq!(expr, Expr::Value(Value::Number(due.to_owned(), false).into()));
         }
     }
 }
