@@ -58,13 +58,13 @@ impl Share {
     fn functions(self, rows: u64) -> Result<[WindowFunction; 2], SqlError> {
         let high = Some(i128::from(rows.max(1)));
         let count = |end| {
-            let ty = bounded(NumberKind::BigInt, Some(1), high)?;
+            let ty = bounded(NumberKind::BigInt, Some(0), high)?;
             let aggregate = Aggregate {
                 function: Function::CountStar,
                 argument: None,
                 filter: None,
                 distinct: false,
-                ty: bounded(NumberKind::BigInt, Some(0), high)?,
+                ty: ty.clone(),
                 nullable: false,
             };
             let frame = Frame { start: Bound::Unbounded, end };
