@@ -73,7 +73,7 @@ impl Planner<'_> {
             exprs.push(match made {
                 // Nothing is left out.
                 Made::Grouping(_) => build::number(0, NumberKind::Int)?,
-                Made::Parts(at, derived) => result((at, derived.as_ref()), &grouped, width)?,
+                Made::Parts(at, derived) => result((at, derived.as_deref()), &grouped, width)?,
             });
         }
         Ok(relation::project(grouped, exprs, names))

@@ -40,7 +40,7 @@ impl Planner<'_> {
         let mut made = Vec::with_capacity(calls.results.len());
         for result in &calls.results {
             made.push(match result {
-                Made::Parts(at, derived) => Part::Result(at, derived.as_ref()),
+                Made::Parts(at, derived) => Part::Result(at, derived.as_deref()),
                 Made::Grouping(arguments) => {
                     let places = arguments.iter().map(|a| columns.iter().position(|c| *c == a));
                     let places: Option<Vec<usize>> = places.collect();

@@ -15,7 +15,7 @@ pub(in crate::planner) enum Made<'a> {
     /// GROUPING of these keys.
     Grouping(&'a [Logical]),
     /// From the aggregates at these places: one as it is, or what a statistic makes of several.
-    Parts(Vec<usize>, Option<Derived>),
+    Parts(Vec<usize>, Option<Box<Derived>>),
 }
 
 /// The aggregates of a node.
@@ -54,7 +54,7 @@ impl Planner<'_> {
             let (parts, derived) = match derived {
                 Some(derived) => {
                     let derived = derived?;
-                    (derived.parts.clone(), Some(derived))
+                    (derived.parts.clone(), Some(Box::new(derived)))
                 }
                 None => (vec![self.one_aggregate(expr, scope, rows, whole)?], None),
             };
