@@ -34,7 +34,8 @@ pub(super) fn decimal(
     relation: &mut Relation,
     s: &mut Session,
 ) -> Result<Column> {
-    let mut x = eval(argument, relation, s, Want::ANY)?;
+    // The bounds of the plan say how long the text is.
+    let mut x = eval(argument, relation, s, Want::ANY)?.retype(s, &argument.ty, Want::ANY)?;
     let Some((low, high)) = bits::bounds(&x.ty) else {
         return Err(QueryError::bug("the digits of a text"));
     };
