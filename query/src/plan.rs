@@ -13,7 +13,7 @@ use trine_proto::schema::TableSchema;
 use trine_proto::status::{SqlError, sqlstate};
 
 /// Version of the plan encoding and of what its operators mean.
-pub const PLAN_FORMAT: u32 = 3;
+pub const PLAN_FORMAT: u32 = 4;
 
 /// A named column of a relation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,6 +67,8 @@ pub enum Rounding {
     Truncate,
     /// To the nearest; ties away from zero.
     Nearest,
+    /// To the nearest; ties to the even neighbour. Divisors that are powers of two only.
+    Even,
 }
 
 impl Rounding {
@@ -89,6 +91,10 @@ impl Rounding {
             Self::Nearest => {
                 let (twice, size) = (2 * rest.unsigned_abs(), divisor.unsigned_abs());
                 twice > size || (twice == size && floor >= 0)
+            }
+            Self::Even => {
+                let (twice, size) = (2 * rest.unsigned_abs(), divisor.unsigned_abs());
+                twice > size || (twice == size && floor % 2 != 0)
             }
         };
         if up { floor + 1 } else { floor }
@@ -211,6 +217,11 @@ pub enum TextFunction {
     Right(u32),
     /// The first argument, then the second.
     Concat,
+    /// A number as a text, as long as its bounds ask for.
+    Decimal {
+        /// Digits behind the point.
+        scale: u32,
+    },
 }
 
 /// A scalar expression over the columns of one relation; three-valued logic.
@@ -336,7 +347,7 @@ pub enum ExprKind {
     Text {
         /// Function.
         function: TextFunction,
-        /// Texts: two for Concat, one for others.
+        /// Texts: two for Concat, one for others; a number for Decimal.
         arguments: Vec<Expr>,
     },
 }
@@ -785,7 +796,15 @@ pub enum Operator {
 
 #[cfg(test)]
 mod tests {
-    use super::Rounding::{Ceil, Floor, Nearest, Truncate};
+    use super::Rounding::{Ceil, Even, Floor, Nearest, Truncate};
+
+    #[test]
+    fn ties_go_to_even_neighbours() {
+        for (v, even) in [(1, 0), (3, 2), (5, 2), (-1, 0), (-3, -2), (-5, -2), (6, 3), (-7, -4)] {
+            assert_eq!(Even.divide(v, 2), even, "{v} / 2");
+        }
+        assert_eq!([Even.divide(11, 8), Even.divide(13, 8)], [1, 2]);
+    }
 
     #[test]
     fn quotients_are_rounded_as_named() {

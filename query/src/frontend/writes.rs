@@ -43,7 +43,19 @@ pub(crate) fn bind(
     let (writes, query) = match statement {
         Ast::Insert(insert) => insert_query(insert, schema, &positions)?,
         Ast::Update(update) => update_query(update, schema, &positions)?,
-        Ast::Delete(delete) => delete_query(delete, schema)?,
+        Ast::Delete(delete) => {
+            if let Some(joined) = joined(&delete)? {
+                let check = parse::Parsed {
+                    explain: super::Explain::No,
+                    json: false,
+                    query: Box::new(joined),
+                };
+                let who = (write.principal.as_str(), write.signed_at_ms);
+                let parameters = write.parameters.as_ref();
+                bind_query(check, &positions, catalog, at, who, overlay, parameters)?;
+            }
+            delete_query(delete, schema)?
+        }
         _ => {
             return Err(SqlError::unsupported(
                 "this statement does not write",
@@ -295,6 +307,20 @@ fn matched(others: Vec<TableWithJoins>, condition: Option<Expr>) -> Result<Expr,
         select.selection = condition;
     }
     Ok(Expr::Exists { subquery: Box::new(query), negated: false })
+}
+
+/// The rows of DELETE … USING beside those that they are compared with: a name that means a column of either
+/// is an error there, as it must be, and not in the subquery that finds the rows.
+fn joined(delete: &Delete) -> Result<Option<Query>, SqlError> {
+    const TEMPLATE: &str = "SELECT 1 FROM t";
+    let Some(others) = &delete.using else { return Ok(None) };
+    let mut query = *parse::parse(TEMPLATE, &Positions::new(TEMPLATE))?.query;
+    let (FromTable::WithFromKeyword(own) | FromTable::WithoutKeyword(own)) = &delete.from;
+    if let SetExpr::Select(select) = query.body.as_mut() {
+        select.from = own.iter().chain(others).cloned().collect();
+        select.selection.clone_from(&delete.selection);
+    }
+    Ok(Some(query))
 }
 
 fn delete_query(delete: Delete, schema: &TableSchema) -> Result<(Writes, Query), SqlError> {
