@@ -3,6 +3,7 @@
 use crate::cluster::Cluster;
 use crate::inprocess::InProcess;
 use crate::oracle::Oracle;
+use crate::postgres::Postgres;
 use crate::value::Output;
 use futures::FutureExt as _;
 use std::fmt;
@@ -19,6 +20,8 @@ pub enum EngineKind {
     Cluster,
     /// Plain DataFusion in the clear.
     Oracle,
+    /// The PostgreSQL behind `PGHOST`: an oracle for plain SQL.
+    Postgres,
 }
 
 /// A running engine.
@@ -29,6 +32,8 @@ pub enum Engine {
     InProcess(Box<InProcess>),
     /// See [`EngineKind::Cluster`].
     Cluster(Box<Cluster>),
+    /// See [`EngineKind::Postgres`].
+    Postgres(Box<Postgres>),
 }
 
 /// What a query cost the three parties.
@@ -96,6 +101,7 @@ impl Engine {
             EngineKind::Oracle => Ok(Self::Oracle(Box::default())),
             EngineKind::Inprocess => Ok(Self::InProcess(Box::new(InProcess::new()?))),
             EngineKind::Cluster => Ok(Self::Cluster(Box::new(Cluster::start().await?))),
+            EngineKind::Postgres => Ok(Self::Postgres(Box::new(Postgres::start().await?))),
         }
     }
 
@@ -105,6 +111,7 @@ impl Engine {
         match self {
             Self::Oracle(_) => "datafusion",
             Self::InProcess(_) | Self::Cluster(_) => "trine",
+            Self::Postgres(_) => "postgresql",
         }
     }
 
@@ -117,6 +124,7 @@ impl Engine {
             Self::Oracle(oracle) => **oracle = Oracle::new(),
             Self::InProcess(parties) => **parties = InProcess::new()?,
             Self::Cluster(cluster) => cluster.reset().await?,
+            Self::Postgres(postgres) => postgres.reset().await?,
         }
         Ok(())
     }
@@ -160,6 +168,10 @@ impl Engine {
             Self::Oracle(oracle) => oracle.load_csv(table, path).await,
             Self::InProcess(parties) => parties.load_csv(table, path),
             Self::Cluster(cluster) => cluster.load(table, path).await,
+            Self::Postgres(_) => Err(EngineError::new(
+                sqlstate::FEATURE_NOT_SUPPORTED,
+                "files are not loaded into PostgreSQL",
+            )),
         }
     }
 
@@ -168,6 +180,7 @@ impl Engine {
             Self::Oracle(oracle) => oracle.run(sql).await,
             Self::InProcess(parties) => parties.run(sql),
             Self::Cluster(cluster) => cluster.run(sql).await,
+            Self::Postgres(postgres) => postgres.run(sql).await,
         }
     }
 }

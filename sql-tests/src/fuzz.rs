@@ -3,7 +3,7 @@
 
 use crate::compare::{equal_numbers, within};
 use crate::engine::{Engine, EngineError};
-use crate::generator::{Case, Query, Shape, case};
+use crate::generator::{Case, Query, Shape, case, wide_case};
 use crate::value::{Output, Value};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -80,7 +80,8 @@ pub async fn run_seed(
     queries: usize,
     tally: &mut Tally,
 ) -> Result<(), String> {
-    let case = case(seed, queries);
+    let wide = matches!(oracle, Engine::Postgres(_));
+    let case = if wide { wide_case(seed, queries) } else { case(seed, queries) };
     if let Some(what) = prepare(engine, oracle, &case).await? {
         let (setup, none) = (case.setup(), String::new());
         tally.findings.push(Finding { seed, setup, sql: none.clone(), original: none, what });
@@ -112,8 +113,12 @@ async fn prepare(
     for which in [&mut *engine, &mut *oracle] {
         which.reset().await.map_err(|e| e.to_string())?;
     }
-    for sql in case.setup() {
+    let plain =
+        if matches!(oracle, Engine::Postgres(_)) { case.plain_setup() } else { case.setup() };
+    for sql in plain {
         oracle.run(&sql).await.map_err(|e| format!("the oracle: {sql}: {e}"))?;
+    }
+    for sql in case.setup() {
         if let Err(e) = engine.run(&sql).await {
             return Ok(Some(format!("{sql}: {e}")));
         }

@@ -9,6 +9,7 @@ mod expression;
 mod query;
 mod random;
 mod table;
+mod wide;
 
 pub use query::{Query, Shape};
 pub use table::{Column, Kind, Table};
@@ -30,6 +31,12 @@ impl Case {
     pub fn setup(&self) -> Vec<String> {
         self.tables.iter().flat_map(Table::statements).collect()
     }
+
+    /// The same for a plain database.
+    #[must_use]
+    pub fn plain_setup(&self) -> Vec<String> {
+        self.tables.iter().flat_map(Table::plain_statements).collect()
+    }
 }
 
 /// The case of a seed, with so many queries.
@@ -40,6 +47,19 @@ pub fn case(seed: u64, queries: usize) -> Case {
     let tables: Vec<Table> = (0..count).map(|i| table::table(&mut random, i)).collect();
     let queries = (0..queries).map(|_| query::query(&mut random, &tables)).collect();
     Case { tables, queries }
+}
+
+/// The case of a seed for an oracle that has all of PostgreSQL's surface.
+#[must_use]
+pub fn wide_case(seed: u64, queries: usize) -> Case {
+    let mut case = case(seed, queries);
+    let mut random = Random::new(seed ^ 0x5749_4445);
+    for (number, query) in case.queries.iter_mut().enumerate() {
+        if number % 4 != 0 {
+            *query = wide::query(&mut random, &case.tables);
+        }
+    }
+    case
 }
 
 #[cfg(test)]

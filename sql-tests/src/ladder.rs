@@ -8,8 +8,8 @@ mod foreign;
 pub use document::document;
 pub use foreign::foreign;
 
+use crate::beside::Beside;
 use crate::engine::{Engine, EngineKind};
-use crate::postgres::Postgres;
 use crate::report::Report;
 use crate::runner::run_script;
 use crate::script;
@@ -39,7 +39,7 @@ impl FileReport {
 
 /// Runs all test files under the paths, `jobs` at a time, each on an engine of its own thread; calls
 /// `done` after each. Reports come in the order of the files. With `postgres` the server behind
-/// `PGHOST` runs every record as well, and failures say what it did.
+/// `PGHOST` is asked about every record that fails, and failures say what it did.
 ///
 /// # Errors
 /// A path that cannot be read, or an engine that does not start.
@@ -93,7 +93,7 @@ async fn run_file(
     let report = match script::read(path) {
         Ok(mut script) if postgres => {
             name.clone_into(&mut script.name);
-            let mut beside = Postgres::start().await.map_err(|e| e.to_string())?;
+            let mut beside = Beside::default();
             let report = run_script(engine, &script, Some(&mut beside)).await;
             beside.finish().await.map_err(|e| e.to_string())?;
             report

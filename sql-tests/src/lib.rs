@@ -16,6 +16,7 @@
 //! [`tpch`] makes the tables of TPC-H and judges the answers to its queries.
 
 pub mod answers;
+pub mod beside;
 mod client_answer;
 pub mod cluster;
 pub mod compare;

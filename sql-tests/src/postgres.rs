@@ -67,6 +67,16 @@ impl Postgres {
         administer(&format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.database)).await
     }
 
+    /// Drops every table.
+    ///
+    /// # Errors
+    /// The server is gone.
+    pub async fn reset(&mut self) -> Result<(), EngineError> {
+        self.run("SET client_min_messages = warning").await?;
+        self.run("DROP SCHEMA public CASCADE").await?;
+        self.run("CREATE SCHEMA public").await.map(drop)
+    }
+
     /// Runs the statements of a text; the answer is that of the last one.
     ///
     /// # Errors

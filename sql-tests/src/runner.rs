@@ -4,10 +4,10 @@
 //! Rows of a query without ORDER BY are compared as a multiset even where a file says `nosort`: SQL
 //! leaves their order open, and Trine shuffles them on purpose.
 
+use crate::beside::Beside;
 use crate::engine::{Engine, EngineError};
 use crate::judge::{judge_query, judge_statement, same_answer};
 use crate::order::is_ordered;
-use crate::postgres::Postgres;
 use crate::report::{Cause, Failure, PostgresVerdict, Reason, Report};
 use crate::script::{LABELS, Script, TestRecord};
 use crate::value::Output;
@@ -18,12 +18,12 @@ use std::collections::BTreeMap;
 /// Runs one file on a fresh database.
 ///
 /// A record counts as failed also when the engine refuses its statement as unsupported, whatever the
-/// record expects. A `postgres` with a fresh database runs every record too, and failures say what
-/// it did with theirs.
+/// record expects. A `postgres` that knows nothing yet is asked about every record that fails, and
+/// failures say what it did.
 pub async fn run_script(
     engine: &mut Engine,
     script: &Script,
-    postgres: Option<&mut Postgres>,
+    postgres: Option<&mut Beside>,
 ) -> Report {
     if let Err(e) = engine.reset().await {
         let records = script.records.iter().filter(|r| counted(r).is_some()).count();
@@ -83,7 +83,7 @@ struct Walk<'a> {
     report: Report,
     /// Tables and views whose creation or change failed, with the first error.
     broken: BTreeMap<String, Cause>,
-    postgres: Option<&'a mut Postgres>,
+    postgres: Option<&'a mut Beside>,
 }
 
 impl Walk<'_> {
@@ -103,10 +103,6 @@ impl Walk<'_> {
             _ => return,
         };
         let outcome = engine.run(sql).await;
-        let theirs = match &mut self.postgres {
-            Some(postgres) => Some(postgres.run(sql).await),
-            None => None,
-        };
         let wants_success = matches!(
             record,
             Record::Statement { expected: StatementExpect::Ok | StatementExpect::Count(_), .. }
@@ -116,8 +112,17 @@ impl Walk<'_> {
             self.broken_by(sql, e);
         }
         match self.judge(record, sort, outcome.clone()) {
-            Ok(()) => self.report.passed += 1,
+            Ok(()) => {
+                self.report.passed += 1;
+                if let Some(postgres) = &mut self.postgres {
+                    postgres.passed(sql);
+                }
+            }
             Err(reason) => {
+                let theirs = match &mut self.postgres {
+                    Some(postgres) => Some(postgres.ask(sql).await),
+                    None => None,
+                };
                 let verdict = theirs.map(|t| self.postgres_verdict(record, sort, outcome, t));
                 self.fail(line, sql, reason, verdict);
             }

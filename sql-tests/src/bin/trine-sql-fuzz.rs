@@ -1,5 +1,6 @@
-//! `trine-sql-fuzz [--seed N] [--count K] [--queries Q] [--engine inprocess|cluster]`: random cases
-//! against plain DataFusion. Without --count it goes on for ever. Exit code 1 after a finding.
+//! `trine-sql-fuzz [--seed N] [--count K] [--queries Q] [--engine inprocess|cluster] [--oracle oracle|postgres]`:
+//! random cases against plain DataFusion or PostgreSQL (`scripts/with-postgres.sh trine-sql-fuzz …`). Without
+//! --count it goes on for ever. Exit code 1 after a finding.
 
 use clap::Parser;
 use std::process::ExitCode;
@@ -22,6 +23,9 @@ struct Arguments {
     /// What is tested.
     #[arg(long, value_enum, default_value = "inprocess")]
     engine: EngineKind,
+    /// Who knows the right answers.
+    #[arg(long, value_enum, default_value = "oracle")]
+    oracle: EngineKind,
 }
 
 #[tokio::main]
@@ -38,7 +42,7 @@ async fn main() -> ExitCode {
 
 async fn run(arguments: &Arguments) -> Result<Tally, String> {
     let mut engine = Engine::start(arguments.engine).await.map_err(|e| e.to_string())?;
-    let mut oracle = Engine::start(EngineKind::Oracle).await.map_err(|e| e.to_string())?;
+    let mut oracle = Engine::start(arguments.oracle).await.map_err(|e| e.to_string())?;
     let mut tally = Tally::default();
     let last = arguments.count.map_or(u64::MAX, |count| arguments.seed.saturating_add(count));
     for seed in arguments.seed..last {

@@ -47,6 +47,8 @@ pub struct Column {
     pub kind: Kind,
     /// Type and options as CREATE TABLE has them.
     pub declared: String,
+    /// The same for a database that knows nothing of ranges, dictionaries and PUBLIC.
+    pub plain: String,
     /// Whether NULL may occur.
     pub nullable: bool,
 }
@@ -68,8 +70,18 @@ impl Table {
     /// Its CREATE TABLE and its INSERT statements: one or, for some, two batches.
     #[must_use]
     pub fn statements(&self) -> Vec<String> {
+        self.statements_with(|column| &column.declared)
+    }
+
+    /// The same for a plain database.
+    #[must_use]
+    pub fn plain_statements(&self) -> Vec<String> {
+        self.statements_with(|column| &column.plain)
+    }
+
+    fn statements_with(&self, declared: impl Fn(&Column) -> &String) -> Vec<String> {
         let columns: Vec<String> =
-            self.columns.iter().map(|c| format!("{} {}", c.name, c.declared)).collect();
+            self.columns.iter().map(|c| format!("{} {}", c.name, declared(c))).collect();
         let mut all = vec![format!("CREATE TABLE {} ({})", self.name, columns.join(", "))];
         // A second segment where the count is odd.
         let second = if self.rows.len() % 2 == 1 { self.rows.len() / 3 } else { 0 };
@@ -102,6 +114,7 @@ pub(super) fn table(random: &mut Random, index: usize) -> Table {
             name: format!("{prefix}0"),
             kind: Kind::Integer { low: 0, high: 200 },
             declared: format!("INT{range}{secrecy} PRIMARY KEY"),
+            plain: "INT PRIMARY KEY".to_owned(),
             nullable: false,
         });
     }
@@ -149,7 +162,13 @@ fn column(random: &mut Random, name: String, public: usize) -> Column {
     let nullable = random.chance(60);
     let not_null = if nullable { "" } else { " NOT NULL" };
     let public = if random.chance(public) { " PUBLIC" } else { "" };
-    Column { name, kind, declared: format!("{declared}{public}{not_null}"), nullable }
+    let bare = match kind {
+        Kind::Enum { .. } => "VARCHAR(8)",
+        _ => declared.split(" RANGE").next().unwrap_or(&declared),
+    };
+    let plain = format!("{bare}{not_null}");
+    let declared = format!("{declared}{public}{not_null}");
+    Column { name, kind, declared, plain, nullable }
 }
 
 fn literal(random: &mut Random, column: &Column) -> String {
