@@ -13,6 +13,7 @@ use crate::encode::{Cell, ColumnEncoder};
 use crate::upload::arrange;
 use sqlparser::tokenizer::Token as Sql;
 use std::fmt;
+use trine_proto::catalog::in_schema;
 use trine_proto::schema::{ColumnType, TableSchema};
 use trine_proto::status::{SqlError, sqlstate};
 use trine_proto::wire::WriteKind;
@@ -95,7 +96,7 @@ pub(super) fn parse(
         .at(at));
     }
     p.end()?;
-    let alias = alias.unwrap_or_else(|| insert.table.clone());
+    let alias = alias.unwrap_or_else(|| in_schema(&insert.table).1.to_owned());
     Ok(Statement::Upsert(Upsert { insert, alias, arbiter, position, update }))
 }
 

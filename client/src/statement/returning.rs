@@ -15,6 +15,7 @@ use crate::upload::arrange;
 use sqlparser::tokenizer::Token as Sql;
 use std::fmt;
 use std::ops::Range;
+use trine_proto::catalog::in_schema;
 use trine_proto::schema::ColumnType;
 use trine_proto::status::{SqlError, sqlstate};
 
@@ -289,7 +290,11 @@ impl Returning {
             selects.push(format!("{BEFORE}{}", items.join(", ")));
         }
         let rows = selects.join(" UNION ALL ");
-        let sql = format!("{BEFORE}{} FROM ({rows}) AS {}", self.list, quoted(&insert.table));
+        let sql = format!(
+            "{BEFORE}{} FROM ({rows}) AS {}",
+            self.list,
+            quoted(in_schema(&insert.table).1)
+        );
         Ok(Statement::Ask(Asked { sql, parameters, places: self.places() }))
     }
 }

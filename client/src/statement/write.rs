@@ -12,6 +12,7 @@ use super::returning;
 use crate::encode::{Cell, parse_date};
 use sqlparser::tokenizer::Token as Sql;
 use std::fmt;
+use trine_proto::catalog::in_schema;
 use trine_proto::schema::ColumnType;
 use trine_proto::status::SqlError;
 use trine_proto::wire::WriteKind;
@@ -157,7 +158,7 @@ pub(super) fn update(p: &mut Parser<'_>, fragment: &Fragment<'_>) -> Result<Stat
     let _ = p.word("ONLY");
     let position = p.position();
     let table = p.name()?;
-    let mut alias = table.clone();
+    let mut alias = in_schema(&table).1.to_owned();
     if !p.words_follow(&["SET"]) {
         let _ = p.word("AS");
         alias = p.identifier()?;

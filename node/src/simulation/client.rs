@@ -1,7 +1,7 @@
 //! Clients: they upload and commit, query, or write; ask again when no answer comes; and sometimes go
 //! away in the middle.
 
-use super::world::World;
+use super::world::{Node, World};
 use prost::Message as _;
 use trine_proto::catalog::{JobStatus, Staged, TransactionState, Verdict};
 use trine_proto::command::{CLIENT_DOMAIN, Command, Outcome};
