@@ -26,7 +26,7 @@ use crate::raft::{RaftId, Vote};
 use crate::records::{self, Applied};
 
 /// Format version of an encoded image, its first byte.
-const IMAGE_FORMAT: u8 = 1;
+const IMAGE_FORMAT: u8 = 2;
 /// Prefix of the keys of marked states in the family `meta`.
 const MARKED: &[u8] = b"backup";
 /// Where a folder is built before it takes its place.

@@ -8,7 +8,9 @@
 //! |---|---|
 //! | entry 1, enrolment, network profile | `principals` |
 //! | CREATE and DROP TABLE, GRANT, REVOKE | `ddl` |
+//! | ALTER TABLE | `alter`, and `texts` for the names in CHECKs and views |
 //! | what a table demands of its rows | `rules` |
+//! | CREATE and DROP SCHEMA | `schemas` |
 //! | CREATE and DROP INDEX | `indexes` |
 //! | CREATE and DROP VIEW | `views` |
 //! | one name space for all of them | `names` |
@@ -20,6 +22,7 @@
 //! | positions that are backed up | `backups` |
 //! | what is forgotten, and when | `retention` |
 
+mod alter;
 mod backups;
 mod commit;
 mod ddl;
@@ -31,8 +34,10 @@ mod packing;
 mod principals;
 mod retention;
 mod rules;
+mod schemas;
 #[cfg(test)]
 mod tests;
+mod texts;
 mod transactions;
 mod validation;
 mod views;
@@ -145,6 +150,9 @@ fn dispatch(catalog: &mut Catalog, request: &Request, asked: &Asked) -> Result<O
     match asked {
         Asked::CreateTable(c) => ddl::create_table(catalog, request, c),
         Asked::DropTable(c) => ddl::drop_table(catalog, request, c),
+        Asked::AlterTable(c) => alter::alter(catalog, request, c),
+        Asked::CreateSchema(c) => schemas::create(catalog, request, c),
+        Asked::DropSchema(c) => schemas::drop_schema(catalog, request, c),
         Asked::Grant(c) => ddl::grant(catalog, request, c, true),
         Asked::Revoke(c) => ddl::grant(catalog, request, c, false),
         Asked::Enrol(c) => principals::enrol(catalog, request, c),

@@ -35,6 +35,10 @@ pub mod sqlstate {
     pub const SYNTAX_ERROR: &str = "42601";
     pub const INSUFFICIENT_PRIVILEGE: &str = "42501";
     pub const DUPLICATE_COLUMN: &str = "42701";
+    pub const DUPLICATE_SCHEMA: &str = "42P06";
+    pub const UNDEFINED_SCHEMA: &str = "3F000";
+    pub const RESERVED_NAME: &str = "42939";
+    pub const INVALID_COLUMN_REFERENCE: &str = "42P10";
     pub const AMBIGUOUS_COLUMN: &str = "42702";
     pub const UNDEFINED_COLUMN: &str = "42703";
     pub const DUPLICATE_OBJECT: &str = "42710";

@@ -7,6 +7,8 @@ pub use public::{Kept, PublicIndex, PublicRows};
 
 use crate::types::Type;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use trine_proto::alter::Layout;
 use trine_proto::catalog::SegmentEntry;
 use trine_proto::ids::{SegmentId, TableId};
 use trine_proto::schema::TableSchema;
@@ -569,7 +571,7 @@ pub struct Plan {
 }
 
 /// One segment as a scan reads it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct SegmentScan {
     /// Which.
     pub id: SegmentId,
@@ -577,11 +579,22 @@ pub struct SegmentScan {
     pub rows: u64,
     /// Whether it has a shared *valid* column; without one all its rows exist.
     pub has_valid: bool,
+    /// Set if it was stored before the table was altered.
+    #[serde(serialize_with = "stored_layout")]
+    pub layout: Option<Arc<Layout>>,
+}
+
+fn stored_layout<S: serde::Serializer>(
+    layout: &Option<Arc<Layout>>,
+    to: S,
+) -> Result<S::Ok, S::Error> {
+    layout.as_deref().serialize(to)
 }
 
 impl From<&SegmentEntry> for SegmentScan {
     fn from(entry: &SegmentEntry) -> Self {
-        Self { id: entry.id, rows: entry.rows, has_valid: entry.has_valid }
+        let layout = entry.layout.clone();
+        Self { id: entry.id, rows: entry.rows, has_valid: entry.has_valid, layout }
     }
 }
 

@@ -56,7 +56,8 @@ fn due(catalog: &Catalog, table: &TableEntry, at: LogIndex) -> Option<PackEntry>
 /// The largest set of small segments of one shape and about one size, in the order of the list.
 fn candidates(table: &TableEntry, at: LogIndex) -> Option<PackEntry> {
     let mut sets: BTreeMap<(u32, bool), PackEntry> = BTreeMap::new();
-    let small = |s: &&SegmentEntry| (1..PACK_ROWS_EACH).contains(&s.rows);
+    // Rows in the layout of a version before an ALTER TABLE lie with that version.
+    let small = |s: &&SegmentEntry| (1..PACK_ROWS_EACH).contains(&s.rows) && s.layout.is_none();
     if table.visible(at).filter(small).count() < PACK_SEGMENTS_MIN {
         return None;
     }

@@ -2,7 +2,7 @@
 //! away in the middle.
 
 use super::broken::Rule;
-use super::world::World;
+use super::world::{Node, World};
 use prost::Message as _;
 use trine_proto::catalog::{JobStatus, Staged, TransactionState, Verdict};
 use trine_proto::command::{CLIENT_DOMAIN, Command, Outcome};
@@ -188,10 +188,13 @@ impl Client {
         let asked = match self.goal {
             Goal::Load { keyed } => {
                 let schema = TableSchema::try_from(&schema(keyed)).unwrap();
+                let known =
+                    |n: &Node| n.catalog.table(name(keyed), LogIndex(u64::MAX)).map(|t| t.id);
+                let table = world.nodes.iter().find_map(known).unwrap_or(TableId(0));
                 let receipts = world.cluster.receipts(
                     &world.cluster.administrator,
                     TransactionId(self.id),
-                    &schema,
+                    (table, &schema),
                     3,
                 );
                 world.cluster.commit(&receipts)

@@ -109,9 +109,8 @@ pub(crate) fn explained(sql: &str) -> Result<Option<Explained>, SqlError> {
         }
         _ => return Ok(None),
     };
-    let last =
-        name.0.last().and_then(|part| part.as_ident()).ok_or_else(|| refuse("this table"))?;
-    Ok(Some(Explained { table: fold(last), rewrites, json }))
+    let table = relation(&name).ok_or_else(|| refuse("this table"))?;
+    Ok(Some(Explained { table, rewrites, json }))
 }
 
 /// The client says what a statement writes to, so that the log can order it without parsing.
@@ -127,8 +126,17 @@ fn fold(ident: &Ident) -> String {
     if ident.quote_style.is_some() { ident.value.clone() } else { ident.value.to_lowercase() }
 }
 
+/// The name that the catalog knows a relation by.
+fn relation(name: &ObjectName) -> Option<String> {
+    let parts = name.0.iter().map(|part| part.as_ident().map(fold)).collect::<Option<Vec<_>>>()?;
+    match parts.as_slice() {
+        [schema, name] if schema == "public" => Some(name.clone()),
+        parts => Some(parts.join(".")),
+    }
+}
+
 fn is_table(name: &ObjectName, schema: &TableSchema) -> bool {
-    name.0.last().and_then(|part| part.as_ident()).is_some_and(|i| fold(i) == schema.name)
+    relation(name).is_some_and(|name| name == schema.name)
 }
 
 /// The one table of a statement, without joins.

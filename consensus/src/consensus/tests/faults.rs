@@ -218,7 +218,8 @@ fn three_members_settle_one_transaction_once() {
         let harness = Harness::started().await;
         harness.create(Party::ALL[0], "t").await;
         let catalog = harness.member(Party::ALL[0]).catalog();
-        let schema = &catalog.tables.values().next().unwrap().schema;
+        let table = catalog.tables.values().next().unwrap();
+        let schema = (table.id, &table.schema);
         let admin = &harness.cluster.administrator;
         let transaction = trine_proto::ids::TransactionId([1; 16]);
         let commit = || {

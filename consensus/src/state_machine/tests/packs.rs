@@ -224,3 +224,18 @@ fn a_table_that_is_dropped_is_packed_no_more() {
     nothing(&world.node(0, NodeCommandKind::Pack(id)));
     nothing(&world.node(0, NodeCommandKind::Pack(TableId(77))));
 }
+
+#[test]
+fn rows_stored_before_an_alter_stay_in_their_files() {
+    let mut world = World::new();
+    let table = world.table("t", false);
+    world.load_many(0..MANY, &table, 3);
+    let id = world.entry("t").id;
+    assert_eq!(packable(&world.catalog), [id]);
+    let layout = trine_proto::alter::Layout { table: id, schema: table, columns: Vec::new() };
+    let layout = std::sync::Arc::new(layout);
+    for segment in &mut world.catalog.tables.get_mut(&id).unwrap().segments {
+        segment.layout = Some(std::sync::Arc::clone(&layout));
+    }
+    assert_eq!(packable(&world.catalog), []);
+}
