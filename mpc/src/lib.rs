@@ -92,6 +92,7 @@ pub use chosen::Chosen;
 pub use cost::Cost;
 pub use disclosure::Disclosure;
 pub use error::MpcError;
+pub use kernel::release_freed;
 pub use net::Net;
 pub use net_delay::DelayNet;
 pub use net_memory::MemoryNet;

@@ -171,6 +171,9 @@ fn walk<'a>(
     Ok((relation, run.costs, run.failures))
 }
 
+/// Rows from which on what an operator freed goes back to the system before the next one runs.
+const RELEASE_ROWS: usize = 1 << 16;
+
 /// Inputs of an operator, in the order in which they run.
 #[must_use]
 pub fn inputs(plan: &Plan) -> Vec<&Plan> {
@@ -291,6 +294,9 @@ impl Run<'_> {
             chosen: self.session.take_chosen(),
         };
         self.done += 1;
+        if self.store.is_some() && relation.rows >= RELEASE_ROWS {
+            trine_mpc::release_freed();
+        }
         if let Some((_, kept)) = self.kept.get_mut(&position) {
             *kept = Some(relation.clone());
         }

@@ -1,13 +1,14 @@
 //! The inner loops, in the widest form that the processor has.
 //!
-//! The only place of the crate with `unsafe`: casts between words and bytes, and copies of loops for
-//! instruction sets that are found at run time. Every kernel has a portable twin, and tests hold the
+//! The only place of the crate with `unsafe`: casts between words and bytes, a call of the C library's allocator, and
+//! copies of loops for instruction sets that are found at run time. Every kernel has a portable twin, and tests hold the
 //! two equal bit by bit: parties with different processors must make the same masks and the same
 //! messages. What a kernel computes never depends on the processor, only how fast.
 
 mod cast;
 mod compress;
 mod loops;
+mod memory;
 mod stream;
 mod transpose;
 
@@ -17,6 +18,7 @@ pub(crate) use loops::{
     and_terms, flip, inner_terms, minus, negate_where, plus, plus_bits, plus_both, plus_weighted,
     product_terms, xor, xor_both, xor_of,
 };
+pub use memory::release_freed;
 pub(crate) use stream::Cipher;
 pub(crate) use transpose::{TILE_WORDS, Tile, TileRows, rows_of_tile, tile_of_rows};
 

@@ -190,6 +190,11 @@ impl Keys {
         }
     }
 
+    /// Words of planes.
+    pub(super) fn plane_words(&self) -> usize {
+        (self.active.words + self.waiting.words) * self.width
+    }
+
     /// Takes back what `sides` lent.
     pub(super) fn give_back(&mut self, spare: [[Vec<u64>; 2]; 2]) {
         self.spare = spare;

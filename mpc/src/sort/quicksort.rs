@@ -26,7 +26,12 @@ use super::radix::row_index;
 use super::segments::Segments;
 use super::shuffle::{Shuffle, Shuffled};
 use crate::cost::ceil_log2;
+use crate::kernel::release_freed;
 use crate::{Cost, MpcError, Planes, Result, Session};
+
+/// Words of planes that are worth giving back what was freed on the way: what the shuffle took before the rows are
+/// compared, and what moved rows have left behind.
+const RELEASE_WORDS: usize = 1 << 16;
 
 /// Ascending sort by `key` as unsigned numbers, of which the first `wanted` places are found out and kept.
 /// Two rows or more.
@@ -91,6 +96,9 @@ fn sort_distinct(
     let (rows, width) = (key.len(), key.width());
     let shuffle = Shuffle::draw(s, rows);
     let moved = shuffle.apply_key(s, key)?;
+    if rows * width / 64 >= RELEASE_WORDS {
+        release_freed();
+    }
     if s.is_dry() {
         s.charge(plan.expected);
         s.note_sort(plan.expected, Cost::default());
@@ -129,6 +137,8 @@ fn open_order(
     let (mut segments, moves, lengths) = Segments::new(plan.shape, rows, wanted);
     keys.follow(&moves, lengths, &[]);
     let mut recomputed = Cost::default();
+    let step = keys.plane_words() / 16;
+    let mut held = keys.plane_words();
     while !segments.is_done() {
         let level = segments.level();
         let (form, cost) = cost_level(s.profile(), level.comparisons(), width);
@@ -139,6 +149,10 @@ fn open_order(
         keys.give_back(spare);
         let (moves, lengths) = segments.advance(&level, &less)?;
         keys.follow(&moves, lengths, &less);
+        if step >= RELEASE_WORDS / 16 && held - keys.plane_words().min(held) >= step {
+            release_freed();
+            held = keys.plane_words();
+        }
     }
     let order = segments.into_order()?;
     let sorted = back.map(|from| keys.into_sorted(&order.kept, from));
