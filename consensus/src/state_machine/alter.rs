@@ -191,7 +191,7 @@ fn move_queue(catalog: &mut Catalog, at: LogIndex, (old, new): (TableId, TableId
         }
         match v.subject {
             Subject::Write(_) | Subject::Alter(_) => v.table = new,
-            Subject::Batch(_) | Subject::Index(_) => given_up.push(*id),
+            Subject::Batch(_) | Subject::Index(_) | Subject::Pack(_) => given_up.push(*id),
             // It finds out by itself when its turn comes.
             Subject::Transaction(_) => {}
         }

@@ -71,6 +71,12 @@ pub(super) fn create_table(world: &mut World, keyed: bool) -> Command {
     signed(world, id, Asked::CreateTable(create))
 }
 
+/// The table as some node knows it.
+fn table(world: &World, keyed: bool) -> TableId {
+    let known = |n: &Node| n.catalog.table(name(keyed), LogIndex(u64::MAX)).map(|t| t.id);
+    world.nodes.iter().find_map(known).unwrap_or(TableId(0))
+}
+
 /// Number of the table without constraints: it is made first.
 pub(super) const PLAIN: u64 = 0;
 
@@ -78,8 +84,9 @@ pub(super) const PLAIN: u64 = 0;
 pub(super) fn loaded(world: &mut World) -> ([u8; 16], Command) {
     let id = world.id();
     let schema = TableSchema::try_from(&schema(false)).unwrap();
+    let table = table(world, false);
     let who = &world.cluster.administrator;
-    let receipts = world.cluster.receipts(who, TransactionId(id), &schema, 3);
+    let receipts = world.cluster.receipts(who, TransactionId(id), (table, &schema), 3);
     let commit = world.cluster.commit(&receipts);
     let command = *blake3::hash(&id).as_bytes().first_chunk().unwrap();
     (id, signed(world, command, commit))
@@ -188,9 +195,7 @@ impl Client {
         let asked = match self.goal {
             Goal::Load { keyed } => {
                 let schema = TableSchema::try_from(&schema(keyed)).unwrap();
-                let known =
-                    |n: &Node| n.catalog.table(name(keyed), LogIndex(u64::MAX)).map(|t| t.id);
-                let table = world.nodes.iter().find_map(known).unwrap_or(TableId(0));
+                let table = table(world, keyed);
                 let receipts = world.cluster.receipts(
                     &world.cluster.administrator,
                     TransactionId(self.id),
