@@ -54,7 +54,7 @@ pub enum Statement {
         if_not_exists: bool,
     },
     /// CREATE TEMPORARY TABLE: the statement without the word. The session drops the table at its end.
-    Temporary(Box<Statement>),
+    Temporary(Box<Self>),
     /// CREATE TABLE … AS SELECT: the result stays shared.
     CreateTableAs {
         /// The table.
