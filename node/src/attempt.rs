@@ -38,7 +38,7 @@ pub(crate) enum End {
     /// What was found, this party's part of what the client is told, and who the client is.
     Verdict(Box<Done>, String),
     /// This party's report of the segment that it packed.
-    Packed(Staged),
+    Packed(Box<Staged>),
     /// Another attempt would meet the same.
     Failed(SqlError),
     /// A peer went away: the next attempt may succeed. What ran then; empty before the first operator.
@@ -252,7 +252,7 @@ impl Context {
         handle: &Handle,
     ) -> End {
         match packing::pack(&self.store, self.party, place, entry, &|| handle.stopped()) {
-            Ok(staged) => End::Packed(staged),
+            Ok(staged) => End::Packed(Box::new(staged)),
             Err(NotPacked::Stopped) => End::Stopped,
             Err(NotPacked::Storage(e)) => End::Failed(unreadable(self.party, &e, catalog)),
             Err(NotPacked::Differ(what)) => {

@@ -280,7 +280,7 @@ impl Runner {
                 }
             }
             (Work::Validation(transaction), End::Packed(staged)) => {
-                let verdict = Verdict::Staged(staged);
+                let verdict = Verdict::Staged(*staged);
                 NodeCommandKind::Verdict { transaction, attempt, verdict }
             }
             (Work::Validation(transaction), End::Failed(error)) => {

@@ -37,11 +37,14 @@ fn files(backend: &Memory) -> usize {
     backend.list(FOLDER).unwrap().len()
 }
 
-/// Components and digests as a client puts them together.
-fn read(results: &Results, id: JobId, attempt: u32) -> Result<Vec<(Vec<u8>, Vec<u8>)>, SqlError> {
+/// A component and its digest.
+type Vector = (Vec<u8>, Vec<u8>);
+
+/// Vectors as a client puts them together.
+fn read(results: &Results, id: JobId, attempt: u32) -> Result<Vec<Vector>, SqlError> {
     let reader = results.reader(id, attempt)?;
     assert_eq!(reader.header().unwrap().rows, 5);
-    let mut vectors: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
+    let mut vectors: Vec<Vector> = Vec::new();
     let mut next = reader.first();
     while let Some(cursor) = next {
         let (parts, more) = reader.read(cursor).map_err(|e| results.damaged(id, &e))?;
