@@ -2,7 +2,7 @@
 //! this node proposes to give them up. Nothing is deleted by a timer: the log decides, and a Commit
 //! that comes first wins.
 
-use crate::limits::{BACKUP_KEEP, PARAMETERS_KEEP, RESULTS_LOOK_MIN, STAGED_LOOK};
+use crate::limits::{BACKUP_KEEP, MEMORY_RELEASE, PARAMETERS_KEEP, RESULTS_LOOK_MIN, STAGED_LOOK};
 use crate::runner::Runner;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -73,6 +73,20 @@ pub(crate) async fn results(runner: Arc<Runner>, keep: Duration, mut stop: watch
         let expiring = tokio::task::spawn_blocking(move || runner.results().expire());
         if let Err(e) = expiring.await {
             tracing::error!(error = %e, "expiring results");
+        }
+    }
+}
+
+/// Gives back, now and then until `stop` turns true, what statements have freed: in pieces it would stay
+/// with the process for good.
+pub(crate) async fn memory(mut stop: watch::Receiver<bool>) {
+    loop {
+        tokio::select! {
+            _ = stop.wait_for(|stop| *stop) => return,
+            () = tokio::time::sleep(MEMORY_RELEASE) => {}
+        }
+        if tokio::task::spawn_blocking(trine_mpc::release_freed).await.is_err() {
+            return;
         }
     }
 }

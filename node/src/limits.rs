@@ -162,6 +162,9 @@ pub(crate) const STOP_LOOK: Duration = Duration::from_millis(100);
 /// How often to look for a leader while starting.
 pub(crate) const LEADER_LOOK: Duration = Duration::from_millis(50);
 
+/// How often freed memory is given back to the system.
+pub(crate) const MEMORY_RELEASE: Duration = Duration::from_secs(30);
+
 /// How often to look for staged parts that nobody commits.
 pub(crate) const STAGED_LOOK: Duration = Duration::from_secs(60);
 

@@ -155,6 +155,7 @@ impl Node {
             config.limits.results_keep,
             stop.subscribe(),
         ));
+        tokio::spawn(janitor::memory(stop.subscribe()));
         tokio::spawn(janitor::abandoned(
             Arc::clone(&runner),
             Arc::clone(&consensus),

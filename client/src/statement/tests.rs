@@ -126,7 +126,6 @@ fn create_table_points_at_what_is_wrong() {
     is_error("create table t ()", "42601", ")");
     is_error("create table t (a int", "42601", "");
     is_error("create table t (a int) x", "42601", "x");
-    is_error("create table s.t (a int)", "0A000", "s.t (a int)");
     is_error("create table t as insert into u values (1)", "42601", "insert into u values (1)");
     is_error("create table t (a int) as select 1", "42601", "as select 1");
     is_error("create view v as insert into t values (1)", "42601", "insert into t values (1)");
@@ -317,7 +316,7 @@ fn what_is_not_done_says_what_to_write() {
     is_error("alter table t alter a type bigint", "0A000", "type bigint");
     is_error("alter table t owner to bob", "0A000", "owner to bob");
     is_error("alter table t add b int first", "0A000", "first");
-    is_error("alter table t add b int default 'x'", "42804", "default 'x'");
+    is_error("alter table t add b int default 'x'", "22P02", "default 'x'");
     is_error("alter table t add b", "42601", "");
     is_error("alter table t", "42601", "");
     is_error("alter table t drop a, rename to b", "0A000", "rename to b");
@@ -547,8 +546,8 @@ fn the_rows_of_on_conflict_stay_secret() {
     assert_eq!(
         update.sql.split_whitespace().collect::<Vec<_>>().join(" "),
         "UPDATE \"t\" AS \"t\" SET \"b\" = CASE WHEN (\"t\".\"k\" = $1) THEN ($3 || $4 )WHEN \
-         (\"t\".\"k\" = $2) THEN ($5 || $6 )ELSE \"t\".\"b\" END WHERE ((\"t\".\"k\" = $1) AND (t.c < $7 )) \
-         OR ((\"t\".\"k\" = $2) AND (t.c < $8 ))"
+         (\"t\".\"k\" = $2) THEN ($5 || $6 )ELSE \"t\".\"b\" END WHERE ((\"t\".\"k\" = $1) AND ((t.c < $7 ))) \
+         OR ((\"t\".\"k\" = $2) AND ((t.c < $8 )))"
     );
     assert_eq!(update.parameters.len(), 8);
     assert_eq!(
