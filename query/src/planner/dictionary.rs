@@ -206,16 +206,15 @@ pub(crate) fn only_column(expr: &Logical) -> Option<Column> {
 }
 
 /// An expression over one ENUM column as a table: evaluated for each label in the clear. `None`
-/// where it does not fold to constants of one simple type.
+/// where it does not fold to constants of one simple type, or is something else than NULL for NULL.
 pub(crate) fn evaluate(expr: &Logical, column: &Column, argument: Expr) -> Option<Expr> {
     let own = labels(&argument)?;
     if own.len() > LABELS_EVALUATED_MAX {
         return None;
     }
     let simplifier = ExprSimplifier::new(SimplifyContext::default());
-    let mut values = Vec::with_capacity(own.len());
-    for label in own {
-        let text = Logical::Literal(ScalarValue::Utf8(Some(label.clone())), None);
+    let folded = |label: Option<String>| {
+        let text = Logical::Literal(ScalarValue::Utf8(label), None);
         let bound = expr
             .clone()
             .transform_up(|node| {
@@ -227,11 +226,17 @@ pub(crate) fn evaluate(expr: &Logical, column: &Column, argument: Expr) -> Optio
             .ok()?
             .data;
         match simplifier.simplify(bound).ok()? {
-            Logical::Literal(value, _) => values.push(value),
-            _ => return None,
+            Logical::Literal(value, _) => Some(value),
+            _ => None,
         }
+    };
+    // A table has no entry for NULL.
+    if argument.nullable && !folded(None)?.is_null() {
+        return None;
     }
-    from_values(values, argument)
+    let values: Option<Vec<ScalarValue>> =
+        own.iter().map(|label| folded(Some(label.clone()))).collect();
+    from_values(values?, argument)
 }
 
 fn from_values(values: Vec<ScalarValue>, argument: Expr) -> Option<Expr> {
