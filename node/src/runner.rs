@@ -151,8 +151,10 @@ impl Runner {
         if !leads || self.context.mesh.up() != [true; 3] {
             return;
         }
-        let now = catalog.applied;
-        let due = packable(catalog).into_iter().find(|table| {
+        let (now, due) = (catalog.applied, packable(catalog));
+        // What was done is forgotten: the next time is another.
+        asked.retain(|table, _| due.contains(table));
+        let due = due.into_iter().find(|table| {
             asked.get(table).is_none_or(|at| now.0 >= at.0.saturating_add(PACK_PAUSE_ENTRIES))
         });
         if let Some(table) = due {

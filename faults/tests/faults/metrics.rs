@@ -40,7 +40,7 @@ async fn the_metrics_page_agrees_with_the_status_and_tells_no_more() {
     ] {
         client.execute(sql).await.unwrap_or_else(|e| panic!("{sql}: {e}"));
     }
-    client.query("SELECT COUNT(*) FROM sentinel_table").await.unwrap();
+    client.query("SELECT COUNT(*) FROM sentinel_table WHERE a > 5").await.unwrap();
     let mut leaders = 0;
     let statuses = client.status().await;
     for (party, status) in statuses.into_iter().enumerate() {

@@ -59,6 +59,14 @@ pub(super) fn apply_broken(
                     job.attempt = old.attempt;
                 }
             }
+            for (id, state) in &mut catalog.transactions {
+                if let TransactionState::Validating(now) = state
+                    && let Some(TransactionState::Validating(old)) = before.transactions.get(id)
+                    && old.attempt > 0
+                {
+                    now.attempt = old.attempt;
+                }
+            }
         }
         Rule::PackedOnce => {
             for (id, table) in &mut catalog.tables {

@@ -258,7 +258,7 @@ impl World {
         }
         let from = usize::try_from(self.nodes[node].catalog.applied.0).unwrap();
         let count = 1 + usize::try_from(self.below(4)).unwrap();
-        let (rule, who) = (self.rule, (node, self.now.is_multiple_of(97)));
+        let (rule, who) = (self.rule, (node, self.now.is_multiple_of(5)));
         for (place, command) in self.log.iter().enumerate().skip(from).take(count) {
             let index = LogIndex(place as u64 + 1);
             apply_broken(rule, who, &mut self.nodes[node].catalog, index, command);
@@ -434,9 +434,12 @@ impl World {
         for segment in &staged {
             seen.entry(*segment).or_insert(time);
         }
+        // Where the last of Commit and Abort wins, impatient timers show it soon.
+        let impatient = self.rule == Some(Rule::FirstWins);
+        let keep = if impatient { STAGED_KEEP / 10 } else { STAGED_KEEP };
         let old: Vec<SegmentId> = seen
             .iter()
-            .filter(|(_, since)| time - **since > STAGED_KEEP)
+            .filter(|(_, since)| time - **since > keep)
             .map(|(segment, _)| *segment)
             .collect();
         for segment in old {
