@@ -4,6 +4,7 @@
 //! of it comes next, and whether an error has left ROLLBACK only. The nodes know the transaction by its
 //! id alone, so that the statements of one may come over any connection.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use trine_proto::ids::{JobId, LogIndex, TransactionId};
@@ -14,7 +15,7 @@ use trine_proto::wire::{self, Within, WriteKind};
 
 use crate::client::{Client, VALIDATING};
 use crate::connect::is_connection_error;
-use crate::statement::{self, REFRESH, Returning, Statement, TransactionModes};
+use crate::statement::{self, REFRESH, Returning, Statement, TransactionModes, Upsert};
 use crate::value::Answer;
 use crate::write::explained;
 
@@ -29,6 +30,8 @@ const COMMIT_PAUSE: Duration = Duration::from_millis(500);
 #[derive(Debug, Default)]
 pub struct TransactionBlock {
     open: Option<Open>,
+    /// Temporary tables of the session.
+    temporary: BTreeSet<String>,
     /// A statement under way that the log knows by this id.
     pub(crate) running: Option<TransactionId>,
 }
@@ -121,6 +124,27 @@ fn failed() -> SqlError {
     .hint("write ROLLBACK")
 }
 
+/// The table that a statement creates.
+fn created(statement: &Statement) -> Option<String> {
+    match statement {
+        Statement::CreateTable { schema, .. } => Some(schema.name.clone()),
+        Statement::CreateTableAs { table, .. } => Some(table.clone()),
+        _ => None,
+    }
+}
+
+/// The table that a statement drops, or gives another name.
+fn moved(statement: &Statement) -> Option<(String, Option<String>)> {
+    match statement {
+        Statement::DropTable { table, .. } => Some((table.clone(), None)),
+        Statement::AlterTable(alter) => {
+            let to = alter.new_name()?;
+            Some((alter.table().to_owned(), Some(to.to_owned())))
+        }
+        _ => None,
+    }
+}
+
 /// What a statement is to a transaction.
 enum Part {
     Begins(TransactionModes),
@@ -144,6 +168,7 @@ fn part(statement: &Statement) -> Part {
         Statement::Insert(_)
         | Statement::Write(_)
         | Statement::Returning(_)
+        | Statement::Upsert(_)
         | Statement::Copy(_) => Part::Writes,
         Statement::Query { .. }
         | Statement::Explain(_)
@@ -156,8 +181,12 @@ fn part(statement: &Statement) -> Part {
         | Statement::Set
         | Statement::Reindex => Part::Reads,
         Statement::CreateTable { .. } => Part::Outside("CREATE TABLE"),
+        Statement::Temporary(_) => Part::Outside("CREATE TEMPORARY TABLE"),
         Statement::CreateTableAs { .. } => Part::Outside("CREATE TABLE AS"),
         Statement::DropTable { .. } => Part::Outside("DROP TABLE"),
+        Statement::AlterTable(_) => Part::Outside("ALTER TABLE"),
+        Statement::CreateSchema(_) => Part::Outside("CREATE SCHEMA"),
+        Statement::DropSchema(_) => Part::Outside("DROP SCHEMA"),
         Statement::CreateIndex(_) => Part::Outside("CREATE INDEX"),
         Statement::DropIndex(_) => Part::Outside("DROP INDEX"),
         Statement::CreateView { .. } => Part::Outside("CREATE VIEW"),
@@ -196,12 +225,40 @@ impl Client {
         block: &mut TransactionBlock,
         statement: Statement,
     ) -> Result<Answer, SqlError> {
-        let notice = |tag: &str, text: &str| Ok(Answer::done(tag, Some(text.to_owned())));
         block.running = None;
         let statement = self.resolved(statement).inspect_err(|_| block.fails())?;
         if let Statement::Returning(returning) = statement {
             return Box::pin(self.run_returning(block, &returning)).await;
         }
+        if let Statement::Upsert(upsert) = statement {
+            return Box::pin(self.run_upsert(block, &upsert)).await;
+        }
+        if let Statement::Temporary(create) = statement {
+            let name = created(&create);
+            let answer = Box::pin(self.run_in(block, *create)).await?;
+            // A notice says that the table was there before.
+            if matches!(answer, Answer::Done { notice: None, .. }) {
+                block.temporary.extend(name);
+            }
+            return Ok(answer);
+        }
+        let renamed = moved(&statement);
+        let answer = Box::pin(self.run_part(block, statement)).await?;
+        if let Some((from, to)) = renamed
+            && block.temporary.remove(&from)
+        {
+            block.temporary.extend(to);
+        }
+        Ok(answer)
+    }
+
+    /// Runs one statement of those that are what they say.
+    async fn run_part(
+        &self,
+        block: &mut TransactionBlock,
+        statement: Statement,
+    ) -> Result<Answer, SqlError> {
+        let notice = |tag: &str, text: &str| Ok(Answer::done(tag, Some(text.to_owned())));
         match part(&statement) {
             Part::Begins(_) if block.status() == BlockStatus::Failed => Err(failed()),
             Part::Begins(_) if block.open.is_some() => {
@@ -273,6 +330,46 @@ impl Client {
                 Err(error)
             }
         }
+    }
+
+    /// The statements that an INSERT … ON CONFLICT stands for, together or not at all.
+    async fn run_upsert(
+        &self,
+        block: &mut TransactionBlock,
+        upsert: &Upsert,
+    ) -> Result<Answer, SqlError> {
+        let alone = block.open.is_none() && upsert.needs_transaction();
+        if alone {
+            self.begin(block, TransactionModes::default()).await?;
+        }
+        let outcome = self.update_and_insert(block, upsert).await;
+        if !alone {
+            return outcome.inspect_err(|_| block.fails());
+        }
+        match outcome {
+            Ok(answer) => self.commit(block).await.map(|_| answer),
+            Err(error) => {
+                // What matters is why; the nodes roll back what is left open.
+                let _ = self.roll_back(block).await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn update_and_insert(
+        &self,
+        block: &mut TransactionBlock,
+        upsert: &Upsert,
+    ) -> Result<Answer, SqlError> {
+        let table = self.fresh_definition(upsert.table()).await?;
+        let mut written = 0;
+        for statement in upsert.statements(&table)? {
+            let answer = self.run_in(block, statement).await.map_err(|e| upsert.placed(e))?;
+            if let Answer::Done { rows: Some(rows), .. } = answer {
+                written += rows;
+            }
+        }
+        Ok(Answer::Done { tag: "INSERT".into(), rows: Some(written), notice: None })
     }
 
     async fn query_and_write(
@@ -363,13 +460,18 @@ impl Client {
         }
     }
 
-    /// Rolls back what is open, if anything is; true then.
+    /// Rolls back what is open, if anything is (true then), and drops the session's temporary tables.
     ///
     /// # Errors
     /// The refusal of the nodes.
     pub async fn leave(&self, block: &mut TransactionBlock) -> Result<bool, SqlError> {
         let open = block.open.is_some();
-        self.roll_back(block).await.map(|_| open)
+        let rolled_back = self.roll_back(block).await;
+        for table in std::mem::take(&mut block.temporary) {
+            let command = wire::DropTable { table, if_exists: true, cascade: true };
+            self.propose(Command::DropTable(command)).await?;
+        }
+        rolled_back.map(|_| open)
     }
 
     /// Gives up the statement of the block that writes and was dropped half-way. Whether that came in

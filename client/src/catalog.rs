@@ -107,6 +107,8 @@ pub struct TableDefinition {
     pub schema: TableSchema,
     /// DEFAULT by column position.
     pub defaults: BTreeMap<usize, Cell>,
+    /// Name and columns of the primary key, if there is one, and of what else is unique.
+    pub keys: Vec<(String, Vec<usize>)>,
 }
 
 impl TableDefinition {
@@ -120,7 +122,16 @@ impl TableDefinition {
             let column = usize::try_from(rule.column).unwrap_or(usize::MAX);
             defaults.insert(column, parse_literal(&rule.sql)?);
         }
-        Ok(Self { schema, defaults })
+        let place = |c: &u32| usize::try_from(*c).ok().filter(|c| *c < schema.columns.len());
+        let mut keys = Vec::new();
+        if !schema.primary_key.is_empty() {
+            keys.push((format!("{}_pkey", schema.name), schema.primary_key.clone()));
+        }
+        for index in rules.indexes.iter().filter(|i| i.unique) {
+            let columns = index.columns.iter().filter_map(place).collect();
+            keys.push((index.name.clone(), columns));
+        }
+        Ok(Self { schema, defaults, keys })
     }
 }
 

@@ -24,7 +24,7 @@ use crate::config::Config;
 use crate::connect::{Node, is_connection_error};
 use crate::encode::Cell;
 use crate::random::random_id;
-use crate::statement::{Execution, Prepared, PreparedStatements, Statement};
+use crate::statement::{Alter, Execution, Prepared, PreparedStatements, Statement};
 use crate::value::{Answer, OutputColumn, Table, Value};
 
 /// How long a signed command may be on its way.
@@ -142,6 +142,14 @@ impl Client {
                 let command = Command::DropTable(wire::DropTable { table, if_exists, cascade });
                 self.done("DROP TABLE", command).await
             }
+            Statement::AlterTable(alter) => self.alter_table(alter).await,
+            Statement::CreateSchema(schema) => {
+                self.done("CREATE SCHEMA", Command::CreateSchema(schema)).await
+            }
+            Statement::DropSchema(schema) => {
+                self.schemas.lock().unwrap_or_else(PoisonError::into_inner).clear();
+                self.done("DROP SCHEMA", Command::DropSchema(schema)).await
+            }
             Statement::CreateIndex(index) => {
                 self.done("CREATE INDEX", Command::CreateIndex(index)).await
             }
@@ -191,6 +199,8 @@ impl Client {
             // Their block has seen to them.
             Statement::Execute(_)
             | Statement::Returning(_)
+            | Statement::Upsert(_)
+            | Statement::Temporary(_)
             | Statement::Begin(_)
             | Statement::SetTransaction(_)
             | Statement::Commit
@@ -255,6 +265,22 @@ impl Client {
         let (schema, rules) = (Some(wire::TableSchema::from(schema)), Some(rules));
         let command = Command::CreateTable(wire::CreateTable { schema, if_not_exists, rules });
         self.done("CREATE TABLE", command).await
+    }
+
+    async fn alter_table(&self, alter: Alter) -> Result<Answer, SqlError> {
+        if alter.sets_defaults() {
+            match self.fresh_definition(alter.table()).await {
+                Ok(table) => alter.check_defaults(&table)?,
+                // IF EXISTS is for the log to decide.
+                Err(e) if e.sqlstate == sqlstate::UNDEFINED_TABLE => {}
+                Err(e) => return Err(e),
+            }
+        }
+        // Whatever becomes of it, what is known of the table may be out of date.
+        self.forget_schema(alter.table());
+        let done = self.done("ALTER TABLE", Command::AlterTable(alter.command.clone())).await;
+        self.forget_schema(alter.table());
+        done.map_err(|e| alter.placed(e))
     }
 
     async fn show_tables(&self) -> Result<Table, SqlError> {

@@ -56,7 +56,14 @@ impl Client {
         block: &mut TransactionBlock,
         within: Option<wire::Within>,
     ) -> Result<Answer, SqlError> {
-        let known = self.definition(&insert.table).await.map_err(|e| placed(e, insert.position))?;
+        let known = self.definition(&insert.table).await;
+        let mut known = known.map_err(|e| placed(e, insert.position))?;
+        // Another client may have altered the table: a batch of other columns the nodes refuse, but
+        // nobody would notice a default of before.
+        if takes_defaults(&insert, &known) || arrange(&known, &insert).is_err() {
+            let fresh = self.fresh_definition(&insert.table).await;
+            known = fresh.map_err(|e| placed(e, insert.position))?;
+        }
         let rows = arrange(&known, &insert)?;
         let outcome = self.insert_rows(&known.schema, &rows, block, within.clone()).await;
         // The schema that was known may have been replaced meanwhile by another client.
@@ -373,6 +380,14 @@ pub fn arrange(table: &TableDefinition, insert: &Insert) -> Result<Vec<Vec<Cell>
         rows.push(row);
     }
     Ok(rows)
+}
+
+/// Whether a row gets a value that the statement does not give.
+fn takes_defaults(insert: &Insert, table: &TableDefinition) -> bool {
+    let width = table.schema.columns.len();
+    insert.rows.iter().any(|row| {
+        row.len() < width || row.iter().any(|(given, _)| matches!(given, Given::Default))
+    })
 }
 
 #[cfg(test)]

@@ -137,7 +137,7 @@ fn typed(
             Some(columns) => columns.get(*place).and_then(|(name, _)| schema.position(name)),
             None => Some(*place),
         },
-        Target::Expression | Target::Like(_) | Target::Type(_) => None,
+        Target::Expression | Target::Like(_) | Target::Type(_) | Target::Excluded(_) => None,
     };
     let cell = match (&parameter.given, position) {
         (Given::Cell(cell), _) => cell.clone(),

@@ -106,7 +106,7 @@ impl Identity {
 
 pub(crate) const IDENTITY: &[u8] = b"identity";
 /// Format version of the store: of the log's entries, the state's records and what is beside them.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 /// The log's and the state machine's writes block a thread each; the others keep talking.
 const THREADS: usize = 4;
 

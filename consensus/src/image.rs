@@ -26,7 +26,7 @@ use crate::raft::{RaftId, Vote};
 use crate::records::{self, Applied};
 
 /// Format version of an encoded image, its first byte.
-const IMAGE_FORMAT: u8 = 1;
+const IMAGE_FORMAT: u8 = 2;
 /// Prefix of the keys of marked states in the family `meta`.
 const MARKED: &[u8] = b"backup";
 /// Where a folder is built before it takes its place.
@@ -228,7 +228,7 @@ mod tests {
 
     #[test]
     fn a_folder_of_another_version_is_refused_with_both() {
-        for found in [1_u32, 3] {
+        for found in [2_u32, 4] {
             let dir = tempfile::tempdir().unwrap();
             let database = Database::open(dir.path()).unwrap();
             let mut batch = database.batch();
@@ -238,7 +238,7 @@ mod tests {
             drop(database);
             let text = format!(
                 "the replicated state in the data folder has format version {found}; this version \
-                 reads 2"
+                 reads 3"
             );
             let refusals = [
                 crate::join::standing(dir.path()).map(drop).unwrap_err(),
@@ -263,7 +263,7 @@ mod tests {
         bytes[0] = IMAGE_FORMAT + 1;
         assert_eq!(
             StateImage::decode(&bytes).unwrap_err().to_string(),
-            "the replicated state of the backup has format version 2; this version reads 1"
+            "the replicated state of the backup has format version 3; this version reads 2"
         );
         bytes[0] = IMAGE_FORMAT;
         bytes.pop();

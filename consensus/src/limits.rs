@@ -54,6 +54,15 @@ pub const VIEW_BYTES_MAX: usize = 64 << 10;
 /// Relations that one view may name.
 pub const VIEW_DEPENDS_MAX: usize = 256;
 
+/// Segments of one size that are packed into one, at least.
+pub const PACK_SEGMENTS_MIN: usize = 32;
+
+/// The same at most: bounds the entry and the work of one attempt.
+pub const PACK_SEGMENTS_MAX: usize = 1_024;
+
+/// Segments with as many rows are not small any more.
+pub const PACK_ROWS_EACH: u64 = 1 << 12;
+
 /// Outcomes kept by command id at most.
 pub const OUTCOMES_MAX: usize = 10_000;
 

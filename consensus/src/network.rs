@@ -128,11 +128,28 @@ pub(crate) struct Peer {
 }
 
 /// Tells apart what is being sent: the same entries again are the same request.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Sending {
     vote: Vote,
     previous: Option<LogId>,
     last: Option<LogId>,
+}
+
+impl Sending {
+    /// Whether this is what another call asks for, or its beginning: the log has grown meanwhile.
+    fn begins(&self, other: &Self) -> bool {
+        (self.vote, self.previous) == (other.vote, other.previous) && self.last <= other.last
+    }
+
+    /// The answer to this as an answer to a call for `asked`.
+    fn answer(&self, asked: &Self, answer: Response) -> Response {
+        match answer {
+            Response::Append(AppendEntriesResponse::Success) if self.last != asked.last => {
+                Response::Append(AppendEntriesResponse::PartialSuccess(self.last))
+            }
+            other => other,
+        }
+    }
 }
 
 type Failure<E> = RPCError<RaftId, Member, RaftError<RaftId, E>>;
@@ -147,7 +164,8 @@ impl Peer {
 
     /// Raft gives a message one heartbeat's time and drops the future then; entries that take
     /// longer over this connection would be sent anew for ever. So they travel in a task of their
-    /// own, and the next call for the same entries waits for that one. Raft sends no heartbeats
+    /// own, and the next call for the same entries waits for that one, also when entries have come
+    /// behind them: to begin again with every new entry would be for ever too. Raft sends no heartbeats
     /// meanwhile, and the follower would look for another leader: each such call is one as well.
     async fn append(
         &mut self,
@@ -163,7 +181,8 @@ impl Peer {
         };
         let (link, target) = (self.link.clone(), self.target);
         match &mut self.slow {
-            Some((known, task)) if *known == sending => {
+            Some((known, task)) if known.begins(&sending) => {
+                let known = *known;
                 rpc.entries.clear();
                 let heartbeat = Request::Append(target, rpc);
                 let beat = pin!(link.call(party, &heartbeat));
@@ -171,7 +190,7 @@ impl Peer {
                 match first {
                     Either::Left((answer, _)) => {
                         self.slow = None;
-                        return sent(answer);
+                        return sent(answer).map(|answer| known.answer(&sending, answer));
                     }
                     // Still the leader, and the entries still have their place.
                     Either::Right((Ok(Response::Append(AppendEntriesResponse::Success)), _)) => {}
@@ -187,12 +206,12 @@ impl Peer {
                 }
             }
         }
-        let Some((_, task)) = &mut self.slow else {
+        let Some((known, task)) = &mut self.slow else {
             return Err(strange("nothing is being sent"));
         };
-        let answer = task.await;
+        let (known, answer) = (*known, task.await);
         self.slow = None;
-        sent(answer)
+        sent(answer).map(|answer| known.answer(&sending, answer))
     }
 }
 

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use trine_proto::catalog::{
-    BackupMark, Catalog, ClusterInfo, NetProfile, NetReports, SegmentEntry, TableEntry,
+    BackupMark, Catalog, ClusterInfo, NetProfile, NetReports, SchemaEntry, SegmentEntry, TableEntry,
 };
 use trine_proto::ids::{JobId, LogIndex, SegmentId, TableId, TransactionId};
 
@@ -47,6 +47,7 @@ struct Head {
     log_digest: [u8; 32],
     backups: BTreeMap<LogIndex, BackupMark>,
     share_generation: u64,
+    schemas: BTreeMap<String, SchemaEntry>,
 }
 
 /// Reads what was written last; an empty store is an empty catalog.
@@ -64,6 +65,7 @@ pub(crate) fn load(database: &Database) -> Result<(Catalog, Applied), ConsensusE
         log_digest: head.log_digest,
         backups: head.backups,
         share_generation: head.share_generation,
+        schemas: head.schemas,
         ..Catalog::default()
     };
     let mut segments: BTreeMap<(TableId, u64), SegmentEntry> = BTreeMap::new();
@@ -119,6 +121,7 @@ pub(crate) fn write_difference(
         log_digest: new.log_digest,
         backups: new.backups.clone(),
         share_generation: new.share_generation,
+        schemas: new.schemas.clone(),
     };
     batch.put(Family::State, HEAD, &head)?;
     difference(batch, PRINCIPAL, &old.principals, &new.principals)?;
@@ -289,7 +292,8 @@ mod tests {
         let admin = |asked| client(&cluster.administrator, id, asked);
         let load = |n: u8| {
             let transaction = TransactionId([n; 16]);
-            let receipts = cluster.receipts(&cluster.administrator, transaction, &table, 3);
+            let receipts =
+                cluster.receipts(&cluster.administrator, transaction, (TableId(0), &table), 3);
             admin(cluster.commit(&receipts))
         };
         let create = wire::CreateTable { schema: Some(schema.clone()), ..Default::default() };

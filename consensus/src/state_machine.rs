@@ -8,7 +8,9 @@
 //! |---|---|
 //! | entry 1, enrolment, network profile | `principals` |
 //! | CREATE and DROP TABLE, GRANT, REVOKE | `ddl` |
+//! | ALTER TABLE | `alter`, and `texts` for the names in CHECKs and views |
 //! | what a table demands of its rows | `rules` |
+//! | CREATE and DROP SCHEMA | `schemas` |
 //! | CREATE and DROP INDEX | `indexes` |
 //! | CREATE and DROP VIEW | `views` |
 //! | one name space for all of them | `names` |
@@ -16,9 +18,11 @@
 //! | the turn and the verdicts of checks and of statements that write | `validation` |
 //! | queries, and how statements that write come in | `jobs` |
 //! | BEGIN, the statements inside, COMMIT | `transactions` |
+//! | small segments that become one | `packing` |
 //! | positions that are backed up | `backups` |
 //! | what is forgotten, and when | `retention` |
 
+mod alter;
 mod backups;
 mod commit;
 mod ddl;
@@ -26,14 +30,19 @@ mod indexes;
 mod jobs;
 mod names;
 mod network;
+mod packing;
 mod principals;
 mod retention;
 mod rules;
+mod schemas;
 #[cfg(test)]
 mod tests;
+mod texts;
 mod transactions;
 mod validation;
 mod views;
+
+pub use packing::packable;
 
 use prost::Message as _;
 use trine_proto::catalog::{Catalog, Principal};
@@ -141,6 +150,9 @@ fn dispatch(catalog: &mut Catalog, request: &Request, asked: &Asked) -> Result<O
     match asked {
         Asked::CreateTable(c) => ddl::create_table(catalog, request, c),
         Asked::DropTable(c) => ddl::drop_table(catalog, request, c),
+        Asked::AlterTable(c) => alter::alter(catalog, request, c),
+        Asked::CreateSchema(c) => schemas::create(catalog, request, c),
+        Asked::DropSchema(c) => schemas::drop_schema(catalog, request, c),
         Asked::Grant(c) => ddl::grant(catalog, request, c, true),
         Asked::Revoke(c) => ddl::grant(catalog, request, c, false),
         Asked::Enrol(c) => principals::enrol(catalog, request, c),
@@ -195,6 +207,7 @@ fn node(catalog: &mut Catalog, index: LogIndex, signed: &SignedBytes) -> Result<
         NodeCommandKind::BackupMark => Ok(backups::mark(catalog, index)),
         NodeCommandKind::BackupDone(position) => Ok(backups::done(catalog, index, party, position)),
         NodeCommandKind::BackupEnd(position) => Ok(backups::end(catalog, index, position)),
+        NodeCommandKind::Pack(table) => packing::pack(catalog, index, table),
     }
 }
 

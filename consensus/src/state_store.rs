@@ -24,7 +24,7 @@ use crate::records::{self, Applied};
 use crate::state_machine::apply;
 
 /// Format version of a snapshot, its first byte.
-const SNAPSHOT_FORMAT: u8 = 2;
+const SNAPSHOT_FORMAT: u8 = 3;
 
 /// The latest snapshot, encoded; shared with the builder.
 type Latest = Arc<Mutex<Option<(SnapshotMeta, Arc<Vec<u8>>)>>>;

@@ -12,7 +12,7 @@ use trine_proto::command::{
     CLIENT_DOMAIN, Command, NODE_DOMAIN, NodeCommand, NodeCommandKind, Outcome, RECEIPT_DOMAIN,
 };
 use trine_proto::identity::Identity;
-use trine_proto::ids::{ClusterId, LogIndex, Party, TransactionId};
+use trine_proto::ids::{ClusterId, LogIndex, Party, TableId, TransactionId};
 use trine_proto::wire;
 
 use crate::state_machine::apply;
@@ -114,7 +114,7 @@ impl TestCluster {
         &self,
         uploader: &Identity,
         transaction: TransactionId,
-        table: &trine_proto::schema::TableSchema,
+        (id, table): (TableId, &trine_proto::schema::TableSchema),
         rows: u64,
     ) -> [wire::Receipt; 3] {
         let digest = |component: Party| {
@@ -132,6 +132,7 @@ impl TestCluster {
             second_digest: digest(party.next()),
             public_digest: blake3::hash(b"").as_bytes().to_vec(),
             principal_key: uploader.public().to_vec(),
+            table_id: id.0,
         })
     }
     /// The Commit of these receipts, for [`client`].

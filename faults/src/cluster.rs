@@ -27,6 +27,8 @@ pub struct Cluster {
     mesh: [String; 3],
     client: [String; 3],
     staged_keep_s: u64,
+    results_keep_s: Option<u64>,
+    metrics: bool,
     /// Relays before the mesh ports, and the ports behind them.
     switchboard: Option<(Switchboard, [String; 3])>,
 }
@@ -92,7 +94,17 @@ impl Cluster {
         let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
         let nodes = [None, None, None];
         let staged_keep_s = STAGED_KEEP_S;
-        let cluster = Self { folder, nodes, mesh, client, staged_keep_s, switchboard };
+        let (results_keep_s, metrics) = (None, false);
+        let cluster = Self {
+            folder,
+            nodes,
+            mesh,
+            client,
+            staged_keep_s,
+            results_keep_s,
+            metrics,
+            switchboard,
+        };
         for party in 0..3 {
             let dir = cluster.node_folder(party);
             cluster.trined_ok(&[
@@ -143,6 +155,26 @@ impl Cluster {
         self.staged_keep_s = seconds;
     }
 
+    /// How long a finished result is kept, at nodes that are started from now on.
+    pub const fn keep_results(&mut self, seconds: u64) {
+        self.results_keep_s = Some(seconds);
+    }
+
+    /// Nodes that are started from now on have a page with metrics, on a free port.
+    pub const fn serve_metrics(&mut self) {
+        self.metrics = true;
+    }
+
+    /// Where the page with metrics of a node is that was started last.
+    #[must_use]
+    pub fn metrics_address(&self, party: usize) -> Option<String> {
+        let log = self.log_text(party);
+        let line = log.lines().rev().find(|line| line.contains("metrics page"))?;
+        let address = line.rsplit_once("127.0.0.1:")?.1;
+        let digits: String = address.chars().take_while(char::is_ascii_digit).collect();
+        Some(format!("127.0.0.1:{digits}"))
+    }
+
     /// Starts whichever node does not run, and waits until all three are ready.
     ///
     /// # Errors
@@ -171,6 +203,12 @@ impl Cluster {
         command.arg("run").arg("--config").arg(self.config(party)).arg("--stop-with-stdin");
         command.env("TRINE_STAGED_KEEP_S", self.staged_keep_s.to_string());
         command.env_remove("TRINE_FAIL_POINT");
+        if let Some(seconds) = self.results_keep_s {
+            command.env("TRINE_RESULTS_KEEP_S", seconds.to_string());
+        }
+        if self.metrics {
+            command.env("TRINE_LISTEN_METRICS", "127.0.0.1:0");
+        }
         if let Some((_, behind)) = &self.switchboard {
             command.env("TRINE_LISTEN_MESH", &behind[party]);
         }
@@ -380,6 +418,16 @@ impl Cluster {
             let files = std::fs::read_dir(table.path()).into_iter().flatten().flatten();
             found.extend(files.map(|file| file.path()));
         }
+        found.sort();
+        found
+    }
+
+    /// All files of results that a party keeps, ascending.
+    #[must_use]
+    pub fn results(&self, party: usize) -> Vec<PathBuf> {
+        let folder = self.node_folder(party).join("data/results");
+        let files = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        let mut found: Vec<PathBuf> = files.map(|file| file.path()).collect();
         found.sort();
         found
     }

@@ -17,7 +17,7 @@ use trine_client::Client;
 use writer::Writer;
 
 /// The fail points of `trined`, and up to which count they are reached soon.
-pub const POINTS: [(&str, u64); 19] = [
+pub const POINTS: [(&str, u64); 22] = [
     ("stage.create", 4),
     ("stage.write", 6),
     ("stage.sync", 4),
@@ -37,6 +37,9 @@ pub const POINTS: [(&str, u64); 19] = [
     ("attempt.operator", 8),
     ("attempt.end", 4),
     ("attempt.report", 4),
+    ("result.write", 4),
+    ("result.kept", 4),
+    ("pack.begin", 1),
 ];
 
 /// Names of the two tables: one whose key is checked by the nodes together, one without constraints.

@@ -5,12 +5,13 @@
 use crate::fail_point;
 use crate::limits::{HELLO_WAIT, STOP_LOOK};
 use crate::mesh::{AttemptId, AttemptKind, AttemptNet, Hello, HelloDigest, Mesh};
+use crate::packing::{self, NotPacked};
 use std::borrow::Cow;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use trine_mpc::{AttemptKeys, MpcError, Net, Profile, Session};
-use trine_proto::catalog::{Catalog, JobEntry, NetProfile, Subject, Validation};
-use trine_proto::ids::{Party, TableId, TransactionId};
+use trine_proto::catalog::{Catalog, JobEntry, NetProfile, PackEntry, Staged, Subject, Validation};
+use trine_proto::ids::{Party, SegmentId, TableId, TransactionId};
 use trine_proto::status::{SqlError, sqlstate};
 use trine_proto::wire;
 use trine_query::{Done, Explain, Memory, Observer, QueryError, ResultShares};
@@ -36,6 +37,8 @@ pub(crate) enum End {
     Result(Box<ResultShares>),
     /// What was found, this party's part of what the client is told, and who the client is.
     Verdict(Box<Done>, String),
+    /// This party's report of the segment that it packed.
+    Packed(Box<Staged>),
     /// Another attempt would meet the same.
     Failed(SqlError),
     /// A peer went away: the next attempt may succeed. What ran then; empty before the first operator.
@@ -97,7 +100,8 @@ impl Handle {
         progress
     }
 
-    fn stopped(&self) -> bool {
+    /// Whether the attempt is to end.
+    pub(crate) fn stopped(&self) -> bool {
         self.lock().stopped
     }
 
@@ -191,6 +195,10 @@ impl Context {
         validation: &Validation,
         handle: &Handle,
     ) -> End {
+        if let Subject::Pack(entry) = &validation.subject {
+            let made = transaction.segment_of_attempt(validation.attempt);
+            return self.pack(catalog, (validation.table, made), entry, handle);
+        }
         let kind = AttemptKind::Validation;
         let id = AttemptId { kind, job: transaction.0, attempt: validation.attempt };
         let subject = Validation { verdicts: [None; 3], ..validation.clone() };
@@ -232,6 +240,25 @@ impl Context {
                 End::Verdict(Box::new(done), owner)
             }
             Err(end) => end,
+        }
+    }
+
+    /// Packs small segments: without the peers, since nothing is computed together.
+    fn pack(
+        &self,
+        catalog: &Catalog,
+        place: (TableId, SegmentId),
+        entry: &PackEntry,
+        handle: &Handle,
+    ) -> End {
+        match packing::pack(&self.store, self.party, place, entry, &|| handle.stopped()) {
+            Ok(staged) => End::Packed(Box::new(staged)),
+            Err(NotPacked::Stopped) => End::Stopped,
+            Err(NotPacked::Storage(e)) => End::Failed(unreadable(self.party, &e, catalog)),
+            Err(NotPacked::Differ(what)) => {
+                let message = format!("node {}: {what}", self.party);
+                End::Failed(SqlError::new(sqlstate::DATA_CORRUPTED, message))
+            }
         }
     }
 
@@ -501,7 +528,7 @@ mod tests {
     #[test]
     fn an_unreadable_share_is_named_by_party_table_and_segment() {
         let party = Party::ALL[1];
-        let (table, segment) = (TableId(7), trine_proto::ids::SegmentId([0xab; 16]));
+        let (table, segment) = (TableId(7), SegmentId([0xab; 16]));
         let hex = "ab".repeat(16);
         let missing = StorageError::NotFound { table, segment };
         let error = unreadable(party, &missing, &Catalog::default());

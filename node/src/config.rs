@@ -26,6 +26,8 @@ pub struct Config {
     pub listen_client: String,
     /// Address for the two other nodes.
     pub listen_mesh: String,
+    /// Address of the metrics page; none: it is off.
+    pub listen_metrics: Option<String>,
     /// The block that is identical at all three.
     pub cluster: Cluster,
     /// Bounds that an operator may want to change.
@@ -107,7 +109,7 @@ pub struct Limits {
     pub jobs_running: usize,
     /// Threads that one query may compute with, if all three nodes grant as many.
     pub lanes: u32,
-    /// Bytes of finished results in memory; the oldest go first.
+    /// Bytes of finished results on disk; the oldest go first.
     pub results_bytes_max: usize,
     /// How long a finished result is kept.
     pub results_keep: Duration,
@@ -182,6 +184,7 @@ struct FileParty {
     key_file: PathBuf,
     listen_client: String,
     listen_mesh: String,
+    listen_metrics: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -289,6 +292,7 @@ impl Config {
             identity,
             listen_client: party.listen_client,
             listen_mesh: party.listen_mesh,
+            listen_metrics: party.listen_metrics.filter(|address| !address.is_empty()),
             cluster,
             limits: limits.check()?,
             log: log.check(),
@@ -313,6 +317,9 @@ impl File {
         }
         if let Some(v) = variable("TRINE_LISTEN_MESH") {
             self.party.listen_mesh = v;
+        }
+        if let Some(v) = variable("TRINE_LISTEN_METRICS") {
+            self.party.listen_metrics = Some(v);
         }
         if let Some(v) = variable("TRINE_PARTY_WAIT_MS") {
             self.limits.party_wait_ms = Some(number("TRINE_PARTY_WAIT_MS", &v)?);

@@ -17,6 +17,8 @@
 //! | `attempt.message` | before an exchange of an attempt |
 //! | `attempt.operator` | before an operator of a query |
 //! | `attempt.report` | the attempt is over, the log does not know |
+//! | `result.write`, `result.kept` | around the write of a result; the log does not know of it |
+//! | `pack.begin` | small segments are about to be packed into one |
 //! | `repair.page` | a page of a segment is about to be given to a peer |
 //! | `backup.file`, `backup.manifest` | before that file of a backup is in its place |
 //! | `restore.file`, `restore.state`, `restore.end` | before a segment, the state, the end of a restore |
@@ -26,7 +28,7 @@ use std::io::{self, Write};
 use trine_storage::{Backend, BackendFile, BackendRead, Disk};
 
 /// Every point, for harnesses.
-pub const FAIL_POINTS: [&str; 25] = [
+pub const FAIL_POINTS: [&str; 28] = [
     "stage.create",
     "stage.write",
     "stage.sync",
@@ -46,6 +48,9 @@ pub const FAIL_POINTS: [&str; 25] = [
     "attempt.operator",
     "attempt.end",
     "attempt.report",
+    "result.write",
+    "result.kept",
+    "pack.begin",
     "repair.page",
     "backup.file",
     "backup.manifest",

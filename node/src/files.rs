@@ -33,11 +33,15 @@ impl Files {
         for table in catalog.tables.values() {
             for segment in &table.segments {
                 if needed(table.dropped) && needed(segment.valid_to) {
-                    files.listed.insert((table.id, segment.id));
+                    files.listed.insert((segment.home(table.id), segment.id));
                 } else {
                     files.gone.insert(segment.id);
                 }
             }
+        }
+        // Versions of a table list the same segments; one that needs it is enough.
+        for (_, segment) in &files.listed {
+            files.gone.remove(segment);
         }
         files
     }
@@ -61,6 +65,7 @@ mod tests {
             valid_to: None,
             component_digests: [[0; 32]; 3],
             has_valid: false,
+            layout: None,
         };
         TableEntry {
             id: TableId(id),
@@ -71,6 +76,7 @@ mod tests {
             segments: vec![segment],
             grants: BTreeMap::new(),
             rules: TableRules::default(),
+            replaces: None,
         }
     }
 
@@ -85,6 +91,31 @@ mod tests {
         catalog.backups.clear();
         let files = Files::of(&catalog);
         assert_eq!((files.listed.len(), files.gone.len()), (0, 2));
+    }
+
+    #[test]
+    fn versions_of_a_table_share_their_files() {
+        let mut catalog = Catalog::default();
+        let old = table(1, Some(10));
+        let layout = trine_proto::alter::Layout {
+            table: TableId(1),
+            schema: old.schema.clone(),
+            columns: vec![],
+        };
+        let mut new = table(1, None);
+        (new.id, new.replaces) = (TableId(2), Some(TableId(1)));
+        new.segments[0].layout = Some(std::sync::Arc::new(layout));
+        catalog.tables.extend([(old.id, old), (new.id, new)]);
+        let files = Files::of(&catalog);
+        assert_eq!(files.listed, [(TableId(1), SegmentId([1; 16]))].into());
+        assert!(files.gone.is_empty());
+        // What is rewritten goes once nobody reads it, by whatever version.
+        for table in catalog.tables.values_mut() {
+            table.segments[0].valid_to = Some(LogIndex(12));
+        }
+        assert_eq!(Files::of(&catalog).gone, [SegmentId([1; 16])].into());
+        let listed = crate::repair::listed(&catalog);
+        assert!(listed.is_empty());
     }
 
     #[test]

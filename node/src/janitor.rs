@@ -2,7 +2,7 @@
 //! this node proposes to give them up. Nothing is deleted by a timer: the log decides, and a Commit
 //! that comes first wins.
 
-use crate::limits::{BACKUP_KEEP, PARAMETERS_KEEP, STAGED_LOOK};
+use crate::limits::{BACKUP_KEEP, MEMORY_RELEASE, PARAMETERS_KEEP, RESULTS_LOOK_MIN, STAGED_LOOK};
 use crate::runner::Runner;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -57,6 +57,36 @@ pub(crate) async fn run(
             );
             let transaction = TransactionId(segment.0);
             runner.propose(NodeCommandKind::Abort { transaction, error }).await;
+        }
+    }
+}
+
+/// Deletes results that are too old until `stop` turns true.
+pub(crate) async fn results(runner: Arc<Runner>, keep: Duration, mut stop: watch::Receiver<bool>) {
+    let look = (keep / 4).clamp(RESULTS_LOOK_MIN, STAGED_LOOK);
+    loop {
+        tokio::select! {
+            _ = stop.wait_for(|stop| *stop) => return,
+            () = tokio::time::sleep(look) => {}
+        }
+        let runner = Arc::clone(&runner);
+        let expiring = tokio::task::spawn_blocking(move || runner.results().expire());
+        if let Err(e) = expiring.await {
+            tracing::error!(error = %e, "expiring results");
+        }
+    }
+}
+
+/// Gives back, now and then until `stop` turns true, what statements have freed: in pieces it would stay
+/// with the process for good.
+pub(crate) async fn memory(mut stop: watch::Receiver<bool>) {
+    loop {
+        tokio::select! {
+            _ = stop.wait_for(|stop| *stop) => return,
+            () = tokio::time::sleep(MEMORY_RELEASE) => {}
+        }
+        if tokio::task::spawn_blocking(trine_mpc::release_freed).await.is_err() {
+            return;
         }
     }
 }
@@ -155,10 +185,21 @@ pub(crate) fn unresolved(stored: BTreeSet<SegmentId>, catalog: &Catalog) -> BTre
     let written: BTreeSet<SegmentId> = writes(catalog)
         .flat_map(|(id, attempt, _)| (1..=attempt).map(move |a| id.segment_of_attempt(a)))
         .collect();
+    let packed = catalog.transactions.iter().filter_map(|(id, state)| match state {
+        TransactionState::Validating(v) if matches!(v.subject, Subject::Pack(_)) => {
+            Some((*id, v.attempt))
+        }
+        _ => None,
+    });
+    let packed: BTreeSet<SegmentId> = packed
+        .flat_map(|(id, attempt)| (1..=attempt).map(move |a| id.segment_of_attempt(a)))
+        .collect();
     let joined: BTreeSet<SegmentId> = catalog.uncommitted().map(|(_, s)| s.id).collect();
     let checked = |id: &SegmentId| {
         let state = catalog.transactions.get(&TransactionId(id.0));
-        written.contains(id) || matches!(state, Some(TransactionState::Validating(_)))
+        written.contains(id)
+            || packed.contains(id)
+            || matches!(state, Some(TransactionState::Validating(_)))
     };
     stored
         .into_iter()

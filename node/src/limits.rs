@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// Version of what nodes say to each other on the mesh. Nodes of different versions do not talk.
-pub(crate) const MESH_VERSION: u16 = 4;
+pub(crate) const MESH_VERSION: u16 = 5;
 
 /// How long a stranger may take for the TLS handshake and its hello, on either port.
 pub(crate) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -162,8 +162,26 @@ pub(crate) const STOP_LOOK: Duration = Duration::from_millis(100);
 /// How often to look for a leader while starting.
 pub(crate) const LEADER_LOOK: Duration = Duration::from_millis(50);
 
+/// How often freed memory is given back to the system.
+pub(crate) const MEMORY_RELEASE: Duration = Duration::from_secs(30);
+
 /// How often to look for staged parts that nobody commits.
 pub(crate) const STAGED_LOOK: Duration = Duration::from_secs(60);
+
+/// The shortest pause between two looks for results that are too old.
+pub(crate) const RESULTS_LOOK_MIN: Duration = Duration::from_millis(250);
+
+/// Entries of the log after which the packing of a table is asked for again if it was not done.
+pub(crate) const PACK_PAUSE_ENTRIES: u64 = 64;
+
+/// Callers of the metrics page at one time; further ones are closed.
+pub(crate) const METRICS_CALLERS_MAX: usize = 8;
+
+/// Bytes of a request for it.
+pub(crate) const METRICS_REQUEST_BYTES_MAX: usize = 8 << 10;
+
+/// How long such a request, and the answer, may take.
+pub(crate) const METRICS_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long a row of secret parameters that no unfinished statement names is kept.
 pub(crate) const PARAMETERS_KEEP: Duration = Duration::from_secs(300);
@@ -180,6 +198,9 @@ pub(crate) const CLOCK_SKEW_MAX: Duration = Duration::from_secs(30);
 
 /// Bytes of one piece of a result vector.
 pub(crate) const RESULT_PIECE_BYTES: usize = 1 << 20;
+
+/// Bytes of the head of a kept result: its public description, and the text of an EXPLAIN.
+pub(crate) const RESULT_HEAD_BYTES_MAX: u32 = 64 << 20;
 
 /// The longest that a State request may wait.
 pub(crate) const STATE_WAIT_MAX: Duration = Duration::from_secs(60);

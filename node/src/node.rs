@@ -11,6 +11,7 @@ use crate::files::Files;
 use crate::janitor;
 use crate::limits::{LEADER_LOOK, STOP_WAIT, UPLOADS_MAX};
 use crate::mesh::{Handler, Mesh};
+use crate::metrics;
 use crate::network;
 use crate::repair::{Giver, Repairer, listed};
 use crate::results::Results;
@@ -62,6 +63,7 @@ impl Node {
         };
         let (for_mesh, for_clients) =
             (listen(&config.listen_mesh)?, listen(&config.listen_client)?);
+        let for_metrics = config.listen_metrics.as_deref().map(listen).transpose()?;
         for_clients.set_nonblocking(true).map_err(NodeError::System)?;
         let for_clients =
             tokio::net::TcpListener::from_std(for_clients).map_err(NodeError::System)?;
@@ -109,7 +111,14 @@ impl Node {
             party: config.party,
             party_wait: config.limits.party_wait,
         };
-        let results = Results::new(config.limits.results_bytes_max, config.limits.results_keep);
+        let results = Results::open(
+            Arc::new(Disk::new(&config.data_dir)),
+            cluster.cluster_id,
+            config.party,
+            config.limits.results_bytes_max as u64,
+            config.limits.results_keep,
+        )
+        .map_err(NodeError::file("read", config.data_dir.join("results")))?;
         let runner = Runner::start(
             Arc::clone(&consensus),
             config.identity.clone(),
@@ -141,6 +150,12 @@ impl Node {
             config.limits.staged_keep,
             stop.subscribe(),
         ));
+        tokio::spawn(janitor::results(
+            Arc::clone(&runner),
+            config.limits.results_keep,
+            stop.subscribe(),
+        ));
+        tokio::spawn(janitor::memory(stop.subscribe()));
         tokio::spawn(janitor::abandoned(
             Arc::clone(&runner),
             Arc::clone(&consensus),
@@ -180,6 +195,9 @@ impl Node {
             repairer: Arc::clone(&repairer),
             backups,
         });
+        if let Some(listener) = for_metrics {
+            serve_metrics(listener, Arc::clone(&shared), stop.subscribe())?;
+        }
         let serving = tokio::spawn(async move {
             if let Err(e) = services::serve(for_clients, tls, shared, on_stop).await {
                 tracing::error!(error = %e, "the client port has ended");
@@ -231,6 +249,24 @@ impl Node {
         self.consensus.shutdown().await;
         self.mesh.stop();
     }
+}
+
+/// Starts the page with metrics.
+fn serve_metrics(
+    listener: TcpListener,
+    shared: Arc<Shared>,
+    stop: watch::Receiver<bool>,
+) -> Result<(), NodeError> {
+    listener.set_nonblocking(true).map_err(NodeError::System)?;
+    let listener = tokio::net::TcpListener::from_std(listener).map_err(NodeError::System)?;
+    let address = listener.local_addr().map_err(NodeError::System)?;
+    tracing::info!(%address, "metrics page");
+    let gather = move || {
+        let shared = Arc::clone(&shared);
+        async move { metrics::gather(&shared).await }
+    };
+    tokio::spawn(metrics::serve(listener, gather, stop));
+    Ok(())
 }
 
 /// Answers the other nodes' Raft; before it runs here, what the folder is.

@@ -53,15 +53,17 @@ pub(crate) struct Listed {
 
 /// The segments that the log lists, those of open transactions among them, with what it says of them.
 pub(crate) fn listed(catalog: &Catalog) -> Vec<Listed> {
-    let wanted = Files::of(catalog).listed;
+    let mut wanted = Files::of(catalog).listed;
     let mut found = Vec::with_capacity(wanted.len());
     for table in catalog.tables.values() {
-        let entries = table.segments.iter().filter(|s| wanted.contains(&(table.id, s.id)));
-        found.extend(entries.map(|entry| Listed {
-            table: table.id,
-            name: table.schema.name.clone(),
-            entry: entry.clone(),
-        }));
+        for entry in &table.segments {
+            let home = entry.home(table.id);
+            // Versions of a table list the same segments.
+            if wanted.remove(&(home, entry.id)) {
+                let name = table.schema.name.clone();
+                found.push(Listed { table: home, name, entry: entry.clone() });
+            }
+        }
     }
     let uncommitted = catalog.uncommitted().filter(|(id, s)| wanted.contains(&(*id, s.id)));
     found.extend(uncommitted.map(|(table, entry)| Listed {

@@ -4,20 +4,22 @@
 //! code blocks. What an attempt ended with goes into the log as a command signed by this node.
 
 use crate::attempt::{Context, End, Handle};
+use crate::counters::Counters;
 use crate::fail_point;
 use crate::files::Files;
-use crate::limits::{ATTEMPT_STACK_BYTES, PROPOSE_PAUSE, PROPOSE_TIMEOUT};
-use crate::results::{Results, StoredResult};
+use crate::limits::{ATTEMPT_STACK_BYTES, PACK_PAUSE_ENTRIES, PROPOSE_PAUSE, PROPOSE_TIMEOUT};
+use crate::results::{Kept, Results};
 use crate::scheduler::{Action, Scheduler, Task, Work};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
+use trine_consensus::state_machine::packable;
 use trine_consensus::{Consensus, ConsensusError};
-use trine_proto::catalog::{Catalog, JobStatus, TransactionState};
+use trine_proto::catalog::{Catalog, Subject, TransactionState, Verdict};
 use trine_proto::command::{Command, NODE_DOMAIN, NodeCommand, NodeCommandKind, Outcome};
 use trine_proto::identity::Identity;
-use trine_proto::ids::{ClusterId, JobId, SegmentId};
+use trine_proto::ids::{ClusterId, JobId, LogIndex, SegmentId, TableId};
 use trine_proto::wire;
 
 /// Runs jobs and key checks of this node and keeps their results.
@@ -27,6 +29,7 @@ pub(crate) struct Runner {
     cluster: ClusterId,
     context: Context,
     results: Results,
+    counters: Counters,
     attempts: Mutex<BTreeMap<Task, Arc<Handle>>>,
     ended: mpsc::UnboundedSender<Task>,
     stop: watch::Sender<bool>,
@@ -52,6 +55,7 @@ impl Runner {
             cluster,
             context,
             results,
+            counters: Counters::default(),
             attempts: Mutex::default(),
             ended,
             stop,
@@ -66,8 +70,12 @@ impl Runner {
         &self.results
     }
 
+    /// What this process has done.
+    pub(crate) const fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
     /// Attempts under way at this node.
-    #[cfg(any(test, feature = "testing"))]
     pub(crate) fn running(&self) -> usize {
         self.attempts.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
@@ -95,18 +103,16 @@ impl Runner {
     ) {
         let mut applied = self.consensus.subscribe();
         let mut stop = self.stop.subscribe();
-        let mut removed = BTreeSet::new();
+        let (mut removed, mut packed) = (BTreeSet::new(), BTreeMap::new());
         loop {
             applied.mark_unchanged();
             let catalog = self.consensus.catalog();
             self.remove_resolved(&catalog, &mut removed).await;
-            self.results.release(|job| {
-                let over = catalog.jobs.get(&job).map(|job| &job.status);
-                matches!(over, Some(JobStatus::Cancelled | JobStatus::Failed(_)))
-            });
+            self.results.release(&catalog);
             for action in scheduler.catalog(&catalog) {
                 self.perform(action, &catalog);
             }
+            self.pack_small(&catalog, &mut packed);
             tokio::select! {
                 changed = applied.changed() => if changed.is_err() { return },
                 _ = stop.wait_for(|stop| *stop) => return,
@@ -135,6 +141,26 @@ impl Runner {
             Ok(Ok(_)) => *removed = gone,
             Ok(Err(e)) => tracing::warn!(error = %e, "resolved parts stay on disk for now"),
             Err(e) => tracing::error!(error = %e, "removing resolved parts"),
+        }
+    }
+
+    /// Asks the log to pack what has become many small segments. Only the leader's node asks, so that not all
+    /// three do; not again for a while if it could not be done. `asked`: when, by table.
+    fn pack_small(self: &Arc<Self>, catalog: &Catalog, asked: &mut BTreeMap<TableId, LogIndex>) {
+        let leads = self.consensus.leader() == Some(self.context.party);
+        if !leads || self.context.mesh.up() != [true; 3] {
+            return;
+        }
+        let (now, due) = (catalog.applied, packable(catalog));
+        // What was done is forgotten: the next time is another.
+        asked.retain(|table, _| due.contains(table));
+        let due = due.into_iter().find(|table| {
+            asked.get(table).is_none_or(|at| now.0 >= at.0.saturating_add(PACK_PAUSE_ENTRIES))
+        });
+        if let Some(table) = due {
+            asked.insert(table, now);
+            let runner = Arc::clone(self);
+            tokio::spawn(async move { runner.propose(NodeCommandKind::Pack(table)).await });
         }
     }
 
@@ -167,6 +193,7 @@ impl Runner {
             .spawn(move || {
                 let end = runner.run(task, &catalog, &handle);
                 handle.finish();
+                runner.count(task, &catalog, &handle, &end);
                 fail_point::reach("attempt.report");
                 runner.report(task, end, &handle);
                 // The watching task has ended when the node stops.
@@ -198,7 +225,7 @@ impl Runner {
             }
         };
         let how = match &end {
-            End::Result(_) | End::Verdict(..) => "done",
+            End::Result(_) | End::Verdict(..) | End::Packed(_) => "done",
             End::Failed(_) => "failed",
             End::Lost(_) => "lost",
             End::Stopped => "stopped",
@@ -208,21 +235,54 @@ impl Runner {
         end
     }
 
+    fn count(&self, task: Task, catalog: &Catalog, handle: &Handle, end: &End) {
+        let counters = &self.counters;
+        counters.bytes_sent.add(handle.progress().bytes_sent);
+        let header = match end {
+            End::Result(shares) => Some(&shares.header),
+            End::Verdict(done, _) => Some(&done.shares.header),
+            _ => None,
+        };
+        counters.rounds.add(header.and_then(|h| h.total.as_ref()).map_or(0, |total| total.rounds));
+        match end {
+            End::Result(_) | End::Verdict(..) | End::Packed(_) => counters.done.add(1),
+            End::Failed(_) => counters.failed.add(1),
+            End::Lost(_) => counters.lost.add(1),
+            End::Stopped => counters.stopped.add(1),
+        }
+        if let (End::Packed(_), Work::Validation(id)) = (end, task.work)
+            && let Some(TransactionState::Validating(v)) = catalog.transactions.get(&id)
+            && let Subject::Pack(entry) = &v.subject
+        {
+            counters.packs.add(1);
+            counters.segments_packed.add(entry.segments.len() as u64);
+        }
+    }
+
     /// Tells the log how an attempt ended; blocks until the log has it or the node stops.
     fn report(&self, task: Task, end: End, handle: &Handle) {
         let attempt = task.attempt;
         let kind = match (task.work, end) {
             (Work::Query(job), End::Result(shares)) => {
-                self.results.put(job, StoredResult { attempt, owner: None, shares: *shares });
-                NodeCommandKind::JobDone { job, attempt }
+                match self.results.put(job, Kept { attempt, owner: None }, &shares) {
+                    Ok(()) => NodeCommandKind::JobDone { job, attempt },
+                    Err(error) => NodeCommandKind::JobFailed { job, attempt, error },
+                }
             }
             (Work::Query(job), End::Failed(error)) => {
                 NodeCommandKind::JobFailed { job, attempt, error }
             }
             (Work::Validation(transaction), End::Verdict(done, owner)) => {
-                let verdict = done.verdict;
-                let result = StoredResult { attempt, owner: Some(owner), shares: done.shares };
-                self.results.put(JobId(transaction.0), result);
+                let kept = Kept { attempt, owner: Some(owner) };
+                match self.results.put(JobId(transaction.0), kept, &done.shares) {
+                    Ok(()) => {
+                        NodeCommandKind::Verdict { transaction, attempt, verdict: done.verdict }
+                    }
+                    Err(error) => NodeCommandKind::Abort { transaction, error },
+                }
+            }
+            (Work::Validation(transaction), End::Packed(staged)) => {
+                let verdict = Verdict::Staged(*staged);
                 NodeCommandKind::Verdict { transaction, attempt, verdict }
             }
             (Work::Validation(transaction), End::Failed(error)) => {

@@ -11,9 +11,12 @@
 //! the rest when all faults have been healed for a while. A seed repeats a run exactly:
 //! `TRINE_SIMULATION_SEED=N`, and `TRINE_SIMULATION_RUNS=M` for M seeds from there on (0: without end).
 //!
+//! That it would notice is tested too: `broken` breaks one rule at a time.
+//!
 //! It lives in this crate because only here state machine, scheduler and files meet. openraft itself is
 //! covered by its own suite and by the kill tests.
 
+mod broken;
 mod client;
 mod invariants;
 mod session;

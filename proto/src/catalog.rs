@@ -4,12 +4,14 @@
 //! Objects carry the log indices between which they exist, so that a job plans against the
 //! catalog *at its own position* however late it runs.
 
+use crate::alter::{AlterEntry, Layout};
 use crate::ids::{ClusterId, JobId, LogIndex, SegmentId, TableId, TransactionId};
 use crate::schema::{self, TableSchema};
 use crate::status::SqlError;
 use crate::transaction::{OpenTransaction, Overlay, Within};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// Ed25519 public key, 32 bytes.
 pub type PublicKey = [u8; 32];
@@ -82,6 +84,17 @@ pub struct SegmentEntry {
     /// Whether it holds a shared *valid* column behind the stored columns of the schema: rows whose
     /// bit is 0 do not exist. Batches of the nodes' own making have it.
     pub has_valid: bool,
+    /// Set if it was stored before the table was altered: where, and how its columns are found.
+    #[serde(with = "crate::alter::shared")]
+    pub layout: Option<Arc<Layout>>,
+}
+
+impl SegmentEntry {
+    /// The table version under which its file lies; `listed` is the one that lists it.
+    #[must_use]
+    pub fn home(&self, listed: TableId) -> TableId {
+        self.layout.as_ref().map_or(listed, |layout| layout.table)
+    }
 }
 
 /// One table.
@@ -104,6 +117,8 @@ pub struct TableEntry {
     pub grants: Grants,
     /// Defaults, constraints, indexes.
     pub rules: TableRules,
+    /// The version of the table that ALTER TABLE put this one in the place of.
+    pub replaces: Option<TableId>,
 }
 
 /// Principal name (or "public") to the positions at which SELECT was granted (true) and revoked
@@ -332,6 +347,10 @@ pub enum Subject {
     Write(Box<WriteEntry>),
     /// All that a transaction wrote, once it is to be committed. `table` is its first one.
     Transaction(Box<OpenTransaction>),
+    /// Small segments that become one.
+    Pack(PackEntry),
+    /// ALTER TABLE.
+    Alter(Box<AlterEntry>),
 }
 
 /// A statement that writes: INSERT … SELECT, UPDATE, DELETE.
@@ -351,6 +370,18 @@ pub struct WriteEntry {
     pub statement_digest: [u8; 32],
     /// The client's signed time, Unix milliseconds: now() of the statement.
     pub signed_at_ms: u64,
+}
+
+/// Small segments of a table that become one with the same rows. No protocol runs: each party puts its own
+/// components of them one after the other.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PackEntry {
+    /// Which, in the order of the table's list.
+    pub segments: Vec<SegmentId>,
+    /// Rows of all of them.
+    pub rows: u64,
+    /// Whether each of them has a *valid* column, and so the new one.
+    pub has_valid: bool,
 }
 
 /// A row of secret parameters that its client uploaded: where it lies and how it is encoded.
@@ -451,6 +482,8 @@ pub struct Catalog {
     pub principals: BTreeMap<String, Principal>,
     /// Tables by id, dropped ones included while a job may need them.
     pub tables: BTreeMap<TableId, TableEntry>,
+    /// Schemas beside `public`, by name.
+    pub schemas: BTreeMap<String, SchemaEntry>,
     /// Next table id; views have ids of the same row.
     pub next_table: u64,
     /// Views by id, dropped ones included while a job may need them.
@@ -479,6 +512,19 @@ pub struct Catalog {
     pub share_generation: u64,
 }
 
+/// A name space of relations beside `public`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SchemaEntry {
+    /// Who created it, and alone creates relations in it.
+    pub owner: String,
+}
+
+/// Schema and own name of a relation: what has no dot is in `public`.
+#[must_use]
+pub fn in_schema(relation: &str) -> (&str, &str) {
+    relation.split_once('.').unwrap_or(("public", relation))
+}
+
 /// A position that parties copy to a backup.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BackupMark {
@@ -491,6 +537,11 @@ impl Catalog {
     #[must_use]
     pub fn table(&self, name: &str, at: LogIndex) -> Option<&TableEntry> {
         self.tables.values().find(|t| t.schema.name == name && t.exists(at))
+    }
+    /// Whether ALTER TABLE has put another version in the place of this one.
+    #[must_use]
+    pub fn is_altered(&self, table: TableId) -> bool {
+        self.tables.values().any(|t| t.replaces == Some(table))
     }
     /// The view of this name that exists at a position.
     #[must_use]
@@ -545,6 +596,7 @@ impl Catalog {
             tables: self.tables.clone(),
             next_table: self.next_table,
             views: self.views.clone(),
+            schemas: self.schemas.clone(),
             net_profile: self.net_profile,
             applied: self.applied,
             log_digest: self.log_digest,

@@ -105,6 +105,8 @@ pub enum NodeCommandKind {
     BackupDone(LogIndex),
     /// Give a mark up that has stood for too long.
     BackupEnd(LogIndex),
+    /// Make one segment of the many small ones of a table. The state decides whether there are enough.
+    Pack(TableId),
 }
 
 /// What `apply` made of an entry: identical on all nodes.

@@ -12,6 +12,7 @@
 //!
 //! It does no I/O.
 
+pub mod alter;
 pub mod catalog;
 pub mod command;
 pub mod identity;

@@ -35,6 +35,10 @@ pub mod sqlstate {
     pub const SYNTAX_ERROR: &str = "42601";
     pub const INSUFFICIENT_PRIVILEGE: &str = "42501";
     pub const DUPLICATE_COLUMN: &str = "42701";
+    pub const DUPLICATE_SCHEMA: &str = "42P06";
+    pub const UNDEFINED_SCHEMA: &str = "3F000";
+    pub const RESERVED_NAME: &str = "42939";
+    pub const INVALID_COLUMN_REFERENCE: &str = "42P10";
     pub const AMBIGUOUS_COLUMN: &str = "42702";
     pub const UNDEFINED_COLUMN: &str = "42703";
     pub const DUPLICATE_OBJECT: &str = "42710";
@@ -49,9 +53,11 @@ pub mod sqlstate {
     pub const INVALID_TABLE_DEFINITION: &str = "42P16";
     pub const QUERY_CANCELED: &str = "57014";
     pub const NODE_UNAVAILABLE: &str = "57P03";
+    pub const DISK_FULL: &str = "53100";
     pub const OUT_OF_MEMORY: &str = "53200";
     pub const OBJECT_IN_USE: &str = "55006";
     pub const LIMIT_EXCEEDED: &str = "54000";
+    pub const IO_ERROR: &str = "58030";
     pub const INTERNAL_ERROR: &str = "XX000";
     pub const DATA_CORRUPTED: &str = "XX001";
 }
@@ -130,7 +136,7 @@ impl From<SqlError> for tonic::Status {
             s::NODE_UNAVAILABLE | s::CONNECTION_FAILURE => tonic::Code::Unavailable,
             s::FEATURE_NOT_SUPPORTED => tonic::Code::Unimplemented,
             s::UNDEFINED_TABLE | s::UNDEFINED_OBJECT => tonic::Code::NotFound,
-            s::LIMIT_EXCEEDED => tonic::Code::ResourceExhausted,
+            s::LIMIT_EXCEEDED | s::DISK_FULL => tonic::Code::ResourceExhausted,
             s::QUERY_CANCELED => tonic::Code::Cancelled,
             s::SERIALIZATION_FAILURE => tonic::Code::Aborted,
             s::INTERNAL_ERROR => tonic::Code::Internal,

@@ -20,6 +20,7 @@ pub(crate) use compare::common_planes;
 pub(crate) use divide::{divided, magnitude};
 pub(crate) use logic::truth;
 pub(crate) use lookup::indicators;
+pub(crate) use text::digits_of;
 
 use crate::column::Column;
 use crate::error::{QueryError, Result};

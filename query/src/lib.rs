@@ -35,6 +35,7 @@ mod policy;
 mod relation;
 mod rules;
 mod statement;
+mod stored;
 pub mod types;
 mod want;
 mod work;
@@ -47,4 +48,4 @@ pub use output::{ShareVector, sql_type};
 pub use statement::{
     ResultShares, Statement, check_view, compile, compile_over, compile_with, execute,
 };
-pub use work::{Done, Work, check_conditions, compile_work, run_work};
+pub use work::{Done, Work, check_alteration, check_conditions, compile_work, run_work};

@@ -7,13 +7,15 @@ pub use public::{Kept, PublicIndex, PublicRows};
 
 use crate::types::Type;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use trine_proto::alter::Layout;
 use trine_proto::catalog::SegmentEntry;
 use trine_proto::ids::{SegmentId, TableId};
 use trine_proto::schema::TableSchema;
 use trine_proto::status::{SqlError, sqlstate};
 
 /// Version of the plan encoding and of what its operators mean.
-pub const PLAN_FORMAT: u32 = 3;
+pub const PLAN_FORMAT: u32 = 4;
 
 /// A named column of a relation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,6 +69,8 @@ pub enum Rounding {
     Truncate,
     /// To the nearest; ties away from zero.
     Nearest,
+    /// To the nearest; ties to the even neighbour. Divisors that are powers of two only.
+    Even,
 }
 
 impl Rounding {
@@ -89,6 +93,10 @@ impl Rounding {
             Self::Nearest => {
                 let (twice, size) = (2 * rest.unsigned_abs(), divisor.unsigned_abs());
                 twice > size || (twice == size && floor >= 0)
+            }
+            Self::Even => {
+                let (twice, size) = (2 * rest.unsigned_abs(), divisor.unsigned_abs());
+                twice > size || (twice == size && floor % 2 != 0)
             }
         };
         if up { floor + 1 } else { floor }
@@ -211,6 +219,11 @@ pub enum TextFunction {
     Right(u32),
     /// The first argument, then the second.
     Concat,
+    /// A number as a text, as long as its bounds ask for.
+    Decimal {
+        /// Digits behind the point.
+        scale: u32,
+    },
 }
 
 /// A scalar expression over the columns of one relation; three-valued logic.
@@ -336,7 +349,7 @@ pub enum ExprKind {
     Text {
         /// Function.
         function: TextFunction,
-        /// Texts: two for Concat, one for others.
+        /// Texts: two for Concat, one for others; a number for Decimal.
         arguments: Vec<Expr>,
     },
 }
@@ -558,7 +571,7 @@ pub struct Plan {
 }
 
 /// One segment as a scan reads it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct SegmentScan {
     /// Which.
     pub id: SegmentId,
@@ -566,11 +579,22 @@ pub struct SegmentScan {
     pub rows: u64,
     /// Whether it has a shared *valid* column; without one all its rows exist.
     pub has_valid: bool,
+    /// Set if it was stored before the table was altered.
+    #[serde(serialize_with = "stored_layout")]
+    pub layout: Option<Arc<Layout>>,
+}
+
+fn stored_layout<S: serde::Serializer>(
+    layout: &Option<Arc<Layout>>,
+    to: S,
+) -> Result<S::Ok, S::Error> {
+    layout.as_deref().serialize(to)
 }
 
 impl From<&SegmentEntry> for SegmentScan {
     fn from(entry: &SegmentEntry) -> Self {
-        Self { id: entry.id, rows: entry.rows, has_valid: entry.has_valid }
+        let layout = entry.layout.clone();
+        Self { id: entry.id, rows: entry.rows, has_valid: entry.has_valid, layout }
     }
 }
 
@@ -785,7 +809,15 @@ pub enum Operator {
 
 #[cfg(test)]
 mod tests {
-    use super::Rounding::{Ceil, Floor, Nearest, Truncate};
+    use super::Rounding::{Ceil, Even, Floor, Nearest, Truncate};
+
+    #[test]
+    fn ties_go_to_even_neighbours() {
+        for (v, even) in [(1, 0), (3, 2), (5, 2), (-1, 0), (-3, -2), (-5, -2), (6, 3), (-7, -4)] {
+            assert_eq!(Even.divide(v, 2), even, "{v} / 2");
+        }
+        assert_eq!([Even.divide(11, 8), Even.divide(13, 8)], [1, 2]);
+    }
 
     #[test]
     fn quotients_are_rounded_as_named() {

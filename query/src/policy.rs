@@ -31,22 +31,18 @@ pub(crate) fn readable_table<'a>(
     schema: Option<&str>,
     name: &str,
 ) -> Result<&'a TableEntry, SqlError> {
-    if database.is_some() || schema.is_some_and(|s| s != "public") {
-        let full: Vec<&str> = database.into_iter().chain(schema).chain([name]).collect();
-        return Err(SqlError::new(
-            sqlstate::UNDEFINED_TABLE,
-            format!("relation \"{}\" does not exist", full.join(".")),
-        )
-        .hint("there is one schema, public: write the table's name alone"));
-    }
-    let Some(entry) = catalog.table(name, at) else {
+    let schema = schema.filter(|s| *s != "public" || database.is_some());
+    let full: Vec<&str> = database.into_iter().chain(schema).chain([name]).collect();
+    let name = full.join(".");
+    let found = catalog.table(&name, at).filter(|_| database.is_none());
+    let Some(entry) = found else {
         return Err(SqlError::new(
             sqlstate::UNDEFINED_TABLE,
             format!("relation \"{name}\" does not exist"),
         ));
     };
     if !entry.may_select(principal, at) && lender != Some(entry.owner.as_str()) {
-        return Err(denied("table", name, &entry.owner, principal));
+        return Err(denied("table", &name, &entry.owner, principal));
     }
     Ok(entry)
 }

@@ -27,10 +27,11 @@ use crate::statement::{ResultShares, on_a_large_stack};
 use crate::types::{NumberKind, Type};
 use crate::want::Want;
 use rules::Scope;
-pub use rules::check_conditions;
+pub use rules::{check_alteration, check_conditions};
 use serde::Serialize;
 use std::borrow::Cow;
 use trine_mpc::{Arith, Planes, Session, protocol};
+use trine_proto::alter::Change;
 use trine_proto::catalog::{
     Catalog, NetProfile, SegmentEntry, Subject, TableEntry, Validation, Verdict, WriteEntry,
 };
@@ -124,6 +125,10 @@ pub fn compile_work(
         return Ok(Work { write: None, checks, net_profile: catalog.net_profile });
     }
     let table = existing(catalog, validation.table)?;
+    if let Subject::Alter(entry) = &validation.subject {
+        let checks = vec![altered(catalog, table, at, &entry.change)?];
+        return Ok(Work { write: None, checks, net_profile: catalog.net_profile });
+    }
     let visible = table.visible(at).map(SegmentScan::from).collect();
     let (new, old, scope) = match &validation.subject {
         Subject::Batch(segment) => (vec![SegmentScan::from(segment)], visible, Scope::Batch),
@@ -132,7 +137,11 @@ pub fn compile_work(
             let id = transaction.segment_of_attempt(validation.attempt);
             return on_a_large_stack(|| statement(catalog, table, at, entry, id));
         }
-        Subject::Transaction(_) => (Vec::new(), Vec::new(), Scope::Delete),
+        Subject::Transaction(_) | Subject::Alter(_) => (Vec::new(), Vec::new(), Scope::Delete),
+        Subject::Pack(_) => {
+            let message = "packing segments is no work for the planner";
+            return Err(SqlError::new(sqlstate::INTERNAL_ERROR, message));
+        }
     };
     let checks = vec![check(catalog, table, at, (new, old), &scope)?];
     Ok(Work { write: None, checks, net_profile: catalog.net_profile })
@@ -150,7 +159,7 @@ fn statement(
     let visible = table.visible(at).map(SegmentScan::from).collect();
     let old = if entry.rewrites { Vec::new() } else { visible };
     let scope = Scope::of_write(&write.writes);
-    let checks = vec![check(catalog, table, at, (vec![write.made], old), &scope)?];
+    let checks = vec![check(catalog, table, at, (vec![write.made.clone()], old), &scope)?];
     let write = Some(Box::new((write, table.id, table.schema.clone())));
     Ok(Work { write, checks, net_profile: catalog.net_profile })
 }
@@ -170,6 +179,20 @@ pub(crate) fn of_statement(
     let source = work.write.as_ref().map(|write| write.0.source().clone());
     let missing = || SqlError::new(sqlstate::INTERNAL_ERROR, "a statement without a plan");
     Ok((source.ok_or_else(missing)?, work))
+}
+
+/// What ALTER TABLE demands of the rows there are, over the table as it will be.
+fn altered(
+    catalog: &Catalog,
+    table: &TableEntry,
+    at: LogIndex,
+    change: &Change,
+) -> std::result::Result<Check, SqlError> {
+    let table = table.changed(change, true);
+    let mut seen = catalog.within(at, &Overlay::new());
+    seen.tables.insert(table.id, table.clone());
+    let rows = table.visible(at).map(SegmentScan::from).collect();
+    check(&seen, &table, at, (rows, Vec::new()), &Scope::Alter(&change.demands))
 }
 
 fn existing(catalog: &Catalog, id: TableId) -> std::result::Result<&TableEntry, SqlError> {

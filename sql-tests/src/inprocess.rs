@@ -16,7 +16,8 @@ use std::thread;
 use trine_client::cut::{NodePart, cut_rows};
 use trine_client::open::{ResultPart, ResultVector, open_result};
 use trine_client::statement::{
-    self, Asked, Insert, PreparedStatements, Returning, Statement, TransactionModes, Write,
+    self, Alter, Asked, Insert, PreparedStatements, Returning, Statement, TransactionModes, Upsert,
+    Write,
 };
 use trine_client::{
     BlockStatus, ParameterRow, Table, TableDefinition, TransactionBlock, arrange, explained,
@@ -25,7 +26,7 @@ use trine_client::{
 use trine_consensus::testing::{LocalSequencer, TestCluster, client_with_id};
 use trine_mpc::{AttemptKeys, Net, Session};
 use trine_proto::catalog::{
-    Catalog, Parameters, TableRules, TransactionState, Validation, Verdict,
+    Catalog, Parameters, Subject, TableRules, TransactionState, Validation, Verdict,
 };
 use trine_proto::command::{NodeCommandKind, Outcome};
 use trine_proto::ids::{JobId, LogIndex, Party, SegmentId, TableId, TransactionId};
@@ -105,6 +106,9 @@ impl InProcess {
         if let Statement::Returning(returning) = &statement {
             return self.run_returning(returning, open.is_none());
         }
+        if let Statement::Upsert(upsert) = &statement {
+            return self.run_upsert(upsert, open.is_none());
+        }
         match (statement, open) {
             (Statement::Begin(modes), None) => {
                 let (id, _) = self.propose(Command::Begin(wire::Begin {}))?;
@@ -157,12 +161,35 @@ impl InProcess {
         outcome
     }
 
+    /// The statements that an INSERT … ON CONFLICT stands for, as the client runs them.
+    fn run_upsert(&self, upsert: &Upsert, idle: bool) -> Result<Output, EngineError> {
+        let alone = idle && upsert.needs_transaction();
+        if alone {
+            self.run_in_block(Statement::Begin(TransactionModes::default()))?;
+        }
+        let all = || {
+            let (_, table) = self.table(upsert.table())?;
+            for statement in upsert.statements(&table)? {
+                self.run_in_block(statement)?;
+            }
+            Ok(Output::done(None))
+        };
+        let outcome = all().inspect_err(|_| self.block().fails());
+        if alone {
+            let end = if outcome.is_ok() { Statement::Commit } else { Statement::Rollback };
+            self.run_in_block(end)?;
+        }
+        outcome
+    }
+
     fn run_one(
         &self,
         statement: Statement,
         within: Option<wire::Within>,
     ) -> Result<Output, EngineError> {
         let command = match statement {
+            // The session is the file.
+            Statement::Temporary(create) => return self.run_one(*create, within),
             Statement::Insert(insert) => return self.insert(&insert, within),
             Statement::Write(write) => return self.write(&write, within),
             Statement::Query { sql, .. } => return Ok(self.query(sql, None, within)?.into()),
@@ -189,11 +216,15 @@ impl InProcess {
             | Statement::Set
             | Statement::Execute(_)
             | Statement::Returning(_)
+            | Statement::Upsert(_)
             | Statement::Begin(_)
             | Statement::SetTransaction(_)
             | Statement::Commit
             | Statement::Rollback => return Ok(Output::done(None)),
             Statement::Show(settings) => return Ok(shown(settings)),
+            Statement::AlterTable(alter) => return self.alter(&alter),
+            Statement::CreateSchema(schema) => Command::CreateSchema(schema),
+            Statement::DropSchema(schema) => Command::DropSchema(schema),
             Statement::CreateIndex(index) => Command::CreateIndex(index),
             Statement::DropIndex(index) => Command::DropIndex(index),
             Statement::DropView(view) => Command::DropView(view),
@@ -239,6 +270,23 @@ impl InProcess {
             }
         };
         if let (id, Outcome::Validating(_)) = self.propose(command)? {
+            self.validate(TransactionId(id))?;
+        }
+        Ok(Output::done(None))
+    }
+
+    /// ALTER TABLE, as client and node do it.
+    fn alter(&self, alter: &Alter) -> Result<Output, EngineError> {
+        let catalog = self.sequencer.catalog();
+        let at = catalog.applied;
+        if let Ok((_, table)) = self.table(alter.table()) {
+            alter.check_defaults(&table)?;
+        }
+        let planned = trine_query::check_alteration(&alter.command, &catalog, at, PRINCIPAL);
+        drop(catalog);
+        planned.map_err(|e| alter.placed(e))?;
+        let proposed = self.propose(Command::AlterTable(alter.command.clone()));
+        if let (id, Outcome::Validating(_)) = proposed.map_err(|e| alter.placed(e))? {
             self.validate(TransactionId(id))?;
         }
         Ok(Output::done(None))
@@ -343,6 +391,7 @@ impl InProcess {
             second_digest: digests.components[1].to_vec(),
             public_digest: digests.public.to_vec(),
             principal_key: self.cluster.administrator.public().to_vec(),
+            table_id: table.0,
         })
     }
 
@@ -355,9 +404,10 @@ impl InProcess {
         };
         let done = self.work(&catalog, transaction, validation);
         let (table, attempt) = (validation.table, validation.attempt);
+        let alters = matches!(validation.subject, Subject::Alter(_));
         let before = catalog.tables.get(&table);
-        let before: Vec<SegmentId> =
-            before.into_iter().flat_map(|t| &t.segments).map(|s| s.id).collect();
+        let listed = before.into_iter().flat_map(|t| &t.segments);
+        let before: Vec<(TableId, SegmentId)> = listed.map(|s| (s.home(table), s.id)).collect();
         // Whoever still looks at a state makes the next entry copy it.
         drop(catalog);
         let report = match done {
@@ -373,8 +423,10 @@ impl InProcess {
             }
         };
         let after = self.sequencer.catalog();
-        self.forget_replaced(table, &before, &after)?;
+        self.forget_replaced(&before, &after)?;
         match after.transactions.get(&transaction) {
+            // What the rows do not keep for an ALTER TABLE the log says by itself.
+            Some(TransactionState::Aborted(_, error)) if alters => Err(error.clone().into()),
             Some(TransactionState::Aborted(_, error)) => {
                 Err(explained(error.clone(), &report).into())
             }
@@ -409,13 +461,12 @@ impl InProcess {
     /// Deletes the segments that an entry ended: nothing else runs that could read them.
     fn forget_replaced(
         &self,
-        table: TableId,
-        before: &[SegmentId],
+        before: &[(TableId, SegmentId)],
         after: &Catalog,
     ) -> Result<(), EngineError> {
-        for segment in before.iter().filter(|id| after.aborted_segments.contains(*id)) {
+        for (table, segment) in before.iter().filter(|s| after.aborted_segments.contains(&s.1)) {
             for store in &self.stores {
-                store.remove(table, *segment).map_err(|e| internal(&e))?;
+                store.remove(*table, *segment).map_err(|e| internal(&e))?;
             }
         }
         Ok(())
@@ -683,13 +734,22 @@ fn shown(settings: Vec<(String, String)>) -> Output {
     }
 }
 
-/// The defaults as nodes describe them.
+/// Defaults and unique keys as nodes describe them.
 fn wire_defaults(rules: &TableRules) -> wire::TableRules {
     let defaults = rules.defaults.iter().map(|(column, sql)| wire::DefaultRule {
         column: u32::try_from(*column).unwrap_or(u32::MAX),
         sql: sql.clone(),
     });
-    wire::TableRules { defaults: defaults.collect(), ..Default::default() }
+    let number = |column: &usize| u32::try_from(*column).unwrap_or(u32::MAX);
+    let unique = rules.indexes.iter().filter(|i| i.unique && i.dropped.is_none());
+    let indexes = unique.map(|i| wire::IndexRule {
+        name: i.name.clone(),
+        columns: i.columns.iter().map(number).collect(),
+        unique: true,
+        constraint: i.constraint,
+    });
+    let (defaults, indexes) = (defaults.collect(), indexes.collect());
+    wire::TableRules { defaults, indexes, ..Default::default() }
 }
 
 fn internal(error: &dyn std::error::Error) -> EngineError {

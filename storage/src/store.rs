@@ -270,6 +270,25 @@ impl Store {
         Ok(keys.into_iter().collect())
     }
 
+    /// How many complete segments are here, and their bytes. Cost: every file is opened.
+    ///
+    /// # Errors
+    /// `Io` if the backend fails; a file that goes meanwhile is left out.
+    pub fn extent(&self) -> Result<(u64, u64)> {
+        let (mut files, mut bytes) = (0, 0);
+        for (table, segment) in self.list()? {
+            match self.raw(table, segment) {
+                Ok((name, file)) => {
+                    files += 1;
+                    bytes += file.length().map_err(io_error(&name, "read"))?;
+                }
+                Err(StorageError::NotFound { .. }) => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Ok((files, bytes))
+    }
+
     /// Brings files and catalog together: `listed` are the segments that the catalog lists,
     /// `resolved_gone` those that the log has aborted or dropped. What is listed is never deleted.
     ///

@@ -144,6 +144,8 @@ fn statuses(outcomes: Vec<Result<NodeStatus, SqlError>>) -> Table {
         "reclaimed",
         "log",
         "share generation",
+        "packed",
+        "results",
     ];
     let rows = outcomes
         .into_iter()
@@ -164,7 +166,7 @@ fn statuses(outcomes: Vec<Result<NodeStatus, SqlError>>) -> Table {
 }
 
 /// The cells of a node that answers, behind its number.
-fn up(node: usize, s: NodeStatus) -> [String; 10] {
+fn up(node: usize, s: NodeStatus) -> [String; 12] {
     let leader = if s.leader < 0 { "none".to_owned() } else { format!("node {}", s.leader) };
     let others = s.mesh_up.iter().enumerate().filter(|(p, _)| *p != node);
     let mesh: Vec<String> =
@@ -182,6 +184,8 @@ fn up(node: usize, s: NodeStatus) -> [String; 10] {
         format!("{} files, {} bytes", kept.segments_removed, kept.bytes_reclaimed),
         format!("{} to {}, snapshot at {}", kept.log_first, kept.log_last, kept.snapshot),
         kept.share_generation.to_string(),
+        format!("{} into {}", kept.segments_packed, kept.packs),
+        format!("{}, {} bytes", kept.results, kept.results_bytes),
     ]
 }
 
@@ -220,6 +224,10 @@ mod tests {
                 log_last: 9,
                 snapshot: 6,
                 share_generation: 4,
+                segments_packed: 64,
+                packs: 2,
+                results: 3,
+                results_bytes: 120,
                 ..Default::default()
             }),
             ..Default::default()
@@ -231,7 +239,14 @@ mod tests {
         assert_eq!(first, ["0", "up", "", "7", "node 1", "1 up, 2 down", "ann"]);
         assert_eq!(
             behind,
-            ["3 listed, 1 staged", "2 files, 99 bytes", "5 to 9, snapshot at 6", "4"]
+            [
+                "3 listed, 1 staged",
+                "2 files, 99 bytes",
+                "5 to 9, snapshot at 6",
+                "4",
+                "64 into 2",
+                "3, 120 bytes"
+            ]
         );
         assert_eq!(shown(1).len(), shown(0).len());
         assert_eq!(shown(1)[1], "node 1 (x:1) is down: refused");

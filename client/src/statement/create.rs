@@ -36,6 +36,15 @@ pub(super) fn table(p: &mut Parser<'_>) -> Result<Statement, SqlError> {
         }
     }
     p.expect_symbol(&Sql::RParen)?;
+    // What is done anyhow.
+    let _ = p.words(&["ON", "COMMIT", "PRESERVE", "ROWS"]);
+    if p.words_follow(&["ON", "COMMIT"]) {
+        return Err(SqlError::unsupported(
+            "ON COMMIT DROP and ON COMMIT DELETE ROWS are not supported",
+            "a temporary table stays until the session ends: DROP it where it is needed no longer",
+        )
+        .at(p.position()));
+    }
     if p.word("WITH") || p.word("PARTITION") || p.word("TABLESPACE") || p.word("INHERITS") {
         return Err(SqlError::unsupported("storage options are not supported", "leave them out")
             .at(p.position()));
@@ -72,10 +81,10 @@ fn as_query(
 }
 
 /// Columns of a constraint with the positions of their names.
-type Names = Vec<(String, u32)>;
+pub(super) type Names = Vec<(String, u32)>;
 
 /// What a REFERENCES goes to: table, columns (none: its primary key).
-type Target = (String, Vec<String>);
+pub(super) type Target = (String, Vec<String>);
 
 /// Aggregates by the names that PostgreSQL knows them by.
 const AGGREGATES: [&str; 14] = [
@@ -125,19 +134,22 @@ fn condition(p: &mut Parser<'_>) -> Result<String, SqlError> {
     Ok(text)
 }
 
+/// What is read of a table's definition.
 #[derive(Default)]
-struct Draft {
-    columns: Vec<Column>,
+pub(super) struct Draft {
+    pub(super) columns: Vec<Column>,
     /// Names of the primary key's columns and where it was declared.
-    key: Option<(Names, u32)>,
+    pub(super) key: Option<(Names, u32)>,
     /// By column: the value, as SQL text.
-    defaults: Vec<(usize, String)>,
+    pub(super) defaults: Vec<(usize, String)>,
+    /// The same values.
+    pub(super) cells: Vec<crate::encode::Cell>,
     /// Name (may be empty), condition.
-    checks: Vec<(String, String)>,
+    pub(super) checks: Vec<(String, String)>,
     /// Name (may be empty), columns.
-    uniques: Vec<(String, Names)>,
+    pub(super) uniques: Vec<(String, Names)>,
     /// Name (may be empty), columns, target.
-    references: Vec<(String, Names, Target)>,
+    pub(super) references: Vec<(String, Names, Target)>,
 }
 
 impl Draft {
@@ -229,7 +241,7 @@ fn rules(schema: &TableSchema, draft: Draft) -> Result<wire::TableRules, SqlErro
     Ok(rules)
 }
 
-fn table_constraint(p: &mut Parser<'_>, draft: &mut Draft) -> Result<bool, SqlError> {
+pub(super) fn table_constraint(p: &mut Parser<'_>, draft: &mut Draft) -> Result<bool, SqlError> {
     let position = p.position();
     let named = p.word("CONSTRAINT");
     let name = if named { p.identifier()? } else { String::new() };
@@ -308,7 +320,7 @@ fn unsupported_constraint(word: &str, position: u32) -> SqlError {
     SqlError::unsupported(format!("{word} is not supported yet"), hint).at(position)
 }
 
-fn column(p: &mut Parser<'_>, draft: &mut Draft) -> Result<(), SqlError> {
+pub(super) fn column(p: &mut Parser<'_>, draft: &mut Draft) -> Result<(), SqlError> {
     let position = p.position();
     let name = p.identifier()?;
     if draft.columns.iter().any(|c| c.name == name) {
@@ -342,6 +354,7 @@ fn column(p: &mut Parser<'_>, draft: &mut Draft) -> Result<(), SqlError> {
             let encoder = ColumnEncoder::new(&Column { nullable: true, ..column.clone() });
             encoder.cell(&cell).map_err(|e| e.of_column(&column.name).at(at))?;
             draft.defaults.push((draft.columns.len(), literal_text(&cell)));
+            draft.cells.push(cell);
         } else if p.word("CONSTRAINT") {
             constraint_name = p.identifier()?;
             continue;

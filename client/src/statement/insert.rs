@@ -4,7 +4,7 @@
 use super::constant::constant;
 use super::lexer::{Fragment, is_word};
 use super::parser::Parser;
-use super::{Statement, returning, write};
+use super::{Statement, conflict, returning, write};
 use crate::encode::Cell;
 use sqlparser::tokenizer::Token as Sql;
 use std::fmt;
@@ -45,6 +45,7 @@ pub(super) fn parse(p: &mut Parser<'_>, fragment: &Fragment<'_>) -> Result<State
     p.expect_word("INTO")?;
     let position = p.position();
     let table = p.name()?;
+    let alias = if p.word("AS") { Some(p.identifier()?) } else { None };
     let columns = if p.peek() == Some(&Sql::LParen) && !p.query_in_parentheses() {
         Some(column_list(p)?)
     } else {
@@ -66,7 +67,7 @@ pub(super) fn parse(p: &mut Parser<'_>, fragment: &Fragment<'_>) -> Result<State
                 "INSERT … TABLE is not supported",
                 "write INSERT INTO t SELECT * FROM u",
             ),
-            "DEFAULT" | "OVERRIDING" | "AS" => SqlError::unsupported(
+            "DEFAULT" | "OVERRIDING" => SqlError::unsupported(
                 format!("INSERT … {word} is not supported"),
                 "write INSERT INTO t VALUES (…), (…)",
             ),
@@ -92,10 +93,9 @@ pub(super) fn parse(p: &mut Parser<'_>, fragment: &Fragment<'_>) -> Result<State
             break;
         }
     }
-    let after = p.position();
-    if p.word("ON") {
-        let message = "INSERT … ON is not supported";
-        return Err(SqlError::unsupported(message, "leave the clause out").at(after));
+    if p.words_follow(&["ON"]) {
+        let insert = Insert { table, columns, rows, position };
+        return conflict::parse(p, fragment, insert, alias);
     }
     if p.words_follow(&["RETURNING"]) {
         return returning::of_insert(p, Insert { table, columns, rows, position });

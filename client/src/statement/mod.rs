@@ -4,6 +4,8 @@
 //!
 //! Positions are 1-based characters of the whole text given, as `wire::Error` counts them.
 
+mod alter;
+mod conflict;
 pub(crate) mod constant;
 mod copy;
 mod create;
@@ -14,11 +16,14 @@ mod parser;
 mod prepare;
 mod refresh;
 mod returning;
+mod schema;
 mod settings;
 mod transaction;
 mod view;
 mod write;
 
+pub use alter::Alter;
+pub use conflict::Upsert;
 pub use copy::Copy;
 pub use insert::{Given, Insert};
 pub use lexer::{Fragment, is_complete, split};
@@ -48,6 +53,8 @@ pub enum Statement {
         /// IF NOT EXISTS was written.
         if_not_exists: bool,
     },
+    /// CREATE TEMPORARY TABLE: the statement without the word. The session drops the table at its end.
+    Temporary(Box<Self>),
     /// CREATE TABLE … AS SELECT: the result stays shared.
     CreateTableAs {
         /// The table.
@@ -70,6 +77,12 @@ pub enum Statement {
         /// CASCADE was written.
         cascade: bool,
     },
+    /// ALTER TABLE.
+    AlterTable(Alter),
+    /// CREATE SCHEMA.
+    CreateSchema(wire::CreateSchema),
+    /// DROP SCHEMA.
+    DropSchema(wire::DropSchema),
     /// `CREATE [UNIQUE] INDEX`.
     CreateIndex(wire::CreateIndex),
     /// DROP INDEX.
@@ -99,8 +112,10 @@ pub enum Statement {
     /// INSERT … SELECT, UPDATE, DELETE: a job whose values leave as shares only. REFRESH SHARES of one
     /// table.
     Write(Write),
-    /// An INSERT or DELETE whose rows are asked for.
+    /// An INSERT, UPDATE or DELETE whose rows are asked for.
     Returning(Returning),
+    /// INSERT … ON CONFLICT.
+    Upsert(Upsert),
     /// REFRESH SHARES ALL: of every table that the principal may write.
     RefreshAll,
     /// SELECT, WITH, VALUES or EXPLAIN: goes to the nodes as it is written.
@@ -161,6 +176,7 @@ pub fn parse(fragment: &Fragment<'_>) -> Result<Statement, SqlError> {
         "EXECUTE" => prepare::execute(&mut p, None)?,
         "DEALLOCATE" => prepare::deallocate(&mut p)?,
         "(" => query(fragment)?,
+        "ALTER" => alter::parse(&mut p)?,
         "CREATE" => create(&mut p)?,
         "DROP" => drop_object(&mut p)?,
         "REINDEX" => {
@@ -170,7 +186,7 @@ pub fn parse(fragment: &Fragment<'_>) -> Result<Statement, SqlError> {
         "GRANT" => grant(&mut p, true)?,
         "REVOKE" => grant(&mut p, false)?,
         "INSERT" => insert::parse(&mut p, fragment)?,
-        "UPDATE" => Statement::Write(write::update(&mut p, fragment)?),
+        "UPDATE" => write::update(&mut p, fragment)?,
         "DELETE" => write::delete(&mut p, fragment)?,
         "SHOW" => {
             p.advance();
@@ -199,7 +215,6 @@ pub fn parse_all(text: &str) -> Result<Vec<Statement>, SqlError> {
 
 fn refuse(word: &str, position: u32) -> SqlError {
     let hint = match word {
-        "ALTER" => "create a table with the columns wanted and load into that",
         "MERGE" => "INSERT the rows into a new table",
         "DESCRIBE" | "DESC" => "use SHOW TABLES, or \\d TABLE in the shell",
         _ => {
@@ -213,7 +228,7 @@ fn refuse(word: &str, position: u32) -> SqlError {
             )
             .hint(
                 "Trine does SELECT, EXPLAIN, INSERT, UPDATE, DELETE, TRUNCATE, COPY, PREPARE, EXECUTE, \
-                 CREATE and DROP of TABLE, VIEW and INDEX, BEGIN, COMMIT, ROLLBACK, GRANT, REVOKE, SHOW, \
+                 CREATE and DROP of TABLE, VIEW and INDEX, ALTER TABLE, BEGIN, COMMIT, ROLLBACK, GRANT, REVOKE, SHOW, \
                  SET and REFRESH SHARES",
             )
             .at(position);
@@ -287,7 +302,7 @@ fn explained_write(p: &mut Parser<'_>, fragment: &Fragment<'_>) -> Result<Option
     }
     *p = ahead;
     let statement = match word.as_str() {
-        "UPDATE" => Statement::Write(write::update(p, fragment)?),
+        "UPDATE" => write::update(p, fragment)?,
         "DELETE" => write::delete(p, fragment)?,
         _ => insert::parse(p, fragment)?,
     };
@@ -306,16 +321,31 @@ fn explained_write(p: &mut Parser<'_>, fragment: &Fragment<'_>) -> Result<Option
     }
 }
 
+/// What stands before the name of a table that its session drops.
+const TEMPORARY: [&[&str]; 4] = [
+    &["TEMP", "TABLE"],
+    &["TEMPORARY", "TABLE"],
+    &["LOCAL", "TEMPORARY", "TABLE"],
+    &["LOCAL", "TEMP", "TABLE"],
+];
+
 fn create(p: &mut Parser<'_>) -> Result<Statement, SqlError> {
     p.expect_word("CREATE")?;
     if p.word("TABLE") {
         return create::table(p);
+    }
+    if let Some(words) = TEMPORARY.iter().find(|words| p.words_follow(words)) {
+        p.words(words);
+        return create::table(p).map(|statement| Statement::Temporary(Box::new(statement)));
     }
     if p.word("INDEX") {
         return index::create(p, false);
     }
     if p.words(&["UNIQUE", "INDEX"]) {
         return index::create(p, true);
+    }
+    if p.word("SCHEMA") {
+        return schema::create(p);
     }
     if p.words(&["OR", "REPLACE", "VIEW"]) {
         return view::create(p, true);
@@ -333,9 +363,9 @@ fn create(p: &mut Parser<'_>) -> Result<Statement, SqlError> {
         "OR" => "write DROP TABLE IF EXISTS, then CREATE TABLE",
         "TYPE" => "write ENUM('a','b') as the type of the column",
         "USER" | "ROLE" => "an administrator enrols principals with `trine admin enrol`",
-        "SCHEMA" | "DATABASE" | "FUNCTION" | "PROCEDURE" | "TRIGGER" | "SEQUENCE" | "DOMAIN"
-        | "EXTENSION" | "RULE" | "POLICY" | "AGGREGATE" | "CAST" | "COLLATION" | "OPERATOR"
-        | "RECURSIVE" | "STATISTICS" | "SERVER" | "TABLESPACE" | "FOREIGN" => {
+        "DATABASE" | "FUNCTION" | "PROCEDURE" | "TRIGGER" | "SEQUENCE" | "DOMAIN" | "EXTENSION"
+        | "RULE" | "POLICY" | "AGGREGATE" | "CAST" | "COLLATION" | "OPERATOR" | "RECURSIVE"
+        | "STATISTICS" | "SERVER" | "TABLESPACE" | "FOREIGN" => {
             "Trine has CREATE TABLE, CREATE VIEW and CREATE INDEX"
         }
         _ => return Err(p.unexpected("TABLE, VIEW or INDEX is expected").at(position)),
@@ -351,6 +381,9 @@ fn drop_object(p: &mut Parser<'_>) -> Result<Statement, SqlError> {
     }
     if p.word("INDEX") {
         return index::drop_index(p);
+    }
+    if p.word("SCHEMA") {
+        return schema::drop_schema(p);
     }
     if !p.word("TABLE") {
         let (position, word) = (p.position(), p.keyword_text());

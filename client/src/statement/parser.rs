@@ -321,24 +321,28 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// Name of a table; `public.` may stand before it.
+    /// Name of a relation; its schema may stand before it. In `public` it has no dot.
     ///
     /// # Errors
-    /// `42601`; `0A000` for another schema.
+    /// `42601`; `0A000` for a dot inside a name.
     pub(crate) fn name(&mut self) -> Result<String, SqlError> {
         let position = self.position();
         let first = self.identifier()?;
         if !self.symbol(&Sql::Period) {
+            undotted(&first, position)?;
             return Ok(first);
         }
-        if first != "public" {
+        let name = self.identifier()?;
+        if self.peek() == Some(&Sql::Period) {
             return Err(SqlError::unsupported(
-                format!("schema \"{first}\" does not exist: there are no schemas"),
-                "write the table's name alone",
+                "a name of three parts is not supported",
+                "there is one database: write schema.table",
             )
             .at(position));
         }
-        self.identifier()
+        undotted(&first, position)?;
+        undotted(&name, position)?;
+        Ok(if first == "public" { name } else { format!("{first}.{name}") })
     }
 
     /// Name of a principal: a word or a string.
@@ -386,6 +390,15 @@ impl<'a> Parser<'a> {
         };
         SqlError::new(sqlstate::SYNTAX_ERROR, message).hint(hint).at(self.position())
     }
+}
+
+/// A dot separates a schema from what is in it.
+fn undotted(name: &str, position: u32) -> Result<(), SqlError> {
+    if !name.contains('.') {
+        return Ok(());
+    }
+    Err(SqlError::unsupported("a dot in the name of a relation is not supported", "write another")
+        .at(position))
 }
 
 /// Whether a token may hold data.

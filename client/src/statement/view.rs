@@ -72,9 +72,14 @@ impl Visitor for Names {
 
     fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<()> {
         if let TableFactor::Table { name, .. } = factor
-            && let Some(ident) = name.0.last().and_then(|part| part.as_ident())
+            && let Some(parts) =
+                name.0.iter().map(|p| p.as_ident().map(folded)).collect::<Option<Vec<_>>>()
         {
-            self.found.insert(folded(ident));
+            self.found.extend(match parts.as_slice() {
+                [schema, _] if schema == "information_schema" => None,
+                [schema, name] if schema == "public" => Some(name.clone()),
+                parts => Some(parts.join(".")),
+            });
         }
         ControlFlow::Continue(())
     }

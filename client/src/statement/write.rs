@@ -12,6 +12,7 @@ use super::returning;
 use crate::encode::{Cell, parse_date};
 use sqlparser::tokenizer::Token as Sql;
 use std::fmt;
+use trine_proto::catalog::in_schema;
 use trine_proto::schema::ColumnType;
 use trine_proto::status::SqlError;
 use trine_proto::wire::WriteKind;
@@ -61,6 +62,8 @@ pub enum Target {
     Like(String),
     /// None, but its type is declared.
     Type(ColumnType),
+    /// The value that `excluded` has of this column: that of the row which is inserted.
+    Excluded(String),
 }
 
 impl fmt::Debug for Write {
@@ -150,34 +153,51 @@ pub(super) fn truncate(p: &mut Parser<'_>) -> Result<Write, SqlError> {
 pub(crate) const TRUNCATE: &str = "TRUNCATE TABLE";
 
 /// UPDATE … SET …: every literal of SET becomes a parameter.
-pub(super) fn update(p: &mut Parser<'_>, fragment: &Fragment<'_>) -> Result<Write, SqlError> {
+pub(super) fn update(p: &mut Parser<'_>, fragment: &Fragment<'_>) -> Result<Statement, SqlError> {
     p.expect_word("UPDATE")?;
     let _ = p.word("ONLY");
     let position = p.position();
     let table = p.name()?;
+    let mut alias = in_schema(&table).1.to_owned();
     if !p.words_follow(&["SET"]) {
         let _ = p.word("AS");
-        p.identifier()?;
+        alias = p.identifier()?;
     }
     p.expect_word("SET")?;
     let mut redactor = Redactor::new(fragment);
+    let returning = returning::place(fragment);
+    redactor.end = returning.unwrap_or(redactor.end);
+    // What each column is set to, as a part of the text for the nodes.
+    let mut assigned = Some(Vec::new());
     loop {
         if p.peek() == Some(&Sql::LParen) {
             assign_several(p, &mut redactor)?;
-            if !p.symbol(&Sql::Comma) {
-                break;
+            assigned = None;
+        } else {
+            let column = p.identifier()?;
+            p.expect_symbol(&Sql::Eq)?;
+            let (from, to) = p.expression(&["WHERE", "FROM", "RETURNING", "ORDER", "LIMIT"])?;
+            redactor.copy(from);
+            let start = redactor.sql.len();
+            redactor.expression(from, to, &Target::Column(column.clone()))?;
+            redactor.copy(to);
+            if let Some(assigned) = &mut assigned {
+                assigned.push((column, start..redactor.sql.len()));
             }
-            continue;
         }
-        let column = p.identifier()?;
-        p.expect_symbol(&Sql::Eq)?;
-        let (from, to) = p.expression(&["WHERE", "FROM", "RETURNING", "ORDER", "LIMIT"])?;
-        redactor.expression(from, to, &Target::Column(column))?;
         if !p.symbol(&Sql::Comma) {
             break;
         }
     }
-    Ok(redactor.finish(("UPDATE", WriteKind::Rewrite), table, position, None))
+    let tail = redactor.sql.len();
+    let write = redactor.finish(("UPDATE", WriteKind::Rewrite), table, position, None);
+    match returning {
+        Some(at) => {
+            let changed = assigned.map(|assigned| returning::Changed::new(alias, assigned, tail));
+            returning::of_update(write, fragment, at, changed)
+        }
+        None => Ok(Statement::Write(write)),
+    }
 }
 
 /// `(a, b) = (…, …)`, `ROW (…, …)` or a subquery.
@@ -351,13 +371,34 @@ pub(super) struct Redactor<'a> {
     end: usize,
     parameters: Vec<Parameter>,
     places: Vec<(u32, u32)>,
+    /// Where the parameters stand in `sql`.
+    marks: Vec<std::ops::Range<usize>>,
+    /// Whether `excluded` stands for the row that is inserted.
+    excluded: bool,
+}
+
+/// An expression with places for its values.
+#[derive(Clone, PartialEq)]
+pub(super) struct Template {
+    /// The texts before, between and behind the parameters.
+    texts: Vec<String>,
+    parameters: Vec<Parameter>,
+}
+
+impl Template {
+    /// Each text with the parameter behind it; the last has none.
+    pub(super) fn pieces(&self) -> impl Iterator<Item = (&str, Option<&Parameter>)> {
+        let parameters = self.parameters.iter().map(Some).chain(std::iter::once(None));
+        self.texts.iter().map(String::as_str).zip(parameters)
+    }
 }
 
 impl<'a> Redactor<'a> {
     pub(super) fn new(fragment: &'a Fragment<'a>) -> Self {
         let (sql, parameters, places) = (String::new(), Vec::new(), Vec::new());
         let end = fragment.tokens().len();
-        Self { fragment, sql, written: 0, next: 0, end, parameters, places }
+        let marks = Vec::new();
+        Self { fragment, sql, written: 0, next: 0, end, parameters, places, marks, excluded: false }
     }
 
     fn push(&mut self, text: &str) {
@@ -408,7 +449,9 @@ impl<'a> Redactor<'a> {
         self.places.push((self.written, parameter.position.saturating_sub(1)));
         self.parameters.push(parameter);
         let name = format!("${} ", self.parameters.len());
+        let start = self.sql.len();
         self.push(&name);
+        self.marks.push(start..self.sql.len());
         self.next = to;
     }
 
@@ -418,6 +461,26 @@ impl<'a> Redactor<'a> {
         let cell = constant(&mut p).ok()?;
         p.end().ok()?;
         Some(cell)
+    }
+
+    /// An expression alone, in which every literal and what is said of `excluded` is a value.
+    pub(super) fn template(
+        &mut self,
+        from: usize,
+        to: usize,
+        target: &Target,
+    ) -> Result<Template, SqlError> {
+        (self.next, self.excluded) = (from, true);
+        self.expression(from, to, target)?;
+        self.copy(to);
+        let mut texts = Vec::with_capacity(self.marks.len() + 1);
+        let mut done = 0;
+        for mark in &self.marks {
+            texts.push(self.sql.get(done..mark.start).unwrap_or_default().to_owned());
+            done = mark.end;
+        }
+        texts.push(self.sql.get(done..).unwrap_or_default().to_owned());
+        Ok(Template { texts, parameters: std::mem::take(&mut self.parameters) })
     }
 
     /// An expression whose every literal is a value.
@@ -436,6 +499,18 @@ impl<'a> Redactor<'a> {
             let token = &tokens[at];
             let follows = tokens.get(at + 1).map(|t| &t.sql).filter(|_| at + 1 < to);
             match &token.sql {
+                sql if self.excluded
+                    && is_word(sql, "EXCLUDED")
+                    && follows == Some(&Sql::Period) =>
+                {
+                    if let Some(Sql::Word(name)) = tokens.get(at + 2).map(|t| &t.sql) {
+                        let quoted = name.quote_style.is_some();
+                        let name =
+                            if quoted { name.value.clone() } else { name.value.to_lowercase() };
+                        self.replace(at, at + 3, Given::Default, Target::Excluded(name));
+                        at += 2;
+                    }
+                }
                 Sql::Word(w) if w.quote_style.is_none() && follows == Some(&Sql::LParen) => {
                     // Digits of a type are no data.
                     if TYPES_WITH_DIGITS.contains(&w.value.to_uppercase().as_str()) {

@@ -4,7 +4,7 @@
 use prost::Message as _;
 use trine_proto::catalog::{Catalog, SegmentEntry, Subject, TransactionState, Validation};
 use trine_proto::command::{Outcome, RECEIPT_DOMAIN, SignedBytes};
-use trine_proto::ids::{ClusterId, LogIndex, Party, SegmentId, TransactionId};
+use trine_proto::ids::{ClusterId, LogIndex, Party, SegmentId, TableId, TransactionId};
 use trine_proto::status::{SqlError, sqlstate};
 use trine_proto::transaction::{OpenTransaction, Within};
 use trine_proto::wire;
@@ -17,6 +17,8 @@ const TOO_LATE: &str = "55000";
 /// What all three parties say of a batch.
 struct Batch {
     table: String,
+    /// The version of the table that the parts were staged for.
+    table_id: TableId,
     schema_digest: [u8; 32],
     rows: u64,
     component_digests: [[u8; 32]; 3],
@@ -76,7 +78,7 @@ fn commit_batch(
             ),
         ));
     }
-    if table.schema.digest() != batch.schema_digest {
+    if table.schema.digest() != batch.schema_digest || table.id != batch.table_id {
         return Err(SqlError::new(
             TOO_LATE,
             format!("the batch was cut for another schema of table \"{}\"", batch.table),
@@ -91,12 +93,12 @@ fn commit_batch(
         valid_to: None,
         component_digests: batch.component_digests,
         has_valid: false,
+        layout: None,
     };
     // A unique index that is being checked must see all that is loaded meanwhile.
     if let Some(within) = within {
-        let made_since = catalog.tables.get(&id).is_some_and(|t| t.created > within.snapshot);
-        if made_since {
-            return Err(transactions::made_since(&batch.table));
+        if let Some(table) = catalog.tables.get(&id) {
+            transactions::refuse_newer(catalog, request.index, table, within.snapshot)?;
         }
         return if checked {
             let subject = Subject::Batch(segment);
@@ -207,7 +209,7 @@ pub(super) fn end(catalog: &mut Catalog, transaction: TransactionId, state: Tran
         Some(TransactionState::Open(open)) => transactions::leftovers(open, aborted),
         Some(TransactionState::Validating(v)) => match &v.subject {
             Subject::Transaction(open) => transactions::leftovers(open, aborted),
-            Subject::Write(_) => attempts_over(transaction, v, aborted),
+            Subject::Write(_) | Subject::Pack(_) => attempts_over(transaction, v, aborted),
             _ if aborted => vec![transaction.into()],
             _ => Vec::new(),
         },
@@ -223,7 +225,7 @@ pub(super) fn end(catalog: &mut Catalog, transaction: TransactionId, state: Tran
     retention::transactions(catalog);
 }
 
-/// Every attempt at a statement that writes may have left a segment at some nodes; the last one's
+/// Every attempt at a statement that writes, or at packing, may have left a segment at some nodes; the last one's
 /// counts if it was committed.
 fn attempts_over(id: TransactionId, validation: &Validation, aborted: bool) -> Vec<SegmentId> {
     let lost = if aborted { validation.attempt } else { validation.attempt.saturating_sub(1) };
@@ -309,6 +311,7 @@ fn agreed_batch(
     let schema_digest = digest(&zero.receipt.schema_digest)?;
     Ok(Batch {
         table: zero.receipt.table,
+        table_id: TableId(zero.receipt.table_id),
         schema_digest,
         rows: zero.receipt.rows,
         component_digests,
@@ -362,7 +365,7 @@ fn check_receipt(
 /// Equal public facts at party 0 and at another party.
 fn same_batch(zero: &wire::Receipt, other: &wire::Receipt, party: usize) -> Result<(), SqlError> {
     let differs = [
-        ("table", zero.table != other.table),
+        ("table", zero.table != other.table || zero.table_id != other.table_id),
         ("row count", zero.rows != other.rows),
         ("schema", zero.schema_digest != other.schema_digest),
         ("PUBLIC columns", zero.public_digest != other.public_digest),

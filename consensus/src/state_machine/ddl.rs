@@ -10,7 +10,7 @@ use trine_proto::status::{SqlError, sqlstate};
 use trine_proto::wire;
 
 use super::principals::PUBLIC;
-use super::{Request, malformed, names, retention, rules, validation, views};
+use super::{Request, malformed, names, retention, rules, schemas, validation, views};
 use crate::limits::TABLES_MAX;
 
 /// Creates a table of the caller's.
@@ -27,6 +27,7 @@ pub(super) fn create_table(
         }
         return Err(error);
     }
+    schemas::may_create(catalog, request, &schema.name)?;
     if catalog.tables.values().filter(|t| t.dropped.is_none()).count() >= TABLES_MAX {
         return Err(SqlError::new(
             sqlstate::LIMIT_EXCEEDED,
@@ -47,6 +48,7 @@ pub(super) fn create_table(
         segments: Vec::new(),
         grants: BTreeMap::new(),
         rules,
+        replaces: None,
     };
     catalog.tables.insert(id, entry);
     Ok(Outcome::TableCreated(request.index, id))

@@ -140,8 +140,8 @@ fn order_write(
             "REFRESH SHARES cannot run inside a transaction block",
         ));
     }
-    if within.as_ref().is_some_and(|w| table.created > w.snapshot) {
-        return Err(transactions::made_since(&command.table));
+    if let Some(within) = &within {
+        transactions::refuse_newer(catalog, request.index, table, within.snapshot)?;
     }
     let id = table.id;
     let write = WriteEntry {

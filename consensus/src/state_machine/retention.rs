@@ -175,6 +175,7 @@ mod tests {
                 valid_to: None,
                 component_digests: [[0; 32]; 3],
                 has_valid: false,
+                layout: None,
             }),
             queued: LogIndex(0),
             attempt: 1,

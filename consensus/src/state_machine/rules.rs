@@ -74,7 +74,7 @@ pub(super) fn of_table(
     Ok(TableRules { defaults, checks, references, indexes: unique })
 }
 
-fn text(sql: &str) -> Result<(), SqlError> {
+pub(super) fn text(sql: &str) -> Result<(), SqlError> {
     if sql.is_empty() || sql.len() > RULE_BYTES_MAX {
         return Err(SqlError::new(
             sqlstate::LIMIT_EXCEEDED,
@@ -97,7 +97,7 @@ fn positions(columns: &[u32], schema: &TableSchema) -> Result<Vec<usize>, SqlErr
 
 /// The key referred to must be one, of the same types, of a table of the same owner: a check against
 /// another's rows would let whoever may insert ask for their keys one by one.
-fn reference(
+pub(super) fn reference(
     catalog: &Catalog,
     request: &Request,
     (id, schema, own_indexes): (TableId, &TableSchema, &[IndexEntry]),

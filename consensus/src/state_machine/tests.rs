@@ -1,11 +1,14 @@
 //! One test per rule of `apply`, over commands with real signatures.
 
+mod alter;
 mod commits;
 mod definitions;
 mod identities;
 mod networks;
 mod objects;
+mod packs;
 mod queries;
+mod schemas;
 mod transactions;
 mod validations;
 mod writes;
@@ -13,7 +16,7 @@ mod writes;
 use trine_proto::catalog::{Catalog, TableEntry, TransactionState};
 use trine_proto::command::{Command, NodeCommandKind, Outcome};
 use trine_proto::identity::Identity;
-use trine_proto::ids::{LogIndex, Party, TransactionId};
+use trine_proto::ids::{LogIndex, Party, TableId, TransactionId};
 use trine_proto::schema::TableSchema;
 use trine_proto::status::SqlError;
 use trine_proto::wire;
@@ -78,7 +81,12 @@ impl World {
         TableSchema::try_from(&schema(name, keyed)).unwrap()
     }
     pub(super) fn receipts(&self, id: u8, table: &TableSchema, rows: u64) -> [wire::Receipt; 3] {
-        self.cluster.receipts(&self.ann, transaction(id), table, rows)
+        self.cluster.receipts(&self.ann, transaction(id), self.now(table), rows)
+    }
+    /// The schema with the id that its table has now.
+    pub(super) fn now<'a>(&self, table: &'a TableSchema) -> (TableId, &'a TableSchema) {
+        let known = self.catalog.table(&table.name, self.catalog.applied);
+        (known.map_or(TableId(0), |t| t.id), table)
     }
     /// Ann commits a well-cut batch.
     pub(super) fn load(&mut self, id: u8, table: &TableSchema, rows: u64) -> Outcome {

@@ -18,7 +18,7 @@ use trine_proto::transaction::{OpenTransaction, Within};
 use trine_proto::wire;
 
 use super::commit::end;
-use super::{Request, jobs, malformed, retention, transaction_id, validation};
+use super::{Request, alter, jobs, malformed, retention, transaction_id, validation};
 use crate::limits::{TRANSACTION_STATEMENTS_MAX, TRANSACTIONS_OPEN_MAX};
 
 /// Opens a transaction under the command's id.
@@ -111,13 +111,23 @@ fn opened<'a>(
     }
 }
 
-/// The error for a table that the snapshot of a transaction does not have.
-pub(super) fn made_since(table: &str) -> SqlError {
-    SqlError::new(
+/// Refuses to write to a table that the snapshot of a transaction does not have, or has otherwise.
+pub(super) fn refuse_newer(
+    catalog: &Catalog,
+    at: LogIndex,
+    table: &TableEntry,
+    snapshot: LogIndex,
+) -> Result<(), SqlError> {
+    alter::refuse_older(catalog, at, table.id, snapshot)?;
+    if table.created <= snapshot {
+        return Ok(());
+    }
+    let name = &table.schema.name;
+    Err(SqlError::new(
         sqlstate::UNDEFINED_TABLE,
-        format!("table \"{table}\" was created after BEGIN: the transaction does not see it"),
+        format!("table \"{name}\" was created after BEGIN: the transaction does not see it"),
     )
-    .hint("ROLLBACK, and begin again")
+    .hint("ROLLBACK, and begin again"))
 }
 
 fn is_failed() -> SqlError {
@@ -209,7 +219,9 @@ pub(super) fn join(
             catalog.aborted_segments.insert(id);
             (None, write.rewrites)
         }
-        (Subject::Index(_) | Subject::Transaction(_), _) => (None, false),
+        (Subject::Index(_) | Subject::Transaction(_) | Subject::Pack(_) | Subject::Alter(_), _) => {
+            (None, false)
+        }
     };
     if let Some(TransactionState::Open(open)) = catalog.transactions.get_mut(&within.transaction) {
         write(open, index, validation.table, segment, replaces);
@@ -281,7 +293,10 @@ pub(super) fn commit(
         }
         _ => {
             publish(catalog, index, id, &open);
-            Ok(Outcome::Committed(index))
+            match catalog.transactions.get(&id) {
+                Some(TransactionState::Aborted(_, error)) => Err(error.clone()),
+                _ => Ok(Outcome::Committed(index)),
+            }
         }
     }
 }
@@ -326,10 +341,33 @@ pub(super) fn publish(
     }
 }
 
+/// A table was altered: what statements of open transactions write there, or to tables that are tied to
+/// it, would be checked against columns of two times.
+pub(super) fn table_altered(catalog: &mut Catalog, index: LogIndex, new: TableId, name: &str) {
+    let old = catalog.tables.get(&new).and_then(|t| t.replaces);
+    let running: Vec<TransactionId> = catalog
+        .transactions
+        .iter()
+        .filter_map(|(id, state)| match state {
+            TransactionState::Validating(v) if v.within.is_some() => Some((*id, v.table)),
+            _ => None,
+        })
+        .filter(|(_, table)| Some(*table) == old || validation::linked(catalog, *table, new))
+        .map(|(id, _)| id)
+        .collect();
+    for id in running {
+        end(catalog, id, TransactionState::Aborted(index, alter::altered_since(name)));
+    }
+}
+
 /// Why a transaction cannot be committed any more.
 fn conflict(catalog: &Catalog, index: LogIndex, open: &OpenTransaction) -> Option<SqlError> {
     open.written.iter().find_map(|(id, written)| {
         let Some(table) = catalog.tables.get(id).filter(|t| t.exists(index)) else {
+            if catalog.is_altered(*id) {
+                let name = catalog.tables.get(id).map_or("", |t| t.schema.name.as_str());
+                return Some(alter::altered_since(name));
+            }
             return Some(SqlError::new(
                 sqlstate::UNDEFINED_TABLE,
                 "a table was dropped before the transaction that writes to it was committed",

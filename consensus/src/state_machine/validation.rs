@@ -1,7 +1,8 @@
-//! Work on a table that takes its turn: checks of batches and of unique indexes, and statements that
-//! write. One at a time per table, in log order. The nodes work over everything visible at the
+//! Work on a table that takes its turn: checks of batches and of unique indexes, packing, and statements
+//! that write. One at a time per table, in log order. The nodes work over everything visible at the
 //! attempt's position and report a verdict each; the third equal one decides.
 
+use trine_proto::alter::{Change, Demand};
 use trine_proto::catalog::{
     Catalog, SegmentEntry, Staged, Subject, TableEntry, TransactionState, Validation, Verdict,
 };
@@ -11,7 +12,7 @@ use trine_proto::status::{SqlError, sqlstate};
 use trine_proto::transaction::Within;
 
 use super::commit::end;
-use super::{indexes, retention, transactions};
+use super::{alter, indexes, packing, retention, transactions};
 use crate::limits::{ATTEMPTS_MAX, VALIDATIONS_MAX};
 
 /// Puts work into the queue of its tables; it starts at once when nothing older is in its way.
@@ -68,9 +69,25 @@ pub(super) fn is_busy(catalog: &Catalog, table: TableId) -> bool {
     queue(catalog).any(|(_, v)| v.tables().contains(&table))
 }
 
-/// Whether a unique index of the table waits for its check.
+/// Whether work that may replace the rows of a table, or its columns, waits or runs.
+pub(super) fn may_change(catalog: &Catalog, table: TableId) -> bool {
+    let adds = |subject: &Subject| match subject {
+        Subject::Batch(_) => true,
+        Subject::Write(write) => !write.rewrites,
+        _ => false,
+    };
+    queue(catalog).any(|(_, v)| v.tables().contains(&table) && !adds(&v.subject))
+}
+
+/// Whether work waits or runs on a table or on one tied to it.
+pub(super) fn meets_work(catalog: &Catalog, table: TableId) -> bool {
+    queue(catalog).any(|(_, v)| v.tables().into_iter().any(|other| linked(catalog, table, other)))
+}
+
+/// Whether a unique index or an ALTER of the table waits for its check.
 pub(super) fn constrains(catalog: &Catalog, table: TableId) -> bool {
-    queue(catalog).any(|(_, v)| v.table == table && matches!(v.subject, Subject::Index(_)))
+    let rules = |subject: &Subject| matches!(subject, Subject::Index(_) | Subject::Alter(_));
+    queue(catalog).any(|(_, v)| v.table == table && rules(&v.subject))
 }
 
 /// One party's verdict on the current attempt.
@@ -94,12 +111,12 @@ pub(super) fn verdict(
         return Ok(Outcome::Applied(index));
     };
     let validation = Validation::clone(validation);
-    let is_write = matches!(validation.subject, Subject::Write(_));
+    let stages = matches!(validation.subject, Subject::Write(_) | Subject::Pack(_));
     let error = match [zero, one, two] {
-        [Verdict::Holds, Verdict::Holds, Verdict::Holds] if !is_write => {
+        [Verdict::Holds, Verdict::Holds, Verdict::Holds] if !stages => {
             return Ok(publish(catalog, index, transaction, &validation, None));
         }
-        [Verdict::Staged(a), Verdict::Staged(b), Verdict::Staged(c)] if is_write => {
+        [Verdict::Staged(a), Verdict::Staged(b), Verdict::Staged(c)] if stages => {
             match agreed(&[a, b, c]) {
                 Ok(segment) => {
                     return Ok(publish(catalog, index, transaction, &validation, Some(segment)));
@@ -140,6 +157,7 @@ fn agreed(staged: &[Staged; 3]) -> Result<SegmentEntry, SqlError> {
         valid_to: None,
         component_digests: [staged[0], staged[1], staged[2]].map(|s| s.first_digest),
         has_valid: true,
+        layout: None,
     })
 }
 
@@ -169,6 +187,9 @@ fn violation(table: Option<&TableEntry>, at: LogIndex, subject: &Subject) -> Sql
                 index.name
             ),
         );
+    }
+    if let Subject::Alter(entry) = subject {
+        return demand_not_met(name, &entry.change);
     }
     let refused = "the whole batch was refused; nothing was loaded";
     let rules = &table.rules;
@@ -201,6 +222,43 @@ fn violation(table: Option<&TableEntry>, at: LogIndex, subject: &Subject) -> Sql
         )
         .hint(format!("{refused}; which constraint it was the nodes do not know")),
     }
+}
+
+/// What is said of rows that do not keep what an ALTER TABLE demands.
+fn demand_not_met(table: &str, change: &Change) -> SqlError {
+    let column = |k: &usize| change.schema.columns.get(*k).map_or("", |c| c.name.as_str());
+    let (state, message) = match change.demands.as_slice() {
+        [Demand::NotNull(k)] => (
+            sqlstate::NOT_NULL_VIOLATION,
+            format!("column \"{}\" of relation \"{table}\" contains null values", column(k)),
+        ),
+        [Demand::PrimaryKey] => (
+            sqlstate::UNIQUE_VIOLATION,
+            format!(
+                "could not create unique index \"{table}_pkey\": the table contains duplicated values"
+            ),
+        ),
+        [Demand::Unique(name)] => (
+            sqlstate::UNIQUE_VIOLATION,
+            format!(
+                "could not create unique index \"{name}\": the table contains duplicated values"
+            ),
+        ),
+        [Demand::Check(name)] => (
+            sqlstate::CHECK_VIOLATION,
+            format!("check constraint \"{name}\" of relation \"{table}\" is violated by some row"),
+        ),
+        [Demand::Reference(name)] => (
+            sqlstate::FOREIGN_KEY_VIOLATION,
+            format!("table \"{table}\" violates foreign key constraint \"{name}\""),
+        ),
+        _ => {
+            let message = format!("the rows of table \"{table}\" do not keep what is demanded");
+            return SqlError::new(sqlstate::INTEGRITY_VIOLATION, message)
+                .hint("nothing was changed; one action a statement tells which it is");
+        }
+    };
+    SqlError::new(state, message).hint("nothing was changed")
 }
 
 /// Starts the attempt after a lost one. The first proposal per attempt wins.
@@ -275,8 +333,22 @@ fn publish(
         transactions::join(catalog, index, transaction, within, (validation, written));
         return Outcome::Applied(index);
     }
+    if let (Subject::Pack(entry), Some(segment)) = (&validation.subject, &written) {
+        let made = (transaction, transaction.segment_of_attempt(validation.attempt));
+        let outcome = packing::publish(catalog, index, made, (validation.table, entry), segment);
+        start_next(catalog, index);
+        return outcome;
+    }
     if let Subject::Transaction(open) = &validation.subject {
         transactions::publish(catalog, index, transaction, open);
+        start_next(catalog, index);
+        return match catalog.transactions.get(&transaction) {
+            Some(TransactionState::Committed(at)) => Outcome::Committed(*at),
+            _ => Outcome::Applied(index),
+        };
+    }
+    if let Subject::Alter(entry) = &validation.subject {
+        alter::publish(catalog, index, transaction, (validation.table, entry));
         start_next(catalog, index);
         return match catalog.transactions.get(&transaction) {
             Some(TransactionState::Committed(at)) => Outcome::Committed(*at),
@@ -314,7 +386,8 @@ fn publish(
                 catalog.aborted_segments.insert(id);
             }
         }
-        (Subject::Write(_) | Subject::Transaction(_), _) => {}
+        (Subject::Write(_) | Subject::Transaction(_) | Subject::Pack(_) | Subject::Alter(_), _) => {
+        }
     }
     end(catalog, transaction, TransactionState::Committed(index));
     if ended {
@@ -331,18 +404,23 @@ fn start_next(catalog: &mut Catalog, index: LogIndex) {
     loop {
         let mut over = false;
         for id in due(catalog) {
-            let open = match catalog.transactions.get(&id) {
-                Some(TransactionState::Validating(v)) => match &v.subject {
-                    Subject::Transaction(open) => Some(open.clone()),
-                    _ => None,
-                },
-                _ => continue,
-            };
-            if let Some(open) = open
-                && transactions::over_with_its_turn(catalog, index, id, &open)
-            {
-                over = true;
+            let Some(TransactionState::Validating(v)) = catalog.transactions.get(&id) else {
                 continue;
+            };
+            let table = v.table;
+            let ended = match v.subject.clone() {
+                Subject::Transaction(open) => {
+                    transactions::over_with_its_turn(catalog, index, id, &open)
+                }
+                Subject::Alter(entry) => {
+                    alter::over_with_its_turn(catalog, index, id, (table, &entry))
+                }
+                _ => false,
+            };
+            if ended {
+                // Others may have been given up with it, or have their turn now.
+                over = true;
+                break;
             }
             let net_profile = catalog.net_profile;
             if let Some(TransactionState::Validating(v)) = catalog.transactions.get_mut(&id) {

@@ -10,7 +10,7 @@ use trine_proto::schema::COLUMNS_MAX;
 use trine_proto::status::{SqlError, sqlstate};
 use trine_proto::wire;
 
-use super::{Request, malformed, names, retention};
+use super::{Request, malformed, names, retention, schemas};
 use crate::limits::{TABLES_MAX, VIEW_BYTES_MAX, VIEW_DEPENDS_MAX};
 
 /// Creates a view of the caller's, or puts another SELECT under its name.
@@ -46,6 +46,7 @@ pub(super) fn create(
         }
     }
     names::free(catalog, name, at)?;
+    schemas::may_create(catalog, request, name)?;
     if catalog.views.values().filter(|v| v.dropped.is_none()).count() >= TABLES_MAX {
         return Err(SqlError::new(
             sqlstate::LIMIT_EXCEEDED,

@@ -4,6 +4,9 @@
 mod backup;
 mod flood;
 mod kill;
+mod metrics;
+mod pack;
 mod partition;
 mod refresh;
 mod repair;
+mod results;

@@ -187,6 +187,7 @@ fn compile(job: &Job) -> Result<Statement, QueryError> {
             valid_to: None,
             component_digests: [[0; 32]; 3],
             has_valid: false,
+            layout: None,
         };
         let entry = TableEntry {
             id: TableId(index),
@@ -197,6 +198,7 @@ fn compile(job: &Job) -> Result<Statement, QueryError> {
             segments: vec![segment],
             grants: BTreeMap::new(),
             rules: TableRules::default(),
+            replaces: None,
         };
         catalog.tables.insert(entry.id, entry);
     }

@@ -34,6 +34,9 @@ pub fn template(t: &Template<'_>) -> String {
          listen_client = {client}\n\
          # Address that the two other nodes connect to. [TRINE_LISTEN_MESH]\n\
          listen_mesh = {mesh}\n\
+         # Address of a page with numbers for Prometheus, without TLS: whoever reaches it may read it.\n\
+         # Empty: there is none. [TRINE_LISTEN_METRICS]\n\
+         listen_metrics = \"\"\n\
          \n[limits]\n\
          # Milliseconds that a query waits for a party that is down. [TRINE_PARTY_WAIT_MS]\n\
          party_wait_ms = 10000\n\

@@ -182,6 +182,7 @@ mod tests {
             valid_to: None,
             component_digests: [[0; 32]; 3],
             has_valid: false,
+            layout: None,
         };
         let party = Party::ALL[1];
         let agreed = |a: Head, b: Head| agree(party, TableId(1), &entry, &[a, b]);

@@ -16,6 +16,7 @@ impl Shared {
         let (store, counted) = (self.store.clone(), Arc::clone(catalog));
         let staged = tokio::task::spawn_blocking(move || unlisted(&store, &counted)).await;
         let (log, removed) = (self.consensus.log_extent(), self.store.removed());
+        let results = self.runner.results().extent();
         Housekeeping {
             segments_listed: Files::of(catalog).listed.len() as u64,
             segments_staged: staged.unwrap_or(0),
@@ -27,6 +28,10 @@ impl Shared {
             oldest_unfinished: catalog.oldest_unfinished().map_or(0, |position| position.0),
             backups: catalog.backups.len() as u64,
             share_generation: catalog.share_generation,
+            segments_packed: self.runner.counters().segments_packed.value(),
+            packs: self.runner.counters().packs.value(),
+            results: results.0,
+            results_bytes: results.1,
         }
     }
 }

@@ -2,8 +2,8 @@
 
 use super::transaction::{propose, verify};
 use super::{Shared, protocol};
-use crate::limits::{PROGRESS_EVERY, RESULT_PIECE_BYTES, STATEMENT_BYTES_MAX};
-use crate::results::StoredResult;
+use crate::limits::{PROGRESS_EVERY, STATEMENT_BYTES_MAX};
+use crate::results::{Cursor, ResultReader, gone};
 use std::borrow::Cow;
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -11,13 +11,13 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 use trine_proto::catalog::{JobEntry, JobStatus, Principal, TransactionState};
 use trine_proto::ids::{JobId, LogIndex, TransactionId};
-use trine_proto::result::result_digest;
 use trine_proto::status::{SqlError, sqlstate};
 use trine_proto::wire::client_command::Command as Kind;
 use trine_proto::wire::job_state::Kind as StateKind;
 use trine_proto::wire::result_part::Part;
 use trine_proto::wire::{self, CommandOutcome, JobState, ResultPart};
 use trine_query::QueryError;
+use trine_storage::StorageError;
 
 /// Jobs that List names at most, the newest first.
 const LISTED_MAX: usize = 200;
@@ -103,11 +103,8 @@ impl wire::query_server::Query for QueryService {
     ) -> Result<Response<Self::FetchStream>, Status> {
         let caller = self.0.caller(&request).await?;
         let asked = request.into_inner();
-        if let Some((id, report)) = self.report(&asked, &caller).await {
-            let (sender, receiver) = mpsc::channel(QUEUED);
-            let shared = Arc::clone(&self.0);
-            tokio::spawn(async move { send_result(&shared, id, &report, &sender).await });
-            return Ok(Response::new(ReceiverStream::new(receiver)));
+        if let Some((id, attempt)) = self.report(&asked, &caller).await {
+            return Ok(Response::new(self.send_result(id, attempt).await?));
         }
         let job = self.job(&asked, &caller).await?.id;
         let entry = self
@@ -123,17 +120,10 @@ impl wire::query_server::Query for QueryService {
             JobStatus::Active => return Err(not_ready(job).into()),
             JobStatus::Done => {}
         }
-        let result = self
-            .0
-            .runner
-            .results()
-            .get(job)
-            .filter(|result| result.attempt == entry.attempt)
-            .ok_or_else(|| expired(job))?;
-        let (sender, receiver) = mpsc::channel(QUEUED);
-        let shared = Arc::clone(&self.0);
-        tokio::spawn(async move { send_result(&shared, job, &result, &sender).await });
-        Ok(Response::new(ReceiverStream::new(receiver)))
+        if self.0.runner.results().kept(job).is_none_or(|kept| kept.attempt != entry.attempt) {
+            return Err(gone(job).into());
+        }
+        Ok(Response::new(self.send_result(job, entry.attempt).await?))
     }
 
     async fn cancel(
@@ -153,15 +143,22 @@ impl wire::query_server::Query for QueryService {
     ) -> Result<Response<wire::QueryDescription>, Status> {
         let caller = self.0.caller(&request).await?;
         let sql = request.into_inner().sql;
-        let catalog = self.0.consensus.catalog();
-        let at: LogIndex = catalog.applied;
-        let store = self.0.store.clone();
+        let (shared, store) = (Arc::clone(&self.0), self.0.store.clone());
         let planning = tokio::task::spawn_blocking(move || {
             let who = (caller.name.as_str(), 0);
-            let statement = trine_query::compile_over(&sql, None, &catalog, at, who, &store)?;
-            Ok::<_, QueryError>(statement.result_schema("result")?)
+            let describe = || {
+                let catalog = shared.consensus.catalog();
+                let at: LogIndex = catalog.applied;
+                let statement = trine_query::compile_over(&sql, None, &catalog, at, who, &store)?;
+                Ok::<_, QueryError>((statement.result_schema("result")?, at))
+            };
+            // Nothing in the log keeps what it reads: it may be replaced meanwhile.
+            describe().or_else(|e| match e {
+                QueryError::Storage(StorageError::NotFound { .. }) => describe(),
+                other => Err(other),
+            })
         });
-        let described = planning
+        let (described, at) = planning
             .await
             .map_err(|_| SqlError::new(sqlstate::INTERNAL_ERROR, "the query was not planned"))?
             .map_err(|e| match e {
@@ -227,12 +224,8 @@ impl QueryService {
         }
     }
 
-    /// What a transaction of the caller's has to report, once it has ended.
-    async fn report(
-        &self,
-        asked: &wire::JobRef,
-        caller: &Principal,
-    ) -> Option<(JobId, Arc<StoredResult>)> {
+    /// Which attempt's result tells what a transaction of the caller's has to report, once it has ended.
+    async fn report(&self, asked: &wire::JobRef, caller: &Principal) -> Option<(JobId, u32)> {
         let id = JobId::from_slice(&asked.job_id)?;
         let transaction = TransactionId(id.0);
         // Which of the two it is, a node that is late may not know yet.
@@ -244,9 +237,37 @@ impl QueryService {
                 None => catalog.jobs.contains_key(&id).then_some(false),
             })
             .await?;
-        let result = self.0.runner.results().get(id).filter(|_| is_transaction)?;
-        let theirs = result.owner.as_deref() == Some(caller.name.as_str()) || caller.administrator;
-        theirs.then_some((id, result))
+        let kept = self.0.runner.results().kept(id).filter(|_| is_transaction)?;
+        let theirs = kept.owner.as_deref() == Some(caller.name.as_str()) || caller.administrator;
+        theirs.then_some((id, kept.attempt))
+    }
+
+    /// Opens a kept result and begins to send it: header, then every vector in pieces. The disk is read
+    /// as fast as the client takes the pieces, and no faster.
+    async fn send_result(
+        &self,
+        job: JobId,
+        attempt: u32,
+    ) -> Result<Messages<ResultPart>, SqlError> {
+        let shared = Arc::clone(&self.0);
+        let opening = blocking(move || {
+            let results = shared.runner.results();
+            let reader = results.reader(job, attempt)?;
+            let header = reader.header().map_err(|e| results.damaged(job, &e))?;
+            Ok::<_, SqlError>((Arc::new(reader), header))
+        });
+        let (reader, header) = opening.await??;
+        let (sender, receiver) = mpsc::channel(QUEUED);
+        let shared = Arc::clone(&self.0);
+        tokio::spawn(async move {
+            if !send(&sender, Part::Header(header)).await {
+                return;
+            }
+            if let Err(error) = send_vectors(&shared, job, reader, &sender).await {
+                let _ = sender.send(Err(error.into())).await;
+            }
+        });
+        Ok(ReceiverStream::new(receiver))
     }
 
     /// The job, if it is the caller's.
@@ -277,8 +298,8 @@ fn state(shared: &Shared, job: &JobEntry) -> JobState {
             None => out.set_kind(StateKind::Queued),
         },
         JobStatus::Done => {
-            let here = shared.runner.results().get(job.id);
-            let kept = here.is_some_and(|result| result.attempt == job.attempt);
+            let here = shared.runner.results().kept(job.id);
+            let kept = here.is_some_and(|kept| kept.attempt == job.attempt);
             out.set_kind(if kept { StateKind::Done } else { StateKind::Expired });
         }
         JobStatus::Failed(e) => {
@@ -293,53 +314,47 @@ fn state(shared: &Shared, job: &JobEntry) -> JobState {
     out
 }
 
-/// Header, then every vector in pieces; the digest of the peer's component with the last one.
-async fn send_result(
-    shared: &Shared,
+/// False if the client has gone.
+async fn send(sender: &mpsc::Sender<Result<ResultPart, Status>>, part: Part) -> bool {
+    sender.send(Ok(ResultPart { part: Some(part) })).await.is_ok()
+}
+
+/// Every vector in pieces; the digest of the peer's component with the last one.
+async fn send_vectors(
+    shared: &Arc<Shared>,
     job: JobId,
-    result: &StoredResult,
+    reader: Arc<ResultReader>,
     sender: &mpsc::Sender<Result<ResultPart, Status>>,
-) {
-    let send = async |part: Part| sender.send(Ok(ResultPart { part: Some(part) })).await.is_ok();
-    let header = result.shares.header.clone();
-    let rows = header.rows;
-    if !send(Part::Header(header)).await {
-        return;
-    }
-    for (index, vector) in (0_u32..).zip(&result.shares.vectors) {
-        let digest = result_digest(
-            shared.cluster.cluster_id,
-            job,
-            result.attempt,
-            index,
-            rows,
-            shared.party.next(),
-            &vector.next,
-        );
-        let mut pieces = vector.own.chunks(RESULT_PIECE_BYTES).peekable();
-        loop {
-            let component = pieces.next().unwrap_or_default().to_vec();
-            let last = pieces.peek().is_none();
-            let next_digest = if last { digest.to_vec() } else { Vec::new() };
-            let piece = wire::ResultVector { index, component, next_digest, last };
-            if !send(Part::Vector(piece)).await {
-                return;
-            }
-            if last {
-                break;
+) -> Result<(), SqlError> {
+    let mut next: Option<Cursor> = reader.first();
+    while let Some(cursor) = next {
+        let (reader, shared) = (Arc::clone(&reader), Arc::clone(shared));
+        let read = blocking(move || {
+            reader.read(cursor).map_err(|e| shared.runner.results().damaged(job, &e))
+        });
+        let (parts, more) = read.await??;
+        for part in parts {
+            if !send(sender, part).await {
+                return Ok(());
             }
         }
+        next = more;
     }
+    Ok(())
+}
+
+/// Runs what blocks on the disk.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, SqlError> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|_| SqlError::new(sqlstate::INTERNAL_ERROR, "the result was not read"))
 }
 
 fn not_ready(job: JobId) -> SqlError {
     SqlError::new(sqlstate::SERIALIZATION_FAILURE, format!("job {job} is not done yet"))
         .hint("watch the job until it is done")
-}
-
-fn expired(job: JobId) -> SqlError {
-    SqlError::new(sqlstate::UNDEFINED_OBJECT, format!("the result of job {job} is gone"))
-        .hint("results are kept in memory for a while; ask the query again")
 }
 
 fn cancelled() -> SqlError {

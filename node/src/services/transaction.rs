@@ -87,6 +87,9 @@ impl wire::transaction_server::Transaction for TransactionService {
             Some(Kind::CreateTable(table)) => {
                 self.plan_conditions(table, verified.signed.public_key).await?;
             }
+            Some(Kind::AlterTable(alter)) => {
+                self.plan_alteration(alter.clone(), verified.signed.public_key).await?;
+            }
             Some(Kind::SubmitWrite(write)) => {
                 let signed_at_ms = verified.command.signed_at_ms;
                 self.plan_write(write, verified.signed.public_key, signed_at_ms).await?;
@@ -238,6 +241,28 @@ impl TransactionService {
         })
         .await
         .map_err(|_| SqlError::new(sqlstate::INTERNAL_ERROR, "the table was not planned"))?
+    }
+
+    /// Plans the conditions of CHECKs that an ALTER TABLE adds.
+    async fn plan_alteration(
+        &self,
+        alter: wire::AlterTable,
+        key: [u8; 32],
+    ) -> Result<(), SqlError> {
+        // What this node may merely not have seen yet is left to the log.
+        let known =
+            self.0.caught_up(|catalog| catalog.table(&alter.table, catalog.applied).map(drop));
+        let _ = known.await;
+        let catalog = self.0.consensus.catalog();
+        let Some(name) = catalog.principal_by_key(&key).map(|p| p.name.clone()) else {
+            return Err(unknown_key());
+        };
+        let at = catalog.applied;
+        tokio::task::spawn_blocking(move || {
+            trine_query::check_alteration(&alter, &catalog, at, &name)
+        })
+        .await
+        .map_err(|_| SqlError::new(sqlstate::INTERNAL_ERROR, "the change was not planned"))?
     }
 
     fn state_of(&self, id: TransactionId, catalog: &Catalog) -> wire::TransactionState {

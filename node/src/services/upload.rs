@@ -50,7 +50,7 @@ impl wire::ingest_server::Ingest for IngestService {
         };
         self.still_wanted(&segment).await?;
         fail_point::reach("upload.receipt");
-        Ok(Response::new(self.receipt(&header, &caller, &digests)))
+        Ok(Response::new(self.receipt(&header, (&caller, segment.table), &digests)))
     }
 }
 
@@ -223,7 +223,7 @@ impl IngestService {
     fn receipt(
         &self,
         header: &UploadHeader,
-        caller: &Principal,
+        (caller, table): (&Principal, TableId),
         digests: &Digests,
     ) -> SignedReceipt {
         let receipt = wire::Receipt {
@@ -237,6 +237,7 @@ impl IngestService {
             second_digest: digests.components[1].to_vec(),
             public_digest: digests.public.to_vec(),
             principal_key: caller.key.to_vec(),
+            table_id: table.0,
         };
         let signed = self.0.identity.sign(RECEIPT_DOMAIN, receipt.encode_to_vec());
         SignedReceipt { body: signed.body, signature: signed.signature }

@@ -1,9 +1,11 @@
 //! What must hold, a file each.
 
 mod agreement;
+mod attempts;
 mod durability;
 mod files;
 mod liveness;
+mod rows;
 mod wholeness;
 
 use super::world::World;
@@ -14,6 +16,8 @@ type Broken = String;
 /// What must hold after every event.
 pub(super) fn always(world: &mut World) -> Result<(), Broken> {
     agreement::always(world)?;
+    attempts::always(world)?;
+    rows::always(world)?;
     wholeness::always(world)?;
     durability::always(world)
 }

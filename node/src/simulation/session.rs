@@ -4,7 +4,7 @@ use super::world::{Event, How, PARTY_WAIT, World, retry};
 use crate::scheduler::{Task, Work};
 use trine_proto::catalog::{Subject, TransactionState, Validation, Verdict};
 use trine_proto::command::NodeCommandKind;
-use trine_proto::ids::TransactionId;
+use trine_proto::ids::{TableId, TransactionId};
 use trine_proto::status::SqlError;
 
 /// Who has come to an attempt so far, in which life.
@@ -16,6 +16,7 @@ pub(super) struct Session {
 impl World {
     pub(super) fn start(&mut self, node: usize, task: Task) {
         self.nodes[node].running.insert(task);
+        *self.begun.entry((task, node)).or_default() += 1;
         let (life, deadline) = (self.nodes[node].life, self.now + PARTY_WAIT);
         let pause = 1 + self.below(50);
         self.after(pause, Event::Meet { node, life, task, deadline });
@@ -128,16 +129,29 @@ impl World {
         }
         let violated = transaction.0[0] % 7 == 0;
         let verdict = match subject {
-            _ if violated => Verdict::Violated,
-            Subject::Write(_) => {
-                let segment = transaction.segment_of_attempt(attempt);
-                self.nodes[node].disk.insert((table, segment));
-                self.changes += 1;
-                super::client::staged(self, node, table, transaction, attempt)
+            // One that is not as the others' would be, at one node or another.
+            Subject::Pack(entry) => {
+                let rows = if violated { entry.rows + 1 } else { entry.rows };
+                self.stage(node, (table, transaction), attempt, rows)
             }
+            _ if violated => Verdict::Violated,
+            Subject::Write(_) => self.stage(node, (table, transaction), attempt, 2),
             _ => Verdict::Holds,
         };
         Some(NodeCommandKind::Verdict { transaction, attempt, verdict })
+    }
+
+    /// A segment of this node's own making.
+    fn stage(
+        &mut self,
+        node: usize,
+        (table, transaction): (TableId, TransactionId),
+        attempt: u32,
+        rows: u64,
+    ) -> Verdict {
+        self.nodes[node].disk.insert((table, transaction.segment_of_attempt(attempt)));
+        self.changes += 1;
+        super::client::staged(self, (node, table), transaction, attempt, rows)
     }
 
     /// Whoever finds everybody back asks for the next attempt; who waits too long gives up.

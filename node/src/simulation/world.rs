@@ -1,12 +1,13 @@
 //! Time, links, the log and the nodes.
 
+use super::broken::{Rule, apply_broken};
 use super::client::Client;
 use super::invariants;
 use super::session::Session;
 use crate::files::Files;
 use crate::scheduler::{Action, Scheduler, Task, Work};
 use std::collections::{BTreeMap, BTreeSet};
-use trine_consensus::state_machine::apply;
+use trine_consensus::state_machine::packable;
 use trine_consensus::testing::TestCluster;
 use trine_proto::catalog::Catalog;
 use trine_proto::command::{Command, NodeCommandKind};
@@ -94,6 +95,14 @@ pub(super) struct World {
     pub(super) digests: BTreeMap<LogIndex, [u8; 32]>,
     /// Commits that a client was told of.
     pub(super) acknowledged: BTreeMap<TransactionId, LogIndex>,
+    /// How often a node has begun an attempt.
+    pub(super) begun: BTreeMap<(Task, usize), u32>,
+    /// Tables that are or were packed, by transaction.
+    pub(super) packs: BTreeMap<TransactionId, TableId>,
+    /// Rows of a table at a position.
+    pub(super) rows: BTreeMap<(TableId, LogIndex), u64>,
+    /// What does not hold in this run.
+    pub(super) rule: Option<Rule>,
 }
 
 impl World {
@@ -124,11 +133,18 @@ impl World {
             changes: 0,
             digests: BTreeMap::new(),
             acknowledged: BTreeMap::new(),
+            begun: BTreeMap::new(),
+            packs: BTreeMap::new(),
+            rows: BTreeMap::new(),
+            rule: None,
         };
         world.log.push(Command::Genesis(world.cluster.info.clone()));
         for keyed in [false, true] {
             let create = super::client::create_table(&mut world, keyed);
             world.log.push(create);
+        }
+        if seed.is_multiple_of(3) {
+            world.fill();
         }
         for node in 0..3 {
             world.boot(node);
@@ -145,8 +161,33 @@ impl World {
         world
     }
 
+    /// The same with a rule that does not hold.
+    pub(super) fn with_broken(seed: u64, rule: Rule) -> Self {
+        let mut world = Self::new(seed);
+        world.rule = Some(rule);
+        world
+    }
+
+    /// Small batches that were loaded before it all began: enough of them to be packed.
+    fn fill(&mut self) {
+        for _ in 0..trine_consensus::limits::PACK_SEGMENTS_MIN {
+            let (id, command) = super::client::loaded(self);
+            self.log.push(command);
+            for node in &mut self.nodes {
+                node.disk.insert((TableId(super::client::PLAIN), SegmentId(id)));
+            }
+        }
+    }
+
     /// Runs to the end; a broken promise is a panic that names seed, time and promise.
     pub(super) fn run(&mut self) {
+        if let Err(broken) = self.try_run() {
+            panic!("{broken}");
+        }
+    }
+
+    /// The same; a broken promise is an error.
+    pub(super) fn try_run(&mut self) -> Result<(), String> {
         while let Some(((time, _), event)) = self.queue.pop_first() {
             if time > FAULTS_UNTIL + HEALED_AFTER {
                 break;
@@ -159,12 +200,12 @@ impl World {
             if self.changes > before
                 && let Err(broken) = invariants::always(self)
             {
-                panic!("seed {}, at {} ms, after {told:?}: {broken}", self.seed, self.now);
+                let (seed, now) = (self.seed, self.now);
+                return Err(format!("seed {seed}, at {now} ms, after {told:?}: {broken}"));
             }
         }
-        if let Err(broken) = invariants::healed(self) {
-            panic!("seed {}, when all was healed: {broken}", self.seed);
-        }
+        let seed = self.seed;
+        invariants::healed(self).map_err(|e| format!("seed {seed}, when all was healed: {e}"))
     }
 
     fn happen(&mut self, event: Event) {
@@ -217,8 +258,10 @@ impl World {
         }
         let from = usize::try_from(self.nodes[node].catalog.applied.0).unwrap();
         let count = 1 + usize::try_from(self.below(4)).unwrap();
+        let (rule, who) = (self.rule, (node, self.now.is_multiple_of(5)));
         for (place, command) in self.log.iter().enumerate().skip(from).take(count) {
-            apply(&mut self.nodes[node].catalog, LogIndex(place as u64 + 1), command);
+            let index = LogIndex(place as u64 + 1);
+            apply_broken(rule, who, &mut self.nodes[node].catalog, index, command);
         }
         if self.log.len() > from {
             self.applied(node);
@@ -230,7 +273,15 @@ impl World {
         self.changes += 1;
         let own = &mut self.nodes[node];
         let Files { listed, gone } = Files::of(&own.catalog);
-        own.disk.retain(|key| listed.contains(key) || !gone.contains(&key.1));
+        let ended = |id: &SegmentId| {
+            let mut all = own.catalog.tables.values().flat_map(|t| &t.segments);
+            all.any(|s| s.id == *id && s.valid_to.is_some())
+        };
+        let too_early = self.rule == Some(Rule::ReplacedFilesStay);
+        own.disk.retain(|key| {
+            let needed = listed.contains(key) && !(too_early && ended(&key.1));
+            needed || !(gone.contains(&key.1) || too_early && ended(&key.1))
+        });
         let Some(scheduler) = &mut own.scheduler else { return };
         let actions = scheduler.catalog(&own.catalog);
         self.perform(node, actions);
@@ -264,6 +315,10 @@ impl World {
         if appended && let Some((command, _)) = self.nodes[node].reports.get(&report) {
             let command = command.clone();
             self.append(command);
+        }
+        if !answered && self.rule == Some(Rule::ReportsAreRepeated) {
+            self.nodes[node].reports.remove(&report);
+            return;
         }
         if !answered {
             self.after(500, Event::Propose { node, life, report });
@@ -327,7 +382,12 @@ impl World {
             return;
         }
         own.up = true;
-        own.scheduler = Some(Scheduler::new(Party::ALL[node], RUNNING_MAX));
+        let mut scheduler = Scheduler::new(Party::ALL[node], RUNNING_MAX);
+        if self.rule == Some(Rule::RestartsAskAnew) {
+            // As if nothing had been under way when it came up.
+            scheduler.catalog(&Catalog::default());
+        }
+        own.scheduler = Some(scheduler);
         self.applied(node);
     }
 
@@ -362,6 +422,10 @@ impl World {
         if !own.up {
             return;
         }
+        if let Some(table) = packable(&own.catalog).first().copied() {
+            self.report(node, NodeCommandKind::Pack(table), None);
+        }
+        let own = &self.nodes[node];
         let stored = own.disk.iter().map(|(_, segment)| *segment).collect();
         let staged = crate::janitor::unresolved(stored, &own.catalog);
         let time = self.now + own.skew;
@@ -370,12 +434,20 @@ impl World {
         for segment in &staged {
             seen.entry(*segment).or_insert(time);
         }
+        // Where the last of Commit and Abort wins, impatient timers show it soon.
+        let impatient = self.rule == Some(Rule::FirstWins);
+        let keep = if impatient { STAGED_KEEP / 10 } else { STAGED_KEEP };
         let old: Vec<SegmentId> = seen
             .iter()
-            .filter(|(_, since)| time - **since > STAGED_KEEP)
+            .filter(|(_, since)| time - **since > keep)
             .map(|(segment, _)| *segment)
             .collect();
         for segment in old {
+            if self.rule == Some(Rule::OnlyTheLogDeletes) {
+                self.nodes[node].disk.retain(|(_, kept)| *kept != segment);
+                self.changes += 1;
+                continue;
+            }
             let error = SqlError::new("57014", "never committed");
             let transaction = TransactionId(segment.0);
             self.report(node, NodeCommandKind::Abort { transaction, error }, None);

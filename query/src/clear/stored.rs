@@ -1,13 +1,15 @@
 //! The PUBLIC columns of this node's segments, as values.
 
 use crate::bits::bounds;
+use crate::error::QueryError;
 use crate::plan::{Literal, SegmentScan};
+use crate::stored::Stored;
 use crate::types::Type;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
-use trine_proto::ids::{SegmentId, TableId};
+use trine_proto::ids::TableId;
 use trine_proto::schema::{Column, Form, Secrecy, TableSchema};
 use trine_proto::status::{SqlError, sqlstate};
 use trine_storage::{StorageError, Store};
@@ -80,7 +82,7 @@ impl<'s> PublicData<'s> {
         }
         let mut all = Vec::new();
         for segment in segments {
-            let key = (table, segment.id, position);
+            let key = (table, position);
             all.extend(self.read(store, key, schema, column, segment)?);
         }
         let values = Arc::new(all);
@@ -92,15 +94,19 @@ impl<'s> PublicData<'s> {
     fn read(
         &self,
         store: &Store,
-        (table, id, position): (TableId, SegmentId, usize),
+        (table, position): (TableId, usize),
         schema: &TableSchema,
         column: &Column,
         segment: &SegmentScan,
     ) -> Result<Vec<Literal>, SqlError> {
-        let failed = |e: StorageError| {
-            let error = SqlError::new(sqlstate::DATA_CORRUPTED, e.to_string());
-            *self.failed.borrow_mut() = Some(e);
-            error
+        let failed = |e: QueryError| match e {
+            QueryError::Storage(e) => {
+                let error = SqlError::new(sqlstate::DATA_CORRUPTED, e.to_string());
+                *self.failed.borrow_mut() = Some(e);
+                error
+            }
+            QueryError::Sql(error) => error,
+            other => SqlError::new(sqlstate::INTERNAL_ERROR, other.to_string()),
         };
         let damaged =
             || SqlError::new(sqlstate::DATA_CORRUPTED, "a PUBLIC column has another shape");
@@ -109,11 +115,7 @@ impl<'s> PublicData<'s> {
             .iter()
             .position(|c| c.column == position && c.form == Form::Boolean)
             .ok_or_else(damaged)?;
-        let reader = store.read(table, id).map_err(failed)?;
-        let header = reader.header();
-        if header.rows != segment.rows || header.layout.get(..layout.len()) != Some(&layout) {
-            return Err(damaged());
-        }
+        let reader = Stored::open(store, table, schema, segment).map_err(failed)?;
         let row_bytes = layout.get(stored).map_or(1, |c| c.row_bytes).max(1);
         let ty = Type::of_column(column);
         let mut values = Vec::with_capacity(usize::try_from(segment.rows).unwrap_or(0));

@@ -10,6 +10,9 @@ pub(super) fn apply(
     arguments: &[Literal],
     ty: &Type,
 ) -> Result<Literal, Beyond> {
+    if let (TextFunction::Decimal { scale }, [Literal::Number(v)]) = (function, arguments) {
+        return Ok(Literal::Text(decimal(*v, *scale as usize).into_bytes()));
+    }
     let mut texts = Vec::with_capacity(arguments.len());
     for argument in arguments {
         match argument {
@@ -47,11 +50,20 @@ pub(super) fn apply(
         TextFunction::Right(count) => {
             Literal::Text(x[x.len().saturating_sub(*count as usize)..].to_vec())
         }
+        TextFunction::Decimal { .. } => return Err(Beyond),
         TextFunction::Concat => {
             let second = texts.get(1).ok_or(Beyond)?;
             Literal::Text([x, second].concat())
         }
     })
+}
+
+/// A number with `scale` digits behind the point.
+fn decimal(value: i128, scale: usize) -> String {
+    let sign = if value < 0 { "-" } else { "" };
+    let digits = format!("{:0>1$}", value.unsigned_abs(), scale + 1);
+    let (whole, fraction) = digits.split_at(digits.len() - scale);
+    if scale == 0 { format!("{sign}{whole}") } else { format!("{sign}{whole}.{fraction}") }
 }
 
 /// First place of a text from `from` on.
@@ -128,6 +140,15 @@ mod tests {
             ("ab", "ab%b", false),
         ] {
             assert_eq!(like(text.as_bytes(), &pattern(like_text)), expected, "{text} {like_text}");
+        }
+    }
+
+    #[test]
+    fn numbers_are_shown_with_their_digits() {
+        for (value, scale, shown) in
+            [(0, 0, "0"), (-7, 0, "-7"), (5, 2, "0.05"), (-1234, 2, "-12.34"), (100, 1, "10.0")]
+        {
+            assert_eq!(decimal(value, scale), shown);
         }
     }
 

@@ -379,7 +379,7 @@ fn render(e: &Expr, fields: &[Field], depth: usize) -> String {
                 Rounding::Floor => "floor",
                 Rounding::Ceil => "ceil",
                 Rounding::Truncate => "trunc",
-                Rounding::Nearest => "round",
+                Rounding::Nearest | Rounding::Even => "round",
             };
             format!("{how}({} / {divisor})", inner(argument))
         }
@@ -412,6 +412,7 @@ fn text_function(function: &TextFunction) -> String {
         TextFunction::TrimEnd(_) => "rtrim".into(),
         TextFunction::Right(count) => format!("last {count} of"),
         TextFunction::Concat => "concat".into(),
+        TextFunction::Decimal { .. } => "text".into(),
     }
 }
 

@@ -22,6 +22,7 @@ const fn as_floor(divisor: i128, rounding: Rounding) -> (i128, i128) {
         Rounding::Floor => (0, 0),
         Rounding::Ceil => (divisor - 1, 0),
         Rounding::Truncate => (0, divisor - 1),
+        Rounding::Even => (divisor / 2, 0),
         Rounding::Nearest => (divisor / 2, if divisor % 2 == 0 { -1 } else { 0 }),
     }
 }
@@ -43,7 +44,13 @@ pub(super) fn divide_by(
     if divisor < 1 {
         return Err(QueryError::bug("a public divisor is not positive"));
     }
+    let even = rounding == Rounding::Even;
+    if even && !divisor.unsigned_abs().is_power_of_two() {
+        return Err(QueryError::bug("ties go to even neighbours of halves only"));
+    }
     let first = rounding.divide(low, divisor);
+    // Counted from an even number, the last bit of what is counted tells odd from even.
+    let first = if even { first & !1 } else { first };
     let (shift, if_negative) = as_floor(divisor, rounding);
     let signed = low < 0 && if_negative != 0;
     let offset = first
@@ -59,9 +66,18 @@ pub(super) fn divide_by(
     }
     let most = u128::try_from(most).map_err(|_| QueryError::bug("a quotient below its bound"))?;
     let dividend = Dividend { offset, if_negative: if signed { if_negative } else { 0 }, most };
-    let quotient = floor(&mut x, &dividend, divisor.unsigned_abs(), s)?;
+    let quotient = if even {
+        to_even(&mut x, &dividend, divisor.trailing_zeros() as usize, s)?
+    } else {
+        floor(&mut x, &dividend, divisor.unsigned_abs(), s)?
+    };
     let planes = bits::rebase(s, &quotient, first, to_low, ty.bits())?;
     Ok(Column::from_planes(ty.clone(), planes, x.null))
+}
+
+/// floor(x / 10) for x from 0 to `most`, as few planes as its greatest value needs.
+pub(super) fn tenth(x: &mut Column, most: u128, s: &mut Session) -> Result<Planes> {
+    floor(x, &Dividend { offset: 0, if_negative: 0, most }, 10, s)
 }
 
 /// u = x + offset + if_negative * (x < 0), from 0 to `most`.
@@ -89,6 +105,25 @@ impl Dividend {
         }
         Ok(sum)
     }
+}
+
+/// floor(u / 2^dropped), one less where that is odd and nothing is left over: u is a half more than what is
+/// divided. One comparison of the lower bits with zero beside the conversion to planes.
+fn to_even(x: &mut Column, u: &Dividend, dropped: usize, s: &mut Session) -> Result<Planes> {
+    let bits_of_u = bits_for(u.most) as usize;
+    if bits_of_u <= dropped {
+        return Ok(bits::constant(s, x.rows, &[false]));
+    }
+    let ring = if bits_of_u <= 64 { 64 } else { 128 };
+    let planes = u.in_ring(x, ring, s)?.to_planes(s, bits_of_u)?;
+    let zeros = vec![false; dropped];
+    let tie = protocol::equal_constant(s, &planes.bits(0..dropped), &zeros)?;
+    let odd = planes.bits(dropped..dropped + 1);
+    let last = odd.xor(&protocol::and(s, &tie, &odd)?);
+    Ok(match bits_of_u - dropped {
+        1 => last,
+        _ => last.stack(&planes.bits(dropped + 1..bits_of_u)),
+    })
 }
 
 /// floor(u / divisor), as many planes as its greatest value needs.

@@ -4,8 +4,11 @@
 //! works on all positions at once. A text ends at its first zero byte: "byte i is not zero" is a
 //! sequence of ones and then zeros, and a table over the length is a local sum over it.
 
+mod decimal;
 mod pattern;
 mod shift;
+
+pub(crate) use decimal::digits_of;
 
 use crate::bits;
 use crate::column::Column;
@@ -26,6 +29,9 @@ pub(super) fn text(
     relation: &mut Relation,
     s: &mut Session,
 ) -> Result<Column> {
+    if let (TextFunction::Decimal { scale }, [number]) = (function, arguments) {
+        return decimal::decimal(number, *scale as usize, ty, relation, s);
+    }
     let mut columns = Vec::with_capacity(arguments.len());
     for argument in arguments {
         columns.push(eval(argument, relation, s, Want::PLANES)?);
@@ -51,6 +57,9 @@ pub(super) fn text(
         TextFunction::TrimStart(set) => shift::trim_start(&mut x, set, s)?,
         TextFunction::TrimEnd(set) => shift::trim_end(&x, set, s)?,
         TextFunction::Right(count) => shift::right(&mut x, *count as usize, s)?,
+        TextFunction::Decimal { .. } => {
+            return Err(QueryError::bug("the digits of several numbers"));
+        }
         TextFunction::Concat => {
             let mut second = next()?;
             let literal = second.as_literal().cloned();

@@ -2,6 +2,7 @@
 //! is resolved and long before a node starts.
 
 use super::functions::Functions;
+use super::ordered_sets::ORDERED_SETS;
 use super::position::Positions;
 use super::walk::{self, Flow};
 use sqlparser::ast::{
@@ -101,14 +102,15 @@ impl Checker<'_> {
         if !windowed && self.functions.is_unsupported_aggregate(&name) {
             return Err(refuse(
                 format!("aggregate {name} is not supported"),
-                "the aggregates are COUNT, SUM, AVG, MIN, MAX, BOOL_AND, BOOL_OR, variances, standard deviations and covariances",
+                "the aggregates are COUNT, SUM, AVG, MIN, MAX, BOOL_AND, BOOL_OR, variances, standard deviations, covariances, CORR, the REGR functions, MEDIAN and percentiles",
             ));
         }
         let clauses = match &function.args {
             FunctionArguments::List(list) => !list.clauses.is_empty(),
             _ => false,
         };
-        if !function.within_group.is_empty() || clauses || function.null_treatment.is_some() {
+        check_within_group(&name, function)?;
+        if clauses || function.null_treatment.is_some() {
             return Err(refuse(
                 format!("ORDER BY and other clauses inside {name}(…) are not supported"),
                 "leave the clause out",
@@ -225,6 +227,32 @@ impl Checker<'_> {
             return Err(SqlError::new(sqlstate::SYNTAX_ERROR, message));
         }
         check_set_operations(&query.body)
+    }
+}
+
+/// WITHIN GROUP goes with ordered-set aggregates, and they with it.
+fn check_within_group(name: &str, function: &Function) -> Result<(), SqlError> {
+    let is_set = ORDERED_SETS.contains(&name);
+    if is_set && function.over.is_some() {
+        return Err(refuse(
+            format!("OVER is not supported for ordered-set aggregate {name}"),
+            "compute it in a subquery with GROUP BY and join",
+        ));
+    }
+    match (is_set, function.within_group.len()) {
+        (true, 1) | (false, 0) => Ok(()),
+        (true, 0) => Err(SqlError::new(
+            "42809",
+            format!("WITHIN GROUP is required for ordered-set aggregate {name}"),
+        )
+        .hint(format!("write {name}(0.5) WITHIN GROUP (ORDER BY …)"))),
+        (true, _) => {
+            Err(SqlError::new(sqlstate::UNDEFINED_FUNCTION, format!("{name} orders by one value")))
+        }
+        (false, _) => Err(SqlError::new(
+            "42809",
+            format!("{name} is not an ordered-set aggregate, so it cannot have WITHIN GROUP"),
+        )),
     }
 }
 

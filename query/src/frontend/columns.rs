@@ -4,7 +4,7 @@
 
 use super::names::{self, Item};
 use sqlparser::ast::{
-    Ident, Join, JoinConstraint, JoinOperator, ObjectName, Query, Select, SelectItem,
+    Expr, Ident, Join, JoinConstraint, JoinOperator, ObjectName, Query, Select, SelectItem,
     SelectItemQualifiedWildcardKind, SetExpr, TableAlias, TableAliasColumnDef, TableFactor,
     TableWithJoins, VisitMut, VisitorMut,
 };
@@ -67,6 +67,7 @@ impl VisitorMut for Completer<'_> {
     fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
         each_select(&mut query.body, &mut |select| {
             select.from.iter_mut().for_each(|from| self.0.name_natural(from));
+            self.0.spell_out(select);
         });
         ControlFlow::Continue(())
     }
@@ -175,6 +176,32 @@ impl Columns<'_> {
                 self.of_joins(table_with_joins)
             }
             _ => None,
+        }
+    }
+
+    /// `*, *` as the columns, which may be named several times where `*` may not. Left alone where a name
+    /// stands for several columns.
+    fn spell_out(&self, select: &mut Select) {
+        let is_star = |item: &SelectItem| matches!(item, SelectItem::Wildcard(_));
+        if select.projection.iter().filter(|item| is_star(item)).count() < 2 {
+            return;
+        }
+        let all: Option<Vec<Vec<String>>> =
+            select.from.iter().map(|from| self.of_joins(from)).collect();
+        let Some(all) = all.map(|all| all.concat()) else { return };
+        if all.iter().collect::<BTreeSet<_>>().len() < all.len() {
+            return;
+        }
+        let column = |name: &String| {
+            SelectItem::UnnamedExpr(Expr::Identifier(Ident::with_quote('"', name.as_str())))
+        };
+        let items = std::mem::take(&mut select.projection);
+        for item in items {
+            if is_star(&item) {
+                select.projection.extend(all.iter().map(column));
+            } else {
+                select.projection.push(item);
+            }
         }
     }
 
@@ -301,6 +328,18 @@ mod tests {
                 "WITH t AS (SELECT 1) SELECT * FROM t AS x (y)",
                 "WITH t AS (SELECT 1) SELECT * FROM t AS x (y)",
             ),
+        ] {
+            assert_eq!(completed(sql), due, "{sql}");
+        }
+    }
+
+    #[test]
+    fn repeated_wildcards_are_spelt_out() {
+        for (sql, due) in [
+            ("SELECT *, * FROM t", "SELECT \"a\", \"b\", \"c\", \"a\", \"b\", \"c\" FROM t"),
+            ("SELECT * FROM t", "SELECT * FROM t"),
+            ("SELECT *, * FROM t, u", "SELECT *, * FROM t, u"),
+            ("SELECT *, * FROM nix", "SELECT *, * FROM nix"),
         ] {
             assert_eq!(completed(sql), due, "{sql}");
         }

@@ -50,12 +50,15 @@ impl ContextProvider for Context<'_> {
         if name.catalog().is_none() && name.schema() == Some(information::SCHEMA) {
             return information::table(self, name.table());
         }
-        let bare = name.catalog().is_none() && name.schema().is_none_or(|s| s == "public");
-        if bare {
-            if let Some((_, table)) = self.overlay.iter().find(|(n, _)| n == name.table()) {
+        if name.catalog().is_none() {
+            let full = match name.schema().filter(|schema| *schema != "public") {
+                Some(schema) => format!("{schema}.{}", name.table()),
+                None => name.table().to_owned(),
+            };
+            if let Some((_, table)) = self.overlay.iter().find(|(n, _)| *n == full) {
                 return Ok(Arc::new(table.clone()));
             }
-            if let Some(view) = self.catalog.view(name.table(), self.at) {
+            if let Some(view) = self.catalog.view(&full, self.at) {
                 return views::source(self, view);
             }
         }

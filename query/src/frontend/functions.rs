@@ -13,7 +13,7 @@ use std::sync::{Arc, LazyLock};
 use datafusion_expr::planner::ExprPlanner;
 
 /// Aggregates that the planner compiles.
-pub(crate) const AGGREGATES: [&str; 20] = [
+pub(crate) const AGGREGATES: [&str; 33] = [
     "grouping",
     "count",
     "sum",
@@ -34,6 +34,19 @@ pub(crate) const AGGREGATES: [&str; 20] = [
     "covar",
     "covar_samp",
     "covar_pop",
+    "median",
+    "percentile_cont",
+    "percentile_disc",
+    "corr",
+    "regr_avgx",
+    "regr_avgy",
+    "regr_count",
+    "regr_intercept",
+    "regr_r2",
+    "regr_slope",
+    "regr_sxx",
+    "regr_sxy",
+    "regr_syy",
 ];
 /// Functions that the parser or the planner writes in other forms.
 const SYNTAX: [&str; 6] =
@@ -73,6 +86,9 @@ impl Functions {
                 aggregate.insert(name.to_lowercase(), Arc::clone(&function));
             }
             aggregate.insert(function.name().to_lowercase(), function);
+        }
+        for function in super::ordered_sets::all() {
+            aggregate.insert(function.name().to_owned(), function);
         }
         let mut window = BTreeMap::new();
         for function in datafusion_functions_window::all_default_window_functions() {

@@ -5,6 +5,7 @@ use super::views::{Inlined, renamed};
 use datafusion_common::{DataFusionError, Result, ScalarValue};
 use datafusion_expr::{Expr, LogicalPlanBuilder, TableSource, lit};
 use std::sync::Arc;
+use trine_proto::catalog::in_schema;
 use trine_proto::schema::{Column, ColumnType, TableSchema};
 use trine_proto::status::{SqlError, sqlstate};
 
@@ -18,13 +19,14 @@ pub(super) fn table(context: &Context<'_>, name: &str) -> Result<Arc<dyn TableSo
     let (names, rows): (&[&str], Vec<Vec<ScalarValue>>) = match name {
         "tables" => (&TABLES, tables(context)),
         "columns" => (&COLUMNS, columns(context)),
+        "schemata" => (&SCHEMATA, schemata(context)),
         _ => {
             return Err(DataFusionError::External(Box::new(
                 SqlError::new(
                     sqlstate::UNDEFINED_TABLE,
                     format!("relation \"{SCHEMA}.{name}\" does not exist"),
                 )
-                .hint("information_schema has tables and columns"),
+                .hint("information_schema has tables, columns and schemata"),
             )));
         }
     };
@@ -43,6 +45,8 @@ pub(super) fn table(context: &Context<'_>, name: &str) -> Result<Arc<dyn TableSo
 
 const TABLES: [&str; 4] = ["table_catalog", "table_schema", "table_name", "table_type"];
 
+const SCHEMATA: [&str; 3] = ["catalog_name", "schema_name", "schema_owner"];
+
 const COLUMNS: [&str; 9] = [
     "table_catalog",
     "table_schema",
@@ -60,7 +64,10 @@ fn text(value: impl Into<String>) -> ScalarValue {
 }
 
 fn tables(context: &Context<'_>) -> Vec<Vec<ScalarValue>> {
-    let row = |name: &str, kind: &str| vec![text(DATABASE), text("public"), text(name), text(kind)];
+    let row = |name: &str, kind: &str| {
+        let (schema, name) = in_schema(name);
+        vec![text(DATABASE), text(schema), text(name), text(kind)]
+    };
     let tables = context.catalog.tables_for(context.principal, context.at);
     let mut rows: Vec<_> = tables.map(|t| row(&t.schema.name, "BASE TABLE")).collect();
     let views = context.catalog.views.values();
@@ -68,6 +75,13 @@ fn tables(context: &Context<'_>) -> Vec<Vec<ScalarValue>> {
         views.filter(|v| v.exists(context.at) && v.may_select(context.principal, context.at));
     rows.extend(mine.map(|v| row(&v.name, "VIEW")));
     rows
+}
+
+fn schemata(context: &Context<'_>) -> Vec<Vec<ScalarValue>> {
+    let row = |name: &str, owner| vec![text(DATABASE), text(name), ScalarValue::Utf8(owner)];
+    let own = context.catalog.schemas.iter();
+    let own = own.map(|(name, schema)| row(name, Some(schema.owner.clone())));
+    own.chain([row("information_schema", None), row("public", None)]).collect()
 }
 
 fn columns(context: &Context<'_>) -> Vec<Vec<ScalarValue>> {
@@ -89,10 +103,11 @@ fn column_row(
 ) -> Vec<ScalarValue> {
     use trine_proto::schema::Secrecy;
     let yes_no = |yes: bool| text(if yes { "YES" } else { "NO" });
+    let (namespace, name) = in_schema(&schema.name);
     vec![
         text(DATABASE),
-        text("public"),
-        text(&schema.name),
+        text(namespace),
+        text(name),
         text(&column.name),
         ScalarValue::Int32(i32::try_from(index + 1).ok()),
         ScalarValue::Utf8(default),

@@ -2,6 +2,7 @@
 
 use super::bag_rule::CountedSets;
 use super::dictionary_rule::DictionaryOrder;
+use super::exact_rule::ExactArguments;
 use super::fence_rule::Fences;
 use super::functions::Functions;
 use super::in_rule::ThreeValuedIn;
@@ -99,6 +100,7 @@ static ANALYZER: LazyLock<Analyzer> = LazyLock::new(|| {
         Arc::new(ThreeValuedIn),
         Arc::new(DictionaryOrder),
         Arc::new(TypeCoercion::new()),
+        Arc::new(ExactArguments),
         Arc::new(CheckedLiterals),
         Arc::new(ComparedIntervals),
         Arc::new(PlainRows),

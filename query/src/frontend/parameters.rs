@@ -17,7 +17,7 @@ const NAME: &str = "$parameters";
 
 /// The relation under its name.
 pub(super) fn overlay(parameters: &Parameters) -> (String, TrineTable) {
-    let row = SegmentScan { id: parameters.segment, rows: 1, has_valid: false };
+    let row = SegmentScan { id: parameters.segment, rows: 1, has_valid: false, layout: None };
     (NAME.into(), TrineTable::over(TableId::PARAMETERS, parameters.schema.clone(), vec![row]))
 }
 

@@ -2,8 +2,8 @@
 
 use sqlparser::ast::{
     BinaryOperator, DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList,
-    FunctionArguments, Ident, ObjectName, ObjectNamePart, Query, UnaryOperator, Value,
-    ValueWithSpan, VisitMut, VisitorMut,
+    FunctionArguments, Ident, ObjectName, ObjectNamePart, OrderByExpr, OrderByOptions, Query,
+    UnaryOperator, Value, ValueWithSpan, VisitMut, VisitorMut,
 };
 use std::ops::ControlFlow;
 
@@ -29,6 +29,8 @@ impl VisitorMut for Rewriter {
 
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
         without_exponent(expr);
+        plain_zero(expr);
+        plain_date(expr);
         if let Some(other) = as_call(expr).or_else(|| rows_compared(expr)) {
             *expr = other;
         }
@@ -38,6 +40,8 @@ impl VisitorMut for Rewriter {
             if let Some((_, other)) = SYNONYMS.iter().find(|(own, _)| *own == name) {
                 let part = ObjectNamePart::Identifier(Ident::new(*other));
                 function.name = ObjectName(vec![part]);
+            } else if name == "median" {
+                as_percentile(function);
             } else if name == "mod"
                 && let Some([x, y]) = two_arguments(function)
             {
@@ -49,6 +53,23 @@ impl VisitorMut for Rewriter {
         }
         ControlFlow::Continue(())
     }
+}
+
+/// MEDIAN(x) as the percentile that it is.
+fn as_percentile(function: &mut Function) {
+    let FunctionArguments::List(list) = &mut function.args else { return };
+    let [FunctionArg::Unnamed(FunctionArgExpr::Expr(value))] = list.args.as_slice() else {
+        return;
+    };
+    if !function.within_group.is_empty() || !list.clauses.is_empty() {
+        return;
+    }
+    let options = OrderByOptions { asc: None, nulls_first: None };
+    function.within_group = vec![OrderByExpr { expr: value.clone(), options, with_fill: None }];
+    let half = Expr::Value(Value::Number("0.5".to_owned(), false).into());
+    list.args = vec![FunctionArg::Unnamed(FunctionArgExpr::Expr(half))];
+    let part = ObjectNamePart::Identifier(Ident::new("percentile_cont"));
+    function.name = ObjectName(vec![part]);
 }
 
 /// SUBSTRING(… FROM … FOR …) and POSITION(… IN …) as calls.
@@ -84,6 +105,42 @@ fn without_exponent(expr: &mut Expr) {
     {
         *text = plain;
     }
+}
+
+/// `0e100` is 0, however far its point is moved to the right.
+fn plain_zero(expr: &mut Expr) {
+    let Expr::Value(ValueWithSpan { value: Value::Number(text, _), .. }) = expr else { return };
+    let Some((mantissa, exponent)) = text.split_once(['e', 'E']) else { return };
+    let fraction = mantissa.split_once('.').map_or(0, |(_, fraction)| fraction.len());
+    let is_zero = mantissa.bytes().all(|b| matches!(b, b'0' | b'.'));
+    let moved = exponent.parse::<i32>().ok().and_then(|moved| usize::try_from(moved).ok());
+    if is_zero && moved.is_some_and(|moved| moved >= fraction) {
+        "0".clone_into(text);
+    }
+}
+
+/// `' 2020-1-5 12:00:00 '::DATE`: DataFusion reads a date in full digits and nothing else.
+fn plain_date(expr: &mut Expr) {
+    let Expr::Cast { expr, data_type: DataType::Date, .. } = expr else { return };
+    if let Expr::Value(ValueWithSpan { value: Value::SingleQuotedString(text), .. }) = expr.as_mut()
+        && let Some(date) = date_in(text)
+    {
+        *text = date;
+    }
+}
+
+/// The date that a text begins with, if only a time of day follows.
+fn date_in(text: &str) -> Option<String> {
+    let text = text.trim();
+    let (date, time) = text.split_once([' ', 'T']).unwrap_or((text, ""));
+    let is_time = time.trim().bytes().all(|b| b.is_ascii_digit() || matches!(b, b':' | b'.'));
+    let parts: Vec<&str> = date.split('-').collect();
+    let [year, month, day] = parts.as_slice() else { return None };
+    let digits = |part: &str, most: usize| {
+        (1..=most).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_digit())
+    };
+    let clear = year.len() == 4 && digits(year, 4) && digits(month, 2) && digits(day, 2);
+    (clear && is_time).then(|| format!("{year}-{month:0>2}-{day:0>2}"))
 }
 
 /// Digits that an exponent may add at most.
@@ -241,6 +298,31 @@ mod tests {
         }
         for text in ["", "1", "e5", "1e", "xe1", "1e400", "1e-400", "1e99999999999"] {
             assert_eq!(expanded(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn dates_are_written_in_full() {
+        for (text, due) in [
+            (" 2020-01-05 ", Some("2020-01-05")),
+            ("2020-1-5", Some("2020-01-05")),
+            ("2020-01-01 12:34:56.7", Some("2020-01-01")),
+            ("2020-01-01T12:34", Some("2020-01-01")),
+            ("2020-01-01 noon", None),
+            ("20-01-01", None),
+            ("2020-01", None),
+            ("2020-001-01", None),
+        ] {
+            assert_eq!(date_in(text).as_deref(), due, "{text}");
+        }
+    }
+
+    #[test]
+    fn zero_has_no_exponent() {
+        for (text, due) in [("0e100", "0"), ("0.0E1", "0"), ("0.00e1", "0.00e1"), ("1e2", "1e2")] {
+            let mut expr = Expr::Value(Value::Number(text.to_owned(), false).into());
+            plain_zero(&mut expr);
+            assert_eq!(expr, Expr::Value(Value::Number(due.to_owned(), false).into()));
         }
     }
 }

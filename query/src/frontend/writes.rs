@@ -43,7 +43,19 @@ pub(crate) fn bind(
     let (writes, query) = match statement {
         Ast::Insert(insert) => insert_query(insert, schema, &positions)?,
         Ast::Update(update) => update_query(update, schema, &positions)?,
-        Ast::Delete(delete) => delete_query(delete, schema)?,
+        Ast::Delete(delete) => {
+            if let Some(joined) = joined(&delete)? {
+                let check = parse::Parsed {
+                    explain: super::Explain::No,
+                    json: false,
+                    query: Box::new(joined),
+                };
+                let who = (write.principal.as_str(), write.signed_at_ms);
+                let parameters = write.parameters.as_ref();
+                bind_query(check, &positions, catalog, at, who, overlay, parameters)?;
+            }
+            delete_query(delete, schema)?
+        }
         _ => {
             return Err(SqlError::unsupported(
                 "this statement does not write",
@@ -97,9 +109,8 @@ pub(crate) fn explained(sql: &str) -> Result<Option<Explained>, SqlError> {
         }
         _ => return Ok(None),
     };
-    let last =
-        name.0.last().and_then(|part| part.as_ident()).ok_or_else(|| refuse("this table"))?;
-    Ok(Some(Explained { table: fold(last), rewrites, json }))
+    let table = relation(&name).ok_or_else(|| refuse("this table"))?;
+    Ok(Some(Explained { table, rewrites, json }))
 }
 
 /// The client says what a statement writes to, so that the log can order it without parsing.
@@ -115,8 +126,17 @@ fn fold(ident: &Ident) -> String {
     if ident.quote_style.is_some() { ident.value.clone() } else { ident.value.to_lowercase() }
 }
 
+/// The name that the catalog knows a relation by.
+fn relation(name: &ObjectName) -> Option<String> {
+    let parts = name.0.iter().map(|part| part.as_ident().map(fold)).collect::<Option<Vec<_>>>()?;
+    match parts.as_slice() {
+        [schema, name] if schema == "public" => Some(name.clone()),
+        parts => Some(parts.join(".")),
+    }
+}
+
 fn is_table(name: &ObjectName, schema: &TableSchema) -> bool {
-    name.0.last().and_then(|part| part.as_ident()).is_some_and(|i| fold(i) == schema.name)
+    relation(name).is_some_and(|name| name == schema.name)
 }
 
 /// The one table of a statement, without joins.
@@ -295,6 +315,20 @@ fn matched(others: Vec<TableWithJoins>, condition: Option<Expr>) -> Result<Expr,
         select.selection = condition;
     }
     Ok(Expr::Exists { subquery: Box::new(query), negated: false })
+}
+
+/// The rows of DELETE … USING beside those that they are compared with: a name that means a column of either
+/// is an error there, as it must be, and not in the subquery that finds the rows.
+fn joined(delete: &Delete) -> Result<Option<Query>, SqlError> {
+    const TEMPLATE: &str = "SELECT 1 FROM t";
+    let Some(others) = &delete.using else { return Ok(None) };
+    let mut query = *parse::parse(TEMPLATE, &Positions::new(TEMPLATE))?.query;
+    let (FromTable::WithFromKeyword(own) | FromTable::WithoutKeyword(own)) = &delete.from;
+    if let SetExpr::Select(select) = query.body.as_mut() {
+        select.from = own.iter().chain(others).cloned().collect();
+        select.selection.clone_from(&delete.selection);
+    }
+    Ok(Some(query))
 }
 
 fn delete_query(delete: Delete, schema: &TableSchema) -> Result<(Writes, Query), SqlError> {

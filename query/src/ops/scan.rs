@@ -7,14 +7,15 @@ use crate::column::Column;
 use crate::error::{QueryError, Result};
 use crate::plan::SegmentScan;
 use crate::relation::Relation;
+use crate::stored::Stored;
 use crate::types::Type;
 use crate::want::Want;
-use trine_mpc::{Arith, Planes, Session, input};
+use trine_mpc::{Arith, Planes, Session};
 use trine_proto::CHUNK_ROWS;
 use trine_proto::ids::TableId;
 use trine_proto::schema::{self, Form, Secrecy, StoredColumn, TableSchema};
 use trine_proto::status::{SqlError, sqlstate};
-use trine_storage::{ComponentSource, SegmentReader, Store};
+use trine_storage::Store;
 
 /// What is scanned.
 pub(crate) struct Source<'a> {
@@ -32,7 +33,7 @@ pub(crate) struct Source<'a> {
 
 /// A segment that is read, and which of its rows.
 struct Part {
-    reader: SegmentReader,
+    reader: Stored,
     has_valid: bool,
     /// Ascending; none: all.
     kept: Option<Vec<usize>>,
@@ -52,7 +53,7 @@ pub(crate) fn scan(
     };
     let layout = source.schema.stored_columns();
     let readers = match store {
-        Some(store) => open(source, &layout, s, store)?,
+        Some(store) => open(source, s, store)?,
         None if s.is_dry() => Vec::new(),
         None => return Err(QueryError::bug("a scan without a store")),
     };
@@ -78,12 +79,7 @@ fn damaged(what: &str) -> QueryError {
 }
 
 /// Opens the segments of which a row is kept and checks that each is what the catalog says.
-fn open(
-    source: &Source<'_>,
-    layout: &[StoredColumn],
-    s: &Session,
-    store: &Store,
-) -> Result<Vec<Part>> {
+fn open(source: &Source<'_>, s: &Session, store: &Store) -> Result<Vec<Part>> {
     let mut parts = Vec::with_capacity(source.segments.len());
     let mut left = source.kept;
     let mut start = 0_u64;
@@ -103,16 +99,9 @@ fn open(
         if kept.as_ref().is_some_and(Vec::is_empty) {
             continue;
         }
-        let reader = store.read(source.table, segment.id)?;
-        let header = reader.header();
-        if header.party.index() != s.party() {
+        let reader = Stored::open(store, source.table, source.schema, segment)?;
+        if reader.party() != s.party() {
             return Err(damaged("a segment of another party lies in this party's store"));
-        }
-        let own = header.layout.get(..layout.len());
-        let more = header.layout.get(layout.len()..).unwrap_or_default();
-        let due = if segment.has_valid { valid_layout(source.schema) } else { Vec::new() };
-        if header.rows != segment.rows || own != Some(layout) || more != due {
-            return Err(damaged("a segment has another shape than the catalog says"));
         }
         parts.push(Part { reader, has_valid: segment.has_valid, kept });
     }
@@ -120,11 +109,6 @@ fn open(
         return Err(QueryError::bug("a row beyond the last segment is kept"));
     }
     Ok(parts)
-}
-
-/// The stored column behind those of the schema.
-fn valid_layout(schema: &TableSchema) -> Vec<StoredColumn> {
-    schema.segment_columns(true).split_off(schema.stored_columns().len())
 }
 
 /// The valid bits of all rows that are read; none if no segment has them.
@@ -140,16 +124,18 @@ fn read_valid(
     if s.is_dry() {
         return Ok(Some(Planes::ghost(rows, 1)));
     }
-    let index = source.schema.stored_columns().len();
+    let columns = source.schema.segment_columns(true);
+    let Some((index, stored)) = columns.iter().enumerate().next_back() else {
+        return Err(QueryError::bug("a segment without columns"));
+    };
     let mut valid = bits::constant_bit(s, 0, true);
     for part in parts {
         let count = part.rows()?;
-        let bits = match part.reader.header().layout.get(index) {
-            Some(stored) if part.has_valid => {
-                let (a, b) = read_bytes(index, stored, std::slice::from_ref(part))?;
-                Planes::from_rows(count, 1, &a, &b)
-            }
-            _ => bits::constant_bit(s, count, true),
+        let bits = if part.has_valid {
+            let (a, b) = read_bytes(index, stored, std::slice::from_ref(part))?;
+            Planes::from_rows(count, 1, &a, &b)
+        } else {
+            bits::constant_bit(s, count, true)
         };
         valid = valid.concat(&bits);
     }
@@ -160,7 +146,7 @@ impl Part {
     fn rows(&self) -> Result<usize> {
         match &self.kept {
             Some(kept) => Ok(kept.len()),
-            None => whole(self.reader.header().rows),
+            None => whole(self.reader.rows()),
         }
     }
 
@@ -272,42 +258,18 @@ fn read_bytes(index: usize, stored: &StoredColumn, parts: &[Part]) -> Result<(Ve
                     append_rows(&mut out.0, &reader.public(chunk, index)?, kept, stored.row_bytes);
                 }
                 Secrecy::Secret => {
-                    append(&mut out.0, reader, chunk, index, stored, 0, kept)?;
-                    append(&mut out.1, reader, chunk, index, stored, 1, kept)?;
+                    for (slot, out) in [&mut out.0, &mut out.1].into_iter().enumerate() {
+                        if kept.is_none() {
+                            reader.component(out, chunk, index, slot)?;
+                            continue;
+                        }
+                        let mut all = Vec::new();
+                        reader.component(&mut all, chunk, index, slot)?;
+                        append_rows(out, &all, kept, stored.row_bytes);
+                    }
                 }
             }
         }
     }
     Ok(out)
-}
-
-fn append(
-    out: &mut Vec<u8>,
-    reader: &SegmentReader,
-    chunk: usize,
-    index: usize,
-    stored: &StoredColumn,
-    slot: usize,
-    kept: Option<&[usize]>,
-) -> Result<()> {
-    if let Some(bytes) = reader.component(chunk, index, slot)? {
-        append_rows(out, &bytes, kept, stored.row_bytes);
-        return Ok(());
-    }
-    let ComponentSource::Seed(seed) = &reader.header().components[slot].source else {
-        return Err(QueryError::bug("an explicit component without bytes"));
-    };
-    let number = |n: usize| u32::try_from(n).map_err(|_| QueryError::bug("a huge segment"));
-    let (column, place) = (number(index)?, number(chunk)?);
-    let bytes = reader.chunk_rows(chunk) * stored.row_bytes;
-    if kept.is_some() {
-        let mut all = vec![0; bytes];
-        input::expand(seed, column, place, &mut all);
-        append_rows(out, &all, kept, stored.row_bytes);
-        return Ok(());
-    }
-    let start = out.len();
-    out.resize(start + bytes, 0);
-    input::expand(seed, column, place, &mut out[start..]);
-    Ok(())
 }

@@ -1,6 +1,9 @@
 //! GROUP BY, DISTINCT and aggregates. Result types come from the input's public row bound.
 
 mod bounds;
+mod calls;
+mod percentile;
+mod regression;
 mod statistics;
 mod whole;
 
@@ -8,8 +11,10 @@ pub(super) use whole::{
     comparable_keys, count_not_null, counted, distinct_with_marker, extreme, with_marker,
 };
 
+pub(super) use calls::{Calls, Made, result};
+pub(super) use statistics::Derived;
+
 use bounds::{result_type, summable};
-use statistics::Derived;
 
 use super::Planner;
 use super::build;
@@ -51,57 +56,24 @@ impl Planner<'_> {
             keys.push(self.scalar(key, &scope)?);
         }
         let rows = widened.plan.rows;
-        let mut aggregates: Vec<Aggregate> = Vec::with_capacity(node.aggr_expr.len());
-        // Per result: an aggregate, or what follows from several.
-        let mut results: Vec<(Vec<usize>, Option<Derived>)> = Vec::new();
-        for expr in &node.aggr_expr {
-            if grouping_of(expr).is_some() {
-                results.push((Vec::new(), None));
-                continue;
-            }
-            let (parts, derived) = match self.derived(expr, &scope, rows) {
-                Some(derived) => {
-                    let derived = derived?;
-                    (derived.parts.clone(), Some(derived))
-                }
-                None => (vec![self.one_aggregate(expr, &scope, rows, keys.is_empty())?], None),
-            };
-            let mut at = Vec::with_capacity(parts.len());
-            for part in parts {
-                let known = aggregates.iter().position(|a| *a == part);
-                at.push(known.unwrap_or(aggregates.len()));
-                if known.is_none() {
-                    aggregates.push(part);
-                }
-            }
-            results.push((at, derived));
-        }
+        let calls = self.calls(&node.aggr_expr, &scope, rows, keys.is_empty())?;
+        let input = calls.ranked(widened.plan, &keys)?;
         let names: Vec<String> =
             node.schema.fields().iter().map(|f| relation::readable(f.name())).collect();
-        if results.iter().all(|(_, derived)| derived.is_none()) && results.len() == aggregates.len()
-        {
-            return Ok(self.grouped(widened.plan, keys, aggregates, &names));
+        if calls.are_plain() {
+            return Ok(self.grouped(input, keys, calls.aggregates, &names));
         }
         let width = keys.len();
         let mut inner: Vec<String> = names.iter().take(width).cloned().collect();
-        inner.extend((0..aggregates.len()).map(|i| format!("part {i}")));
-        let grouped = self.grouped(widened.plan, keys, aggregates, &inner);
-        let column = |index: usize| {
-            let field = grouped.fields.get(index);
-            field
-                .map(|f| build::column(index, f))
-                .ok_or_else(|| defect("an aggregate is lost".into()))
-        };
-        let mut exprs = (0..width).map(column).collect::<Result<Vec<Expr>, SqlError>>()?;
-        for (at, derived) in &results {
-            let own =
-                at.iter().map(|i| column(width + i)).collect::<Result<Vec<Expr>, SqlError>>()?;
-            exprs.push(match (derived, own.as_slice()) {
-                (Some(derived), own) => derived.finish(own)?,
-                (None, [column]) => column.clone(),
-                // GROUPING where nothing is left out.
-                (None, []) => build::number(0, NumberKind::Int)?,
-                (None, _) => return Err(defect("an aggregate of several columns".into())),
+        inner.extend((0..calls.aggregates.len()).map(|i| format!("part {i}")));
+        let grouped = self.grouped(input, keys, calls.aggregates, &inner);
+        let keys = grouped.fields.iter().take(width).enumerate();
+        let mut exprs: Vec<Expr> = keys.map(|(i, f)| build::column(i, f)).collect();
+        for made in &calls.results {
+            exprs.push(match made {
+                // Nothing is left out.
+                Made::Grouping(_) => build::number(0, NumberKind::Int)?,
+                Made::Parts(at, derived) => result((at, derived.as_deref()), &grouped, width)?,
             });
         }
         Ok(relation::project(grouped, exprs, names))
@@ -223,7 +195,7 @@ impl Planner<'_> {
                     .unsupported(
                         expr,
                         format!("aggregate {name} is not supported"),
-                        "the aggregates are COUNT, SUM, AVG, MIN, MAX, BOOL_AND, BOOL_OR, variances, standard deviations and covariances",
+                        "the aggregates are COUNT, SUM, AVG, MIN, MAX, BOOL_AND, BOOL_OR, variances, standard deviations, covariances, CORR, the REGR functions, MEDIAN and percentiles",
                     )
                     .at(self.word(&name)));
             }
@@ -280,9 +252,10 @@ fn by_sort(input: Plan, keys: &[Expr], aggregates: &[Aggregate], fields: &[Field
     let rows = if bare { input.rows } else { distinct(&input, &grouped_by) };
     let order: Vec<usize> = needed.iter().chain(&dropped).copied().collect();
     let all: Vec<usize> = order.iter().copied().chain(keys.len()..fields.len()).collect();
-    let merged = if !bare && sums_only(aggregates) { merged(&input, &grouped_by) } else { None };
+    let in_order = !bare && sums_only(aggregates);
+    let merged = if in_order { merged(&input, &grouped_by) } else { None };
     let op = Operator::SortAggregate {
-        presorted: merged.is_some(),
+        presorted: merged.is_some() || (in_order && stands_together(&input, &grouped_by)),
         input: Box::new(merged.unwrap_or(input)),
         keys: order.iter().filter_map(|k| keys.get(*k).cloned()).collect(),
         determined: u32::try_from(dropped.len()).unwrap_or(0),
@@ -293,6 +266,11 @@ fn by_sort(input: Plan, keys: &[Expr], aggregates: &[Aggregate], fields: &[Field
     let places: Vec<usize> =
         (0..all.len()).filter_map(|f| all.iter().position(|have| *have == f)).collect();
     relation::picked(sorted, &places)
+}
+
+/// Whether a window below has sorted the rows by these keys, those that are not valid last.
+fn stands_together(input: &Plan, keys: &[Expr]) -> bool {
+    matches!(&input.op, Operator::Window { partition, .. } if partition == keys && !keys.is_empty())
 }
 
 /// The input with the join below it left in the order of its key, if that is what is grouped by.

@@ -13,7 +13,7 @@ pub(crate) use arithmetic::{
 pub(crate) use bind::{bind, is_closed};
 pub(crate) use comparison::{comparable, compare};
 pub(crate) use quotient::{
-    by_constant, checked, divide, modulo, narrowed, rescaled, root, rounded, to_double,
+    by_constant, checked, divide, gcd, modulo, narrowed, rescaled, root, rounded, to_double,
 };
 pub(crate) use walk::{columns_of, moved, replaced, substituted};
 

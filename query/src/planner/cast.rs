@@ -5,7 +5,8 @@ use super::build;
 use super::numbers::{self, bounded, is_integer, overflow, scale, ten_to};
 use super::scalar::Scope;
 use super::timestamp;
-use crate::plan::{Compare, Expr, Rounding};
+use crate::expr::digits_of;
+use crate::plan::{Compare, Expr, ExprKind, Rounding, TextFunction};
 use crate::types::{NumberKind, Type};
 use arrow::datatypes::DataType;
 use datafusion_expr::Expr as Logical;
@@ -47,6 +48,12 @@ impl Planner<'_> {
                 let branches =
                     vec![(value.clone(), build::text(b"true")), (no, build::text(b"false"))];
                 Some(build::case(branches, build::null(Type::Text { bytes: 5 })))
+            }
+            (Type::Number { kind, .. }, DataType::Utf8 | DataType::LargeUtf8)
+                if matches!(scale(kind), Some((_, 0)))
+                    && !matches!(kind, NumberKind::Double { .. }) =>
+            {
+                Some(Ok(shown(&value)))
             }
             (Type::Number { kind: NumberKind::Enum { .. }, .. }, DataType::Utf8) => {
                 Some(Ok(value.clone()))
@@ -92,6 +99,20 @@ impl Planner<'_> {
     }
 }
 
+/// An integer or DECIMAL as the text that SQL shows.
+fn shown(value: &Expr) -> Expr {
+    let (low, high, places) = match &value.ty {
+        Type::Number { low, high, kind } => (*low, *high, scale(kind).map_or(0, |s| s.0)),
+        Type::Boolean | Type::Text { .. } => (0, 0, 0),
+    };
+    let most = low.unsigned_abs().max(high.unsigned_abs());
+    let digits = digits_of(most, places as usize) + usize::from(low < 0) + usize::from(places > 0);
+    let ty = Type::Text { bytes: u32::try_from(digits).unwrap_or(u32::MAX) };
+    let function = TextFunction::Decimal { scale: places };
+    let nullable = value.nullable;
+    Expr { kind: ExprKind::Text { function, arguments: vec![value.clone()] }, ty, nullable }
+}
+
 /// An exact number as another number type: to the nearest where digits are lost, checked where it
 /// may not fit; None for what is no number type.
 fn rescale(value: &Expr, to: &DataType) -> Result<Option<Expr>, SqlError> {
@@ -118,7 +139,10 @@ fn rescale(value: &Expr, to: &DataType) -> Result<Option<Expr>, SqlError> {
     let scaled = if divisor == 1 {
         scaled
     } else {
-        build::by_constant(scaled, divisor, Rounding::Nearest, Some(target.clone()))?
+        // Halves of a DOUBLE go to the even neighbour, as PostgreSQL's do.
+        let whole = twos > 0 && is_integer(&target);
+        let rounding = if whole { Rounding::Even } else { Rounding::Nearest };
+        build::by_constant(scaled, divisor, rounding, Some(target.clone()))?
     };
     match limits(&target, to) {
         Some((low, high)) => build::narrowed(scaled, target, low, high).map(Some),

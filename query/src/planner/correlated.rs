@@ -2,19 +2,19 @@
 //! condition. Each becomes a column beside the outer rows, computed over all pairs of an outer and an
 //! inner row, where a public bound keeps their number small.
 
-use super::Planner;
 use super::aggregate::extreme;
 use super::build;
 use super::join::{any, found, paired};
 use super::numbers::bounded;
 use super::relation::project;
 use super::scalar::{Scope, defect};
+use super::{Planner, check_rows};
 use crate::frontend::ONLY_VALUE;
-use crate::plan::{Aggregate, Compare, Expr, Failure, Field, Function, Plan};
+use crate::plan::{Aggregate, Compare, Expr, Failure, Field, Function, Operator, Plan};
 use crate::types::NumberKind;
 use arrow::datatypes::FieldRef;
 use datafusion_common::tree_node::{Transformed, TreeNode};
-use datafusion_common::{Column, DFSchema, ScalarValue, TableReference};
+use datafusion_common::{Column, DFSchema, JoinType, ScalarValue, TableReference};
 use datafusion_expr::logical_plan::{self, Subquery};
 use datafusion_expr::{Expr as Logical, LogicalPlan};
 use std::collections::HashMap;
@@ -180,6 +180,9 @@ impl Planner<'_> {
                 }
                 Ok(Inner { columns, ..inner })
             }
+            LogicalPlan::Join(join) if join.join_type == JoinType::Inner && looks_outside(plan) => {
+                self.peeled_join(join, outer)
+            }
             other if looks_outside(other) => Err(match other.all_out_ref_exprs().first() {
                 Some(column) => self.correlated(column),
                 None => defect("a correlated subquery without an outer column".into()),
@@ -196,6 +199,36 @@ impl Planner<'_> {
                 Ok(Inner { right, columns, conditions: Vec::new() })
             }
         }
+    }
+
+    /// An inner join one of whose sides, or whose condition, looks outside: all pairs of inner rows, under the
+    /// conditions of both sides and of the join.
+    fn peeled_join(&self, join: &logical_plan::Join, outer: &Outer<'_>) -> Result<Inner, SqlError> {
+        let left = self.peeled(&join.left, outer)?;
+        let right = self.peeled(&join.right, outer)?;
+        let width = outer.plan.fields.len();
+        let between = left.right.fields.len();
+        let place = |index: usize| if index < width { index } else { index + between };
+        let moved = |expr: &Expr| build::moved(expr, &place);
+        let mut conditions = left.conditions;
+        conditions.extend(right.conditions.iter().map(moved));
+        let mut columns = left.columns;
+        for (x, y) in &join.on {
+            let own = self.inner_expr(x, join.left.schema(), &columns, outer, true)?;
+            let other = self.inner_expr(y, join.right.schema(), &right.columns, outer, true)?;
+            let (own, other) = super::aggregate::comparable_keys(own, moved(&other))
+                .map_err(|e| self.put(e, x))?;
+            conditions.push(super::dictionary::compare(Compare::Eq, own, other)?);
+        }
+        columns.extend(right.columns.iter().map(moved));
+        if let Some(filter) = &join.filter {
+            conditions.push(self.inner_expr(filter, &join.schema, &columns, outer, false)?);
+        }
+        let fields = left.right.fields.iter().chain(&right.right.fields).cloned().collect();
+        let rows = check_rows(left.right.rows.checked_mul(right.right.rows))?;
+        let (left, right) = (Box::new(left.right), Box::new(right.right));
+        let right = Plan { op: Operator::CrossJoin { left, right }, fields, rows };
+        Ok(Inner { right, columns, conditions })
     }
 
     /// An expression of the subquery over pairs. `value`: any type, else a condition.

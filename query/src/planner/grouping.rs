@@ -2,11 +2,12 @@
 //! columns that are not grouped by NULL. DISTINCT ON: the first row of each group.
 
 use super::Planner;
+use super::aggregate::{Calls, Derived, Made, result};
 use super::build;
 use super::join::numbered;
 use super::relation::{self, Widened, filtered, project, sorted, union_all};
 use super::scalar::defect;
-use crate::plan::{Aggregate, Compare, Expr, Operator, Plan, SortKey, WindowFunction, WindowKind};
+use crate::plan::{Compare, Expr, Operator, Plan, SortKey, WindowFunction, WindowKind};
 use crate::types::NumberKind;
 use datafusion_expr::logical_plan::DistinctOn;
 use datafusion_expr::{Expr as Logical, GroupingSet, logical_plan};
@@ -35,19 +36,15 @@ impl Planner<'_> {
                 "name the GROUPING SETS",
             )
         })?;
-        let mut aggregates: Vec<Aggregate> = Vec::with_capacity(node.aggr_expr.len());
-        let mut made = Vec::with_capacity(node.aggr_expr.len());
-        for expr in &node.aggr_expr {
-            made.push(match grouping_of(expr) {
-                Some(arguments) => {
+        let calls = self.calls(&node.aggr_expr, &scope, widened.plan.rows, true)?;
+        let mut made = Vec::with_capacity(calls.results.len());
+        for result in &calls.results {
+            made.push(match result {
+                Made::Parts(at, derived) => Part::Result(at, derived.as_deref()),
+                Made::Grouping(arguments) => {
                     let places = arguments.iter().map(|a| columns.iter().position(|c| *c == a));
                     let places: Option<Vec<usize>> = places.collect();
-                    Made::Grouping(places.ok_or_else(|| not_grouped().at(self.word("grouping")))?)
-                }
-                None => {
-                    let one = self.one_aggregate(expr, &scope, widened.plan.rows, true)?;
-                    aggregates.push(one);
-                    Made::Aggregate
+                    Part::Grouping(places.ok_or_else(|| not_grouped().at(self.word("grouping")))?)
                 }
             });
         }
@@ -56,8 +53,7 @@ impl Planner<'_> {
         let mut inputs = Vec::with_capacity(sets.len());
         for set in sets {
             let inside: Vec<bool> = columns.iter().map(|c| set.contains(c)).collect();
-            let grouped = (aggregates.as_slice(), made.as_slice());
-            let plan = self.one_set(&widened.plan, &keys, &inside, grouped, &names);
+            let plan = self.one_set(&widened.plan, &keys, &inside, (&calls, &made), &names);
             inputs.push(plan?);
         }
         union_all(inputs, &names)
@@ -69,7 +65,7 @@ impl Planner<'_> {
         input: &Plan,
         keys: &[Expr],
         inside: &[bool],
-        (aggregates, made): (&[Aggregate], &[Made]),
+        (calls, made): (&Calls<'_>, &[Part<'_>]),
         names: &[String],
     ) -> Result<Plan, SqlError> {
         let grouped_by: Vec<Expr> = keys
@@ -79,9 +75,11 @@ impl Planner<'_> {
             .map(|(k, _)| k.clone())
             .collect();
         let count = grouped_by.len();
+        let aggregates = calls.aggregates.clone();
         let short: Vec<String> =
             (0..count + aggregates.len()).map(|i| format!("column{i}")).collect();
-        let grouped = self.grouped(input.clone(), grouped_by, aggregates.to_vec(), &short);
+        let ranked = calls.ranked(input.clone(), &grouped_by)?;
+        let grouped = self.grouped(ranked, grouped_by, aggregates, &short);
         let column = |i: usize| {
             grouped
                 .fields
@@ -101,14 +99,10 @@ impl Planner<'_> {
             }
         }
         exprs.push(build::number(number, NumberKind::BigInt)?);
-        let mut next = count;
         for made in made {
             exprs.push(match made {
-                Made::Aggregate => {
-                    next += 1;
-                    column(next - 1)?
-                }
-                Made::Grouping(places) => {
+                Part::Result(at, derived) => result((at, *derived), &grouped, count)?,
+                Part::Grouping(places) => {
                     let bit = |place: &usize| inside.get(*place) != Some(&true);
                     let value = places.iter().fold(0, |v, place| v * 2 + i128::from(bit(place)));
                     build::number(value, NumberKind::Int)?
@@ -164,9 +158,9 @@ impl Planner<'_> {
 }
 
 /// What stands in the place of a call in the select list.
-enum Made {
-    /// The next aggregate.
-    Aggregate,
+enum Part<'a> {
+    /// What follows from the aggregates at these places.
+    Result(&'a [usize], Option<&'a Derived>),
     /// GROUPING of the keys at these places: a bit each, 1 where the set leaves the key out.
     Grouping(Vec<usize>),
 }

@@ -1,15 +1,15 @@
 //! Window functions: one Window for each PARTITION BY and ORDER BY that occurs.
 
 use super::Planner;
-use super::build;
+use super::build::{self, Arithmetic};
 use super::numbers::bounded;
-use super::relation::picked;
+use super::relation::project;
 use super::scalar::{Scope, defect};
 use crate::plan::{
-    Aggregate, Bound, Expr, Field, Frame, Function, Literal, Operator, Plan, SortKey, Which,
-    WindowFunction, WindowKind,
+    Aggregate, Bound, Compare, Expr, ExprKind, Field, Frame, Function, Literal, Operator, Plan,
+    Rounding, SortKey, Which, WindowFunction, WindowKind,
 };
-use crate::types::NumberKind;
+use crate::types::{DOUBLE_FRACTION_BITS, NumberKind};
 use datafusion_common::ScalarValue;
 use datafusion_expr::expr::{AggregateFunction, NullTreatment, WindowFunctionParams};
 use datafusion_expr::logical_plan;
@@ -27,8 +27,81 @@ struct Group {
     order: Vec<SortKey>,
     functions: Vec<WindowFunction>,
     names: Vec<String>,
-    /// Where each stands among the node's expressions.
+    /// Which of the node's expressions each is for.
     places: Vec<usize>,
+}
+
+/// PERCENT_RANK and CUME_DIST, made of counts.
+#[derive(Clone, Copy)]
+enum Share {
+    /// (RANK - 1) / (rows - 1), 0 for one row.
+    PercentRank,
+    /// Rows up to the peers of this one / rows.
+    CumeDist,
+}
+
+impl Share {
+    fn of(expr: &Logical) -> Option<Self> {
+        let call = match expr {
+            Logical::WindowFunction(call) => call,
+            Logical::Alias(alias) => return Self::of(&alias.expr),
+            _ => return None,
+        };
+        let WindowFunctionDefinition::WindowUDF(udf) = &call.fun else { return None };
+        match udf.name().to_lowercase().as_str() {
+            "percent_rank" => Some(Self::PercentRank),
+            "cume_dist" => Some(Self::CumeDist),
+            _ => None,
+        }
+    }
+
+    fn functions(self, rows: u64) -> Result<[WindowFunction; 2], SqlError> {
+        let high = Some(i128::from(rows.max(1)));
+        let count = |end| {
+            let ty = bounded(NumberKind::BigInt, Some(0), high)?;
+            let aggregate = Aggregate {
+                function: Function::CountStar,
+                argument: None,
+                filter: None,
+                distinct: false,
+                ty: ty.clone(),
+                nullable: false,
+            };
+            let frame = Frame { start: Bound::Unbounded, end };
+            let kind = WindowKind::Aggregate { aggregate, frame };
+            Ok::<_, SqlError>(WindowFunction { kind, ty, nullable: false })
+        };
+        let ty = bounded(NumberKind::BigInt, Some(1), high)?;
+        let rank = WindowFunction { kind: WindowKind::Rank, ty, nullable: false };
+        let first = match self {
+            Self::PercentRank => rank,
+            Self::CumeDist => count(Bound::Peers)?,
+        };
+        Ok([first, count(Bound::Unbounded)?])
+    }
+
+    /// A DOUBLE of 40 binary digits, to the nearest.
+    fn finish(self, part: Expr, all: Expr) -> Result<Expr, SqlError> {
+        let kind = NumberKind::Double { fraction_bits: DOUBLE_FRACTION_BITS };
+        let top = 1_i128 << DOUBLE_FRACTION_BITS;
+        let share = |left: Expr, right: Expr| {
+            let ty = bounded(kind.clone(), Some(0), Some(top))?;
+            let (left, right) = (Box::new(left), Box::new(right));
+            let (fraction_bits, rounding) = (DOUBLE_FRACTION_BITS, Rounding::Nearest);
+            let kind = ExprKind::Divide { left, right, fraction_bits, rounding };
+            Ok::<_, SqlError>(Expr { kind, ty, nullable: false })
+        };
+        let one = build::number(1, NumberKind::BigInt)?;
+        match self {
+            Self::CumeDist => share(part, all),
+            Self::PercentRank => {
+                let less = |x: Expr| build::arithmetic(Arithmetic::Subtract, x, one.clone());
+                let several = build::compare(Compare::Gt, all.clone(), one.clone())?;
+                let value = share(less(part)?, less(all)?)?;
+                build::case(vec![(several, value)], build::number(0, kind)?)
+            }
+        }
+    }
 }
 
 impl Planner<'_> {
@@ -45,17 +118,34 @@ impl Planner<'_> {
             self.add_function(expr, name, place, &scope, widened.plan.rows, &mut groups)?;
         }
         let mut plan = widened.plan;
-        let mut columns: Vec<usize> = (0..width).collect();
-        columns.resize(width + node.window_expr.len(), 0);
+        let mut made: Vec<Vec<usize>> = vec![Vec::new(); node.window_expr.len()];
         for group in groups {
             for (offset, place) in group.places.iter().enumerate() {
-                if let Some(column) = columns.get_mut(width + place) {
-                    *column = plan.fields.len() + offset;
+                if let Some(columns) = made.get_mut(*place) {
+                    columns.push(plan.fields.len() + offset);
                 }
             }
             plan = windowed(plan, group);
         }
-        Ok(picked(plan, &columns))
+        let column = |index: usize| {
+            let field = plan.fields.get(index);
+            field
+                .map(|f| (build::column(index, f), f.name.clone()))
+                .ok_or_else(|| defect("a window function is lost".into()))
+        };
+        let mut exprs = (0..width).map(column).collect::<Result<Vec<_>, SqlError>>()?;
+        for (columns, expr) in made.iter().zip(&node.window_expr) {
+            exprs.push(match (columns.as_slice(), Share::of(expr)) {
+                ([part, all], Some(share)) => {
+                    let (part, name) = column(*part)?;
+                    (share.finish(part, column(*all)?.0)?, name)
+                }
+                ([only], None) => column(*only)?,
+                _ => return Err(defect("a window function without its column".into())),
+            });
+        }
+        let (exprs, names): (Vec<Expr>, Vec<String>) = exprs.into_iter().unzip();
+        Ok(project(plan, exprs, names))
     }
 
     fn add_function(
@@ -93,21 +183,22 @@ impl Planner<'_> {
                 });
             }
         }
-        let function = self.window_function(expr, &call.fun, params, scope, rows)?;
-        let same = |g: &&mut Group| g.partition == partition && g.order == order;
-        match groups.iter_mut().find(same) {
-            Some(group) => {
+        let functions = match Share::of(expr) {
+            Some(share) => share.functions(rows)?.to_vec(),
+            None => vec![self.window_function(expr, &call.fun, params, scope, rows)?],
+        };
+        let same = |g: &Group| g.partition == partition && g.order == order;
+        let known = groups.iter().position(same).unwrap_or(groups.len());
+        if known == groups.len() {
+            let (functions, names, places) = (Vec::new(), Vec::new(), Vec::new());
+            groups.push(Group { partition, order, functions, names, places });
+        }
+        if let Some(group) = groups.get_mut(known) {
+            for function in functions {
                 group.functions.push(function);
-                group.names.push(name);
+                group.names.push(name.clone());
                 group.places.push(place);
             }
-            None => groups.push(Group {
-                partition,
-                order,
-                functions: vec![function],
-                names: vec![name],
-                places: vec![place],
-            }),
         }
         Ok(())
     }

@@ -11,10 +11,12 @@ use crate::rules;
 use crate::statement::on_a_large_stack;
 use arrow::datatypes::DataType;
 use trine_mpc::{Planes, Session, protocol};
+use trine_proto::alter::Demand;
 use trine_proto::catalog::{Catalog, IndexEntry, ReferenceRule, TableEntry};
 use trine_proto::ids::{LogIndex, TableId};
-use trine_proto::schema::TableSchema;
+use trine_proto::schema::{Column, TableSchema};
 use trine_proto::status::{SqlError, sqlstate};
+use trine_proto::wire::{self, add_constraint, alter_action::Action};
 
 /// Name under which the rows of a batch are found.
 const BATCH: &str = "$batch";
@@ -25,6 +27,8 @@ pub(super) enum Scope<'a> {
     Batch,
     /// The rows there are, under this index alone.
     Index(&'a IndexEntry),
+    /// The rows there are, under what ALTER TABLE demands of them.
+    Alter(&'a [Demand]),
     /// New rows of a statement: all but ranges, which it keeps by itself.
     Insert,
     /// New values in these columns.
@@ -53,7 +57,7 @@ impl<'a> Scope<'a> {
         match self {
             Self::Batch | Self::Index(_) | Self::Insert | Self::Transaction { .. } => true,
             Self::Update(changed) => columns.iter().any(|c| changed.contains(c)),
-            Self::Delete => false,
+            Self::Delete | Self::Alter(_) => false,
         }
     }
 }
@@ -76,11 +80,14 @@ pub(super) fn of_table(
     }
     let mut out = Vec::new();
     let key = &table.schema.primary_key;
-    if !key.is_empty() && scope.touches(key) {
+    let demanded = |demand: Demand| matches!(scope, Scope::Alter(all) if all.contains(&demand));
+    if !key.is_empty() && (scope.touches(key) || demanded(Demand::PrimaryKey)) {
         out.push(unique(&format!("{}_pkey", table.schema.name), key));
     }
     let indexes = table.rules.indexes.iter().filter(|i| i.unique && i.exists(at));
-    out.extend(indexes.filter(|i| scope.touches(&i.columns)).map(|i| unique(&i.name, &i.columns)));
+    let touched =
+        |i: &&IndexEntry| scope.touches(&i.columns) || demanded(Demand::Unique(i.name.clone()));
+    out.extend(indexes.filter(touched).map(|i| unique(&i.name, &i.columns)));
     if matches!(scope, Scope::Batch) {
         let ranged = table.schema.columns.iter().enumerate().filter(|(_, c)| c.may_leave_range());
         out.extend(ranged.map(|(position, c)| Labelled {
@@ -94,7 +101,7 @@ pub(super) fn of_table(
     }
     let over =
         |segments: Vec<SegmentScan>| TrineTable::over(table.id, table.schema.clone(), segments);
-    let all: Vec<SegmentScan> = old.iter().chain(new).copied().collect();
+    let all: Vec<SegmentScan> = old.iter().chain(new).cloned().collect();
     let overlay = [(BATCH.to_owned(), over(new.to_vec())), (table.schema.name.clone(), over(all))];
     on_a_large_stack(|| {
         for (label, sql) in statements {
@@ -115,6 +122,9 @@ fn statements(
     scope: &Scope<'_>,
 ) -> Vec<(String, String)> {
     let mut out = Vec::new();
+    if let Scope::Alter(demands) = scope {
+        return demands.iter().filter_map(|d| demanded(catalog, table, d)).collect();
+    }
     if !matches!(scope, Scope::Delete) {
         let single = table.rules.checks.iter();
         for check in single.filter(|_| !matches!(scope, Scope::Transaction { .. })) {
@@ -139,6 +149,28 @@ fn statements(
         }
     }
     out
+}
+
+/// The SELECT that must find nothing for a demand of ALTER TABLE to hold, if it is one of single rows.
+fn demanded(catalog: &Catalog, table: &TableEntry, demand: &Demand) -> Option<(String, String)> {
+    let rules = &table.rules;
+    match demand {
+        Demand::NotNull(column) => {
+            let name = &table.schema.columns.get(*column)?.name;
+            let sql = format!("SELECT 1 FROM {} WHERE {} IS NULL", quoted(BATCH), quoted(name));
+            Some((format!("column:{name}"), sql))
+        }
+        Demand::Check(name) => {
+            let check = rules.checks.iter().find(|c| c.name == *name)?;
+            Some((format!("check:{name}"), falsified(&table.schema.name, &check.sql)))
+        }
+        Demand::Reference(name) => {
+            let rule = rules.references.iter().find(|r| r.name == *name)?;
+            let sql = orphans(catalog, &table.schema, BATCH, rule)?;
+            Some((format!("reference:{name}"), sql))
+        }
+        Demand::PrimaryKey | Demand::Unique(_) => None,
+    }
 }
 
 fn quoted(name: &str) -> String {
@@ -194,6 +226,41 @@ pub fn check_conditions(
         }
         Ok(())
     })
+}
+
+/// Whether the conditions of CHECK that an ALTER TABLE adds can be used on rows of the table with the
+/// columns that it adds. What else is wrong with it the log says.
+///
+/// # Errors
+/// As [`check_conditions`].
+pub fn check_alteration(
+    alter: &wire::AlterTable,
+    catalog: &Catalog,
+    at: LogIndex,
+    principal: &str,
+) -> std::result::Result<(), SqlError> {
+    let Some(table) = catalog.table(&alter.table, at) else { return Ok(()) };
+    let mut schema = table.schema.clone();
+    let mut checks = Vec::new();
+    for action in alter.actions.iter().filter_map(|a| a.action.as_ref()) {
+        match action {
+            Action::AddColumn(add) => {
+                let added = add.column.as_ref().map(Column::try_from).transpose()?;
+                let new = added.filter(|c| schema.position(&c.name).is_none());
+                schema.columns.extend(new);
+            }
+            Action::AddConstraint(add) => {
+                if let Some(add_constraint::Rule::Check(sql)) = &add.rule {
+                    checks.push(sql.clone());
+                }
+            }
+            _ => {}
+        }
+    }
+    if checks.is_empty() {
+        return Ok(());
+    }
+    check_conditions(&schema, &checks, catalog, at, principal)
 }
 
 /// Rows of `from` without NULL in the columns and without a partner.

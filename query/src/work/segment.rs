@@ -7,19 +7,20 @@ use crate::bits;
 use crate::column::Column;
 use crate::error::{QueryError, Result};
 use crate::plan::SegmentScan;
+use crate::stored::Stored;
 use crate::types::Type;
 use trine_mpc::{Planes, Session, protocol};
 use trine_proto::CHUNK_ROWS;
 use trine_proto::catalog::Staged;
 use trine_proto::ids::{Party, TableId};
 use trine_proto::schema::{Form, Secrecy, StoredColumn, TableSchema};
-use trine_storage::{ComponentHeader, ComponentSource, SegmentHeader, SegmentReader, Store};
+use trine_storage::{ComponentHeader, ComponentSource, SegmentHeader, Store};
 
 /// Where a segment goes.
 pub(super) struct Place<'a> {
     pub(super) table: TableId,
     pub(super) schema: &'a TableSchema,
-    pub(super) made: SegmentScan,
+    pub(super) made: &'a SegmentScan,
     /// Where PUBLIC columns come from, row by row.
     pub(super) replaced: &'a [SegmentScan],
     /// Of component i of party i (known to the party before too), of component i+1.
@@ -220,11 +221,8 @@ fn public_columns(
     if public.is_empty() {
         return Ok(Vec::new());
     }
-    let readers: Vec<SegmentReader> = place
-        .replaced
-        .iter()
-        .map(|segment| store.read(place.table, segment.id))
-        .collect::<std::result::Result<_, _>>()?;
+    let open = |segment| Stored::open(store, place.table, place.schema, segment);
+    let readers = place.replaced.iter().map(open).collect::<Result<Vec<Stored>>>()?;
     let mut out = Vec::with_capacity(public.len());
     for index in public {
         let mut bytes = Vec::new();

@@ -118,7 +118,7 @@ pub(super) fn compile(
             "compare columns with values and with subqueries of one value, or use IN and EXISTS",
         ));
     }
-    let made = SegmentScan { id, rows, has_valid: true };
+    let made = SegmentScan { id, rows, has_valid: true, layout: None };
     let writes = match writes {
         Writes::Insert(_) => Writes::Insert(targets),
         other => other,
@@ -226,7 +226,7 @@ pub(super) fn run(
     for (_, bits) in &mut misfits {
         *bits = protocol::and(s, bits, &hit)?;
     }
-    let place = Place { table, schema, made: write.made, replaced: &write.replaced, salts };
+    let place = Place { table, schema, made: &write.made, replaced: &write.replaced, salts };
     let staged = segment::stage(&place, valid, columns, s, store)?;
     Ok(Written { staged, hit, misfits, failures })
 }

@@ -188,7 +188,7 @@ fn header(
 }
 
 pub(crate) fn segment_scan(id: SegmentId, rows: u64) -> SegmentScan {
-    SegmentScan { id, rows, has_valid: false }
+    SegmentScan { id, rows, has_valid: false, layout: None }
 }
 
 impl Table {

@@ -37,6 +37,7 @@ fn verdict(segments: &[&[(i128, &str)]], hidden: Option<usize>) -> bool {
         valid_to: (hidden == Some(index)).then_some(LogIndex(50)),
         component_digests: [[0; 32]; 3],
         has_valid: false,
+        layout: None,
     };
     let mut entries: Vec<SegmentEntry> = table.segments.iter().enumerate().map(entry).collect();
     let batch = entries.pop().unwrap();
@@ -52,6 +53,7 @@ fn verdict(segments: &[&[(i128, &str)]], hidden: Option<usize>) -> bool {
             segments: entries,
             grants: BTreeMap::new(),
             rules: TableRules::default(),
+            replaces: None,
         },
     );
     let validation = Validation {

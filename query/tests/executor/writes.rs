@@ -38,6 +38,7 @@ fn table() -> (Table, Catalog) {
         valid_to: None,
         component_digests: [[0; 32]; 3],
         has_valid: false,
+        layout: None,
     };
     let entries = segments.iter().map(entry).collect();
     let checks = vec![CheckRule { name: "small".into(), sql: "v < 1000000".into() }];
@@ -51,6 +52,7 @@ fn table() -> (Table, Catalog) {
         segments: entries,
         grants: BTreeMap::new(),
         rules: TableRules { checks, ..TableRules::default() },
+        replaces: None,
     };
     catalog.tables.insert(ID, entry);
     (Table { id: ID, schema, segments }, catalog)

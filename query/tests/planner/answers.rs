@@ -117,6 +117,7 @@ pub(crate) fn catalog(tables: &[Table]) -> Catalog {
                 valid_to: None,
                 component_digests: [[0; 32]; 3],
                 has_valid: false,
+                layout: None,
             })
             .collect();
         let entry = TableEntry {
@@ -128,6 +129,7 @@ pub(crate) fn catalog(tables: &[Table]) -> Catalog {
             segments,
             grants: BTreeMap::new(),
             rules: TableRules::default(),
+            replaces: None,
         };
         catalog.tables.insert(table.id, entry);
     }

@@ -11,6 +11,7 @@ mod golden;
 mod limits;
 mod scalars;
 mod schema;
+mod statistics;
 #[path = "../executor/support.rs"]
 #[allow(dead_code)] // shared with the executor's tests
 mod support;

@@ -29,7 +29,7 @@ fn columns() -> Vec<Column> {
     ]
 }
 
-fn table() -> Table {
+pub(crate) fn table() -> Table {
     let mut table = random_table(1, columns(), &[60, 37], 5);
     table.schema.name = "r".into();
     // A calendar day may lie far out, but not beyond what the test's calendar knows.
@@ -48,10 +48,10 @@ fn table() -> Table {
     table
 }
 
-type Value = Option<i128>;
+pub(crate) type Value = Option<i128>;
 
 /// Value of a column.
-fn get(row: &Row, name: &str) -> Value {
+pub(crate) fn get(row: &Row, name: &str) -> Value {
     let index = columns().iter().position(|c| c.name == name).unwrap();
     match &row[index] {
         Literal::Number(v) => Some(*v),
@@ -60,7 +60,7 @@ fn get(row: &Row, name: &str) -> Value {
     }
 }
 
-fn answer(sql: &str, table: &Table) -> Result<(Vec<Value>, Vec<Failure>), String> {
+pub(crate) fn answer(sql: &str, table: &Table) -> Result<(Vec<Value>, Vec<Failure>), String> {
     let tables = [table.clone()];
     let statement =
         compile(sql, &catalog(&tables), LogIndex(5), "me", 0).map_err(|e| format!("{sql}: {e}"))?;
@@ -164,6 +164,10 @@ fn numbers_are_rounded() {
     check("floor(b)", |r| get(r, "b"));
     check("sign(e)", |r| get(r, "e").map(i128::signum));
     check("abs(-a)", |r| get(r, "a").map(i128::abs));
+    let even = |v: i128, d: i128| Rounding::Even.divide(v, d);
+    check("round(cast(b as double precision) / 2)", |r| get(r, "b").map(|b| even(b, 2)));
+    check("round(cast(a as double precision) / 8)", |r| get(r, "a").map(|a| even(a, 8)));
+    check("cast(cast(b as double precision) / 4 as int)", |r| get(r, "b").map(|b| even(b, 4)));
     check("power(b, 3)", |r| get(r, "b").map(|b| b.pow(3)));
 }
 
@@ -180,6 +184,41 @@ fn casts_round_and_check() {
     assert_eq!(failures("select cast(d as decimal(4, 2)) from r"), [Failure::OutOfRange]);
     assert_eq!(failures("select cast(a as smallint) from r where abs(a) < 30000"), []);
     assert_eq!(failures("select cast(p * 1000 as smallint) from r where p < 30"), []);
+}
+
+#[test]
+fn numbers_become_texts() {
+    let shown = |v: i128, scale: usize| {
+        let digits = format!("{:0>1$}", v.abs(), scale + 1);
+        let (whole, fraction) = digits.split_at(digits.len() - scale);
+        let point = if scale == 0 { "" } else { "." };
+        format!("{}{whole}{point}{fraction}", if v < 0 { "-" } else { "" })
+    };
+    let table = table();
+    for (expr, scale) in [("a", 0), ("b", 0), ("p", 0), ("big", 0), ("d", 2), ("e", 3), ("id", 0)] {
+        for row in table.rows().iter().take(3) {
+            let (id, value) = (get(row, "id").unwrap(), get(row, expr));
+            let due = value.map(|v| shown(v, scale));
+            let all: Vec<Value> = table
+                .rows()
+                .iter()
+                .filter(|r| get(r, "id") == Some(id))
+                .map(|r| get(r, expr).map(|v| i128::from(Some(shown(v, scale)) == due)))
+                .collect();
+            let text = due.unwrap_or_default();
+            let sql = format!("select cast({expr} as varchar) = '{text}' from r where id = {id}");
+            let (got, failures) = answer(&sql, &table).unwrap();
+            let sorted = |mut v: Vec<Value>| {
+                v.sort_unstable();
+                v
+            };
+            assert_eq!(sorted(got), sorted(all), "{sql}");
+            assert_eq!(failures, []);
+        }
+    }
+    check("length(d::varchar || '!')", |r| {
+        get(r, "d").map(|d| i128::try_from(shown(d, 2).len()).unwrap() + 1)
+    });
 }
 
 #[test]

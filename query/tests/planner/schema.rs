@@ -55,6 +55,7 @@ fn add(catalog: &mut Catalog, name: &str, key: &[usize], columns: Vec<Column>, r
             valid_to: None,
             component_digests: [[0; 32]; 3],
             has_valid: false,
+            layout: None,
         })
         .collect();
     let entry = TableEntry {
@@ -66,6 +67,7 @@ fn add(catalog: &mut Catalog, name: &str, key: &[usize], columns: Vec<Column>, r
         segments,
         grants: BTreeMap::from([(ANALYST.to_owned(), vec![(LogIndex(30), true)])]),
         rules: TableRules::default(),
+        replaces: None,
     };
     catalog.tables.insert(TableId(id), entry);
 }

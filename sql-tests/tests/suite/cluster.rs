@@ -39,6 +39,39 @@ async fn a_node_is_stopped_and_started_between_two_queries() {
     }
 }
 
+/// Rows that were stored before an ALTER are read by their old layout, also after a restart, and by the
+/// new one once they are rewritten.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_is_altered_and_all_nodes_are_restarted() {
+    const ROWS: &str = "SELECT key, n, s FROM t ORDER BY key";
+    let mut cluster = Cluster::start().await.unwrap();
+    cluster.run("CREATE TABLE t (k INT, gone VARCHAR(8), n INT)").await.unwrap();
+    cluster.run("INSERT INTO t VALUES (1, 'a', 10), (2, 'b', NULL)").await.unwrap();
+    for alter in [
+        "ALTER TABLE t DROP COLUMN gone, ADD COLUMN s VARCHAR(4) NOT NULL DEFAULT 'x'",
+        "ALTER TABLE t RENAME COLUMN k TO key",
+        "ALTER TABLE t ADD PRIMARY KEY (key)",
+    ] {
+        cluster.run(alter).await.unwrap();
+    }
+    let error = cluster.run("ALTER TABLE t ALTER n SET NOT NULL").await.unwrap_err();
+    assert!(error.message.contains("contains null values"), "{error}");
+    cluster.restart().await.unwrap();
+    let row = |k, n, s: &str| vec![Value::Integer(k), n, Value::Text(s.into())];
+    let (ten, none) = (Value::Integer(10), Value::Null);
+    let expected = vec![row(1, ten.clone(), "x"), row(2, none.clone(), "x")];
+    assert_eq!(cluster.run(ROWS).await.unwrap().rows, expected);
+    cluster.run("UPDATE t SET s = 'new' WHERE n IS NULL").await.unwrap();
+    cluster.run("ALTER TABLE t ALTER s DROP NOT NULL").await.unwrap();
+    cluster.run("INSERT INTO t VALUES (3, 30, NULL)").await.unwrap();
+    cluster.restart().await.unwrap();
+    let error = cluster.run("INSERT INTO t VALUES (3, 31, NULL)").await.unwrap_err();
+    assert!(error.message.contains("duplicate key"), "{error}");
+    let last = vec![Value::Integer(3), Value::Integer(30), Value::Null];
+    let expected = vec![row(1, ten, "x"), row(2, none, "new"), last];
+    assert_eq!(cluster.run(ROWS).await.unwrap().rows, expected);
+}
+
 /// Part of the corpus as the in-process engine runs it.
 #[tokio::test(flavor = "multi_thread")]
 async fn files_of_the_corpus() {

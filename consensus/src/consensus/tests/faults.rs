@@ -192,12 +192,34 @@ fn a_long_entry_arrives_however_long_it_takes() {
 }
 
 #[test]
+fn a_slow_member_follows_while_the_log_grows() {
+    run(async {
+        let harness = Harness::started().await;
+        let leader = harness.leader().await;
+        let slow = leader.next();
+        harness.slow_down(slow);
+        let first = harness.create(leader, "t0").await;
+        // Entries come faster than they reach it; it must not hear all of them from the beginning each time.
+        for number in 1..400 {
+            if harness.member(slow).catalog().applied >= first {
+                assert_eq!(harness.leader().await, leader);
+                return;
+            }
+            harness.create(leader, &format!("t{number}")).await;
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
+        panic!("the slow member has not got the first of 400 entries");
+    });
+}
+
+#[test]
 fn three_members_settle_one_transaction_once() {
     run(async {
         let harness = Harness::started().await;
         harness.create(Party::ALL[0], "t").await;
         let catalog = harness.member(Party::ALL[0]).catalog();
-        let schema = &catalog.tables.values().next().unwrap().schema;
+        let table = catalog.tables.values().next().unwrap();
+        let schema = (table.id, &table.schema);
         let admin = &harness.cluster.administrator;
         let transaction = trine_proto::ids::TransactionId([1; 16]);
         let commit = || {

@@ -22,11 +22,16 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 const LONG_BYTES: usize = 1 << 20;
 const LONG_TAKES: Duration = Duration::from_secs(7);
 
+/// To a slow member every request with entries takes longer than Raft's patience; a heartbeat is shorter.
+const BEAT_BYTES: usize = 128;
+const SLOW_TAKES: Duration = Duration::from_secs(1);
+
 /// Who is there, and which connections are cut.
 #[derive(Default)]
 struct Mesh {
     members: [Weak<Consensus>; 3],
     cut: BTreeSet<Party>,
+    slow: Option<Party>,
 }
 
 struct Port {
@@ -42,6 +47,10 @@ impl RaftTransport for Port {
     ) -> BoxFuture<'static, Result<Vec<u8>, ConsensusError>> {
         let (from, mesh) = (self.from, Arc::clone(&self.mesh));
         Box::pin(async move {
+            let slow = mesh.lock().unwrap().slow == Some(party);
+            if slow && request.len() > BEAT_BYTES {
+                tokio::time::sleep(SLOW_TAKES).await;
+            }
             if request.len() > LONG_BYTES {
                 tokio::time::sleep(LONG_TAKES).await;
             }
@@ -140,6 +149,9 @@ impl Harness {
     }
     pub(super) fn cut(&self, party: Party) {
         self.mesh.lock().unwrap().cut.insert(party);
+    }
+    pub(super) fn slow_down(&self, party: Party) {
+        self.mesh.lock().unwrap().slow = Some(party);
     }
     pub(super) fn heal(&self) {
         self.mesh.lock().unwrap().cut.clear();

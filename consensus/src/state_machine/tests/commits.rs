@@ -158,10 +158,10 @@ fn the_owner_or_an_administrator_inserts() {
     let mut world = World::new();
     let table = world.table("t", false);
     let (bob, admin) = (world.bob.clone(), world.cluster.administrator.clone());
-    let receipts = world.cluster.receipts(&bob, transaction(1), &table, 1);
+    let receipts = world.cluster.receipts(&bob, transaction(1), world.now(&table), 1);
     let commit = world.cluster.commit(&receipts);
     refused_with(&world.bob(commit), sqlstate::INSUFFICIENT_PRIVILEGE);
-    let receipts = world.cluster.receipts(&admin, transaction(2), &table, 1);
+    let receipts = world.cluster.receipts(&admin, transaction(2), world.now(&table), 1);
     let commit = world.cluster.commit(&receipts);
     assert!(matches!(world.admin(commit), Outcome::Committed(_)));
 }

@@ -4,7 +4,7 @@ use super::*;
 use trine_proto::catalog::{Subject, Verdict};
 use trine_proto::status::sqlstate;
 
-fn index(name: &str, columns: &[&str], unique: bool) -> Asked {
+pub(super) fn index(name: &str, columns: &[&str], unique: bool) -> Asked {
     Asked::CreateIndex(wire::CreateIndex {
         name: name.into(),
         table: "t".into(),
@@ -14,7 +14,7 @@ fn index(name: &str, columns: &[&str], unique: bool) -> Asked {
     })
 }
 
-fn view(name: &str, depends: &[&str]) -> wire::CreateView {
+pub(super) fn view(name: &str, depends: &[&str]) -> wire::CreateView {
     wire::CreateView {
         name: name.into(),
         sql: "SELECT 1".into(),
@@ -33,7 +33,7 @@ fn drop_view(name: &str, cascade: bool) -> Asked {
 
 impl World {
     /// Work that waits or runs, oldest first, with the id of its transaction.
-    fn waiting(&self) -> Vec<(TransactionId, u32)> {
+    pub(super) fn waiting(&self) -> Vec<(TransactionId, u32)> {
         let mut work: Vec<_> = self
             .catalog
             .transactions
@@ -46,7 +46,7 @@ impl World {
         work.sort_unstable();
         work.into_iter().map(|(_, id, attempt)| (id, attempt)).collect()
     }
-    fn say(&mut self, id: TransactionId, verdict: Verdict) {
+    pub(super) fn say(&mut self, id: TransactionId, verdict: Verdict) {
         for party in 0..3 {
             self.node(party, NodeCommandKind::Verdict { transaction: id, attempt: 1, verdict });
         }

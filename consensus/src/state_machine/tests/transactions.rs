@@ -7,8 +7,8 @@ use trine_proto::status::sqlstate;
 use trine_proto::transaction::OpenTransaction;
 
 /// A client's side of an open transaction.
-struct Open {
-    id: TransactionId,
+pub(super) struct Open {
+    pub(super) id: TransactionId,
     sequence: u32,
 }
 
@@ -23,12 +23,18 @@ fn staged(party: usize, rows: u64) -> Verdict {
 }
 
 impl World {
-    fn begin(&mut self) -> Open {
+    pub(super) fn begin(&mut self) -> Open {
         applied(&self.ann(Asked::Begin(wire::Begin {})));
         Open { id: TransactionId(u128::from(self.commands).to_be_bytes()), sequence: 0 }
     }
     /// A batch inside a transaction.
-    fn load_in(&mut self, open: &mut Open, id: u8, table: &TableSchema, rows: u64) -> Outcome {
+    pub(super) fn load_in(
+        &mut self,
+        open: &mut Open,
+        id: u8,
+        table: &TableSchema,
+        rows: u64,
+    ) -> Outcome {
         let mut commit = self.cluster.commit(&self.receipts(id, table, rows));
         if let Asked::Commit(c) = &mut commit {
             c.within = open.within();
@@ -36,7 +42,12 @@ impl World {
         open.sequence += 1;
         self.ann(commit)
     }
-    fn submit_in(&mut self, open: &mut Open, table: &str, kind: wire::WriteKind) -> Outcome {
+    pub(super) fn submit_in(
+        &mut self,
+        open: &mut Open,
+        table: &str,
+        kind: wire::WriteKind,
+    ) -> Outcome {
         let mut write = writes::write(table, kind);
         if let Asked::SubmitWrite(write) = &mut write {
             write.within = open.within();
@@ -67,7 +78,7 @@ impl World {
             assert!(matches!(outcome, Outcome::Applied(_) | Outcome::Committed(_)), "{outcome:?}");
         }
     }
-    fn commit_open(&mut self, open: &Open) -> Outcome {
+    pub(super) fn commit_open(&mut self, open: &Open) -> Outcome {
         let transaction_id = open.id.0.to_vec();
         self.ann(Asked::CommitTransaction(wire::CommitTransaction { transaction_id }))
     }

@@ -15,7 +15,7 @@ fn digits(most: usize) -> usize {
 
 /// The text without its first `count` bytes, `count` secret and at most as long as the text. 8 ANDs
 /// a byte and bit of the count.
-fn forwards(planes: &Planes, count: &Planes, s: &mut Session) -> Result<Planes> {
+pub(super) fn forwards(planes: &Planes, count: &Planes, s: &mut Session) -> Result<Planes> {
     let width = planes.width();
     let mut now = planes.clone();
     for digit in 0..count.width() {

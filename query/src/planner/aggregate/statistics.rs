@@ -5,22 +5,29 @@ use super::super::build::{self, Arithmetic};
 use super::super::numbers::{self, bounded, overflow, scale, ten_to};
 use super::super::scalar::{Scope, defect};
 use super::bounds::result_type;
-use crate::plan::{Aggregate, Compare, Expr, ExprKind, Function, Rounding};
+use super::regression::{self, Facts, Regression};
+use crate::plan::{Aggregate, Compare, Expr, ExprKind, Function, Literal, Rounding};
 use crate::planner::Planner;
 use crate::types::{DOUBLE_FRACTION_BITS, NumberKind, Type};
 use datafusion_expr::Expr as Logical;
 use datafusion_expr::expr::AggregateFunction;
 use trine_proto::status::SqlError;
 
-type Built = Result<Expr, SqlError>;
+pub(super) type Built = Result<Expr, SqlError>;
 
 /// What a derived aggregate is made of.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Statistic {
+pub(super) enum Statistic {
     /// AVG(DISTINCT x).
     DistinctAverage,
     /// Variance or covariance over n or n - 1, and its root.
     Moment { sample: bool, root: bool },
+    /// A sum of weighted values over the sum of the weights.
+    Interpolated { tens: u32, twos: u32, weight: i128 },
+    /// One value, added up as a plain number.
+    Picked,
+    /// CORR and kin.
+    Regression(Regression, Facts),
 }
 
 /// An aggregate as a function of others.
@@ -62,13 +69,19 @@ impl Planner<'_> {
             _ => return None,
         };
         let params = &call.params;
-        let found = statistic(&call.func.name().to_lowercase(), params.distinct)?;
+        let name = call.func.name().to_lowercase();
         if !params.order_by.is_empty() || params.null_treatment.is_some() {
             return None;
         }
+        if let Some(found) = Regression::named(&name).filter(|_| !params.distinct) {
+            let made = self.regression(found, call, scope, rows);
+            return Some(made.map_err(|e| self.put(e, expr)));
+        }
+        let found = statistic(&name, params.distinct)?;
         let made = match found {
             Statistic::DistinctAverage => self.distinct_average(call, scope, rows),
             Statistic::Moment { .. } => self.moment(found, call, scope, rows),
+            _ => return None,
         };
         Some(made.map_err(|e| self.put(e, expr)))
     }
@@ -104,13 +117,13 @@ impl Planner<'_> {
         Ok(Derived { statistic: Statistic::DistinctAverage, parts, ty, units: 1, spread: 0 })
     }
 
-    fn moment(
+    /// The two columns of a statistic, and when a pair counts.
+    pub(super) fn pairs(
         &self,
-        statistic: Statistic,
         call: &AggregateFunction,
         scope: &Scope<'_>,
         rows: u64,
-    ) -> Result<Derived, SqlError> {
+    ) -> Result<(Expr, Expr, Option<Expr>), SqlError> {
         let values = call
             .params
             .args
@@ -123,38 +136,46 @@ impl Planner<'_> {
             [x, y] => (x.clone(), y.clone()),
             _ => return Err(defect("a statistic of more than two columns".into())),
         };
-        let units = unit(&x)?.checked_mul(unit(&y)?).ok_or_else(overflow)?;
         let present = [&x, &y].map(|v| build::not(build::is_null(v.clone())));
         let condition: Vec<Expr> =
             self.filter_of(call, scope)?.into_iter().chain(present).collect();
         let filter = Some(build::and(condition));
-        let filter = filter.filter(|f| build::literal(f).is_none());
+        let always = |f: &Expr| matches!(build::literal(f), Some(Literal::Boolean(true)));
+        Ok((x, y, filter.filter(|f| !always(f))))
+    }
+
+    fn moment(
+        &self,
+        statistic: Statistic,
+        call: &AggregateFunction,
+        scope: &Scope<'_>,
+        rows: u64,
+    ) -> Result<Derived, SqlError> {
+        let (x, y, filter) = self.pairs(call, scope, rows)?;
+        let units = unit(&x)?.checked_mul(unit(&y)?).ok_or_else(overflow)?;
         let product = build::bind(vec![x.clone(), y.clone()], |pair| {
             let [x, y] = pair else { return Err(overflow()) };
             build::arithmetic(Arithmetic::Multiply, x.clone(), y.clone())
         })?;
-        let part = |function, argument: Option<Expr>| {
-            let ty = result_type(function, argument.as_ref(), rows)?;
-            let nullable = function == Function::Sum;
-            Ok::<_, SqlError>(Aggregate {
-                function,
-                argument,
-                filter: filter.clone(),
-                distinct: false,
-                ty,
-                nullable,
-            })
-        };
-        let parts = vec![
-            part(Function::CountStar, None)?,
-            part(Function::Sum, Some(x.clone()))?,
-            part(Function::Sum, Some(y.clone()))?,
-            part(Function::Sum, Some(product))?,
-        ];
+        let part = |argument| part(argument, filter.as_ref(), rows);
+        let parts =
+            vec![part(None)?, part(Some(x.clone()))?, part(Some(y.clone()))?, part(Some(product))?];
         let ((a, b), (c, d)) = (limits(&x), limits(&y));
         let spread = (b - a).checked_mul(d - c).ok_or_else(overflow)?;
         Ok(Derived { statistic, parts, ty: Type::Boolean, units, spread })
     }
+}
+
+/// COUNT(*) or SUM of an argument where a condition holds.
+pub(super) fn part(
+    argument: Option<Expr>,
+    filter: Option<&Expr>,
+    rows: u64,
+) -> Result<Aggregate, SqlError> {
+    let function = if argument.is_some() { Function::Sum } else { Function::CountStar };
+    let ty = result_type(function, argument.as_ref(), rows)?;
+    let (filter, nullable) = (filter.cloned(), argument.is_some());
+    Ok(Aggregate { function, argument, filter, distinct: false, ty, nullable })
 }
 
 /// Binary digits after the point of a DOUBLE in a statistic, at least.
@@ -180,7 +201,7 @@ fn measurable(value: Expr, rows: u64) -> Built {
     build::trimmed(value, room)
 }
 
-fn limits(expr: &Expr) -> (i128, i128) {
+pub(super) fn limits(expr: &Expr) -> (i128, i128) {
     match &expr.ty {
         Type::Number { low, high, .. } => (*low, *high),
         _ => (0, 0),
@@ -188,7 +209,7 @@ fn limits(expr: &Expr) -> (i128, i128) {
 }
 
 /// What 1 is in the encoding of a number.
-fn unit(value: &Expr) -> Result<i128, SqlError> {
+pub(super) fn unit(value: &Expr) -> Result<i128, SqlError> {
     let (tens, twos) = scale_of(value)?;
     let two = 1_i128.checked_shl(twos).filter(|t| *t > 0).ok_or_else(overflow)?;
     ten_to(tens).and_then(|ten| ten.checked_mul(two)).ok_or_else(overflow)
@@ -208,18 +229,65 @@ fn wrong(value: &Expr) -> SqlError {
     )
 }
 
+/// A weighted sum over the sum of the weights as a DOUBLE, to the nearest step.
+fn weighted(columns: &[Expr], (tens, twos): (u32, u32), weight: i128) -> Built {
+    let [sum] = columns else { return Err(defect("a percentile lost its sum".into())) };
+    let divisor = ten_to(tens).and_then(|t| t.checked_mul(weight)).ok_or_else(overflow)?;
+    let divisor_twos = divisor.trailing_zeros();
+    // Exact if what remains of the divisor is 1.
+    let least = if divisor >> divisor_twos == 1 { twos + divisor_twos } else { 0 };
+    let mut bits = DOUBLE_FRACTION_BITS.max(twos).max(least.min(2 * DOUBLE_FRACTION_BITS));
+    let (low, high) = limits(sum);
+    let size = low.unsigned_abs().max(high.unsigned_abs()).max(1);
+    // Room for the raised sum, and for rounding.
+    let room = 124_u32.saturating_sub(128 - size.leading_zeros()) + twos;
+    bits = bits.min(room);
+    if bits < twos {
+        return Err(overflow());
+    }
+    let two = 1_i128.checked_shl(bits - twos).filter(|t| *t > 0).ok_or_else(overflow)?;
+    let common = build::gcd(two, divisor);
+    let raised = build::times(plain(sum.clone()), two / common, NumberKind::BigInt)?;
+    let to = NumberKind::Double { fraction_bits: bits };
+    build::by_constant(raised, divisor / common, Rounding::Nearest, Some(to))
+}
+
 /// Whole numbers whatever their digits mean.
-fn plain(expr: Expr) -> Expr {
+pub(super) fn plain(expr: Expr) -> Expr {
     let (low, high) = limits(&expr);
     build::retype(expr, Type::Number { kind: NumberKind::BigInt, low, high })
 }
 
 impl Derived {
+    /// A sum of values of this scale (decimal and binary digits), with weights that add up to `weight`.
+    pub(super) fn interpolated(sum: Aggregate, (tens, twos): (u32, u32), weight: i128) -> Self {
+        let statistic = Statistic::Interpolated { tens, twos, weight };
+        Self { statistic, parts: vec![sum], ty: Type::Boolean, units: 1, spread: 0 }
+    }
+
+    /// What follows from sums over pairs.
+    pub(super) fn of_pairs(statistic: Statistic, parts: Vec<Aggregate>) -> Self {
+        Self { statistic, parts, ty: Type::Boolean, units: 1, spread: 0 }
+    }
+
+    /// The one value that an aggregate meets.
+    pub(super) fn picked(one: Aggregate, ty: Type) -> Self {
+        Self { statistic: Statistic::Picked, parts: vec![one], ty, units: 1, spread: 0 }
+    }
+
     /// The aggregate from the columns of its parts.
     pub(in crate::planner) fn finish(&self, columns: &[Expr]) -> Built {
         match self.statistic {
             Statistic::DistinctAverage => self.average(columns),
             Statistic::Moment { sample, root } => self.moment(columns, sample, root),
+            Statistic::Interpolated { tens, twos, weight } => {
+                weighted(columns, (tens, twos), weight)
+            }
+            Statistic::Regression(what, facts) => regression::finish(what, &facts, columns),
+            Statistic::Picked => match columns {
+                [one] => Ok(build::retype(one.clone(), self.ty.clone())),
+                _ => Err(defect("a percentile lost its value".into())),
+            },
         }
     }
 

@@ -97,6 +97,9 @@ pub(crate) fn rounded(expr: Expr, places: i32, rounding: Rounding) -> Built {
         let raised = times(expr, ten_to(kept).ok_or_else(overflow)?, kind.clone())?;
         let divisor = power_of_two(twos)?.checked_mul(below).ok_or_else(overflow)?;
         let whole = NumberKind::Double { fraction_bits: 0 };
+        // Halves of a DOUBLE go to the even neighbour, as PostgreSQL's do.
+        let halves = rounding == Rounding::Nearest && places == 0;
+        let rounding = if halves { Rounding::Even } else { rounding };
         let digits = by_constant(raised, divisor, rounding, Some(whole.clone()))?;
         let digits = times(digits, below, whole)?;
         if kept == 0 {
@@ -216,7 +219,8 @@ fn by_zero() -> SqlError {
     SqlError::new(sqlstate::DIVISION_BY_ZERO, "division by zero")
 }
 
-const fn gcd(mut a: i128, mut b: i128) -> i128 {
+/// Greatest common divisor.
+pub(crate) const fn gcd(mut a: i128, mut b: i128) -> i128 {
     while b != 0 {
         (a, b) = (b, a % b);
     }
