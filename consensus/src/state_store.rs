@@ -285,7 +285,7 @@ mod tests {
         let longer = [&good[..], &[0]].concat();
         let newer = [&[SNAPSHOT_FORMAT + 1], &good[1..]].concat();
         let error = decode_snapshot(&newer, &meta, &cluster).unwrap_err();
-        let text = "a snapshot of the replicated state has format version 3; this version reads 2";
+        let text = "a snapshot of the replicated state has format version 4; this version reads 3";
         assert_eq!(error.to_string(), text);
         for bad in [&future, &longer, &good[..good.len() - 1].to_vec(), &Vec::new()] {
             let error = decode_snapshot(bad, &meta, &cluster).unwrap_err();

@@ -282,6 +282,18 @@ impl Cluster {
         self.nodes[party].as_mut().is_some_and(|n| matches!(n.child.try_wait(), Ok(None)))
     }
 
+    /// Whether a node ends by itself, within some seconds: its connections close a moment before it is gone.
+    pub fn ends(&mut self, party: usize) -> bool {
+        let until = Instant::now() + STOP_WAIT;
+        while self.runs(party) {
+            if Instant::now() > until {
+                return false;
+            }
+            std::thread::sleep(LOOK_PAUSE);
+        }
+        true
+    }
+
     /// kill -9, and waits for the end.
     pub fn kill(&mut self, party: usize) {
         if let Some(mut node) = self.nodes[party].take() {
